@@ -1,0 +1,259 @@
+//! The vocabulary of results: what happened, whose fault it is, and in which
+//! phase.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::time::nanos;
+
+/// The result of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The target did all that was asked.
+    Success,
+    /// Counts as success, but somebody should know why.
+    Warning(Reason),
+    /// The target's fault.
+    Failure(Reason),
+    /// We could not look. Never counted against the target.
+    Unknown(Reason),
+}
+
+impl Outcome {
+    /// `success`, `warning`, `failure` or `unknown`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Warning(_) => "warning",
+            Self::Failure(_) => "failure",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Position in arrays that hold one value for each kind of outcome.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Success => 0,
+            Self::Warning(_) => 1,
+            Self::Failure(_) => 2,
+            Self::Unknown(_) => 3,
+        }
+    }
+
+    /// Names by [`Outcome::index`].
+    pub const NAMES: [&'static str; 4] = ["success", "warning", "failure", "unknown"];
+
+    /// Why, unless it is a plain success.
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Success => None,
+            Self::Warning(reason) | Self::Failure(reason) | Self::Unknown(reason) => Some(reason),
+        }
+    }
+
+    /// Whether this counts as success: `probe_success 1`.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Success | Self::Warning(_))
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a run did not simply succeed: a closed list with stable names,
+        /// fit to be the bounded `reason` label of a metric.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        #[repr(u8)]
+        pub enum Reason { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Reason {
+            /// Every reason, in order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The stable snake_case name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The name does not exist (RFC 1035 RCODE 3, in every search domain).
+    DnsNotFound = "dns_not_found",
+    /// The name exists but has no address of an acceptable family.
+    DnsNoAddress = "dns_no_address",
+    /// Every DNS server refused, failed (SERVFAIL, REFUSED) or was unreachable.
+    DnsServerFailure = "dns_server_failure",
+    /// No DNS server answered within its timeout and attempts.
+    DnsTimeout = "dns_timeout",
+    /// Every DNS answer was malformed or answered another question.
+    DnsMalformed = "dns_malformed",
+    /// The target refused the connection.
+    ConnectRefused = "connect_refused",
+    /// No connection before the deadline, or the kernel gave up.
+    ConnectTimeout = "connect_timeout",
+    /// No route to the host or network.
+    ConnectUnreachable = "connect_unreachable",
+    /// The connection was reset while it was being made.
+    ConnectReset = "connect_reset",
+    /// Another error while connecting.
+    ConnectFailed = "connect_failed",
+    /// The peer closed the connection before it had answered.
+    PeerClosed = "peer_closed",
+    /// The peer reset an established connection.
+    PeerReset = "peer_reset",
+    /// The handshake failed for a reason not listed below.
+    TlsHandshake = "tls_handshake",
+    /// The peer does not speak TLS on this port.
+    TlsNotTls = "tls_not_tls",
+    /// The peer ended the handshake with an alert.
+    TlsAlert = "tls_alert",
+    /// No common protocol version or cipher suite.
+    TlsIncompatible = "tls_incompatible",
+    /// A certificate has expired.
+    TlsCertificateExpired = "tls_certificate_expired",
+    /// A certificate is not valid yet.
+    TlsCertificateNotYetValid = "tls_certificate_not_yet_valid",
+    /// The chain does not lead to a trusted root (self-signed included).
+    TlsUnknownIssuer = "tls_unknown_issuer",
+    /// The certificate is for another name.
+    TlsNameMismatch = "tls_name_mismatch",
+    /// The certificate is unusable for another reason.
+    TlsCertificateInvalid = "tls_certificate_invalid",
+    /// The response is not HTTP, or violates its framing.
+    HttpMalformed = "http_malformed",
+    /// The response head is larger than the cap.
+    HttpHeaderLimit = "http_header_limit",
+    /// The status code is not in the accepted list.
+    HttpStatus = "http_status",
+    /// The protocol version is not in the accepted list.
+    HttpVersion = "http_version",
+    /// More redirects than allowed.
+    HttpRedirectLimit = "http_redirect_limit",
+    /// A redirect to something that is not an http or https URL.
+    HttpRedirectInvalid = "http_redirect_invalid",
+    /// The final response came over TLS, or not, against what was asked.
+    HttpSsl = "http_ssl",
+    /// A header matched, or failed to match, a regular expression.
+    HeaderMismatch = "header_mismatch",
+    /// The body matched, or failed to match, a regular expression.
+    BodyMismatch = "body_mismatch",
+    /// The body is larger than the cap.
+    BodyLimit = "body_limit",
+    /// The connection ended before the announced end of the body.
+    BodyTruncated = "body_truncated",
+    /// The deadline passed while the name was being resolved.
+    TimeoutResolve = "timeout_resolve",
+    /// The deadline passed during the TLS handshake.
+    TimeoutTls = "timeout_tls",
+    /// The deadline passed while waiting for the first byte of the answer.
+    TimeoutProcessing = "timeout_processing",
+    /// The deadline passed while the answer was arriving.
+    TimeoutTransfer = "timeout_transfer",
+    /// The run waited for a free slot until its own timeout had passed.
+    Overload = "overload",
+    /// The cap on starts per second towards one address delayed the run too long.
+    OverloadDestination = "overload_destination",
+    /// The process or the system is out of file descriptors.
+    NoDescriptors = "no_descriptors",
+    /// No free source port (or the source address is not ours).
+    NoSourcePort = "no_source_port",
+    /// The kernel has no memory for another socket.
+    NoMemory = "no_memory",
+    /// Local policy (a firewall, a sandbox) forbids the connection.
+    LocalDenied = "local_denied",
+    /// The prober cannot use its own TLS configuration.
+    LocalTls = "local_tls",
+    /// The prober was shutting down.
+    Shutdown = "shutdown",
+    /// The target was removed or changed during the run.
+    Cancelled = "cancelled",
+    /// A defect of the prober.
+    Internal = "internal",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The parts of a run, in the order in which they happen. A redirect goes
+/// through them again and the durations add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Phase {
+    /// Name resolution.
+    Resolve,
+    /// Until the transport connection is established.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// From a usable connection to the first byte of the answer.
+    Processing,
+    /// From the first byte of the answer to its end.
+    Transfer,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Resolve,
+        Self::Connect,
+        Self::Tls,
+        Self::Processing,
+        Self::Transfer,
+    ];
+
+    /// The value of the `phase` label, as blackbox_exporter has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Processing => "processing",
+            Self::Transfer => "transfer",
+        }
+    }
+
+    /// The reason of a run whose deadline passes during this phase.
+    pub const fn timeout(self) -> Reason {
+        match self {
+            Self::Resolve => Reason::TimeoutResolve,
+            Self::Connect => Reason::ConnectTimeout,
+            Self::Tls => Reason::TimeoutTls,
+            Self::Processing => Reason::TimeoutProcessing,
+            Self::Transfer => Reason::TimeoutTransfer,
+        }
+    }
+}
+
+/// How long each phase took, and which phases were completed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    nanos: [u64; 5],
+    done: u8,
+}
+
+impl Phases {
+    /// Time spent in `phase`, or `None` if it was never completed.
+    pub fn get(&self, phase: Phase) -> Option<Duration> {
+        (self.done & (1 << phase as u8) != 0)
+            .then(|| Duration::from_nanos(self.nanos[phase as usize]))
+    }
+
+    /// Completed phases with their durations, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
+        Phase::ALL
+            .into_iter()
+            .filter_map(|phase| Some((phase, self.get(phase)?)))
+    }
+
+    /// Records that `phase` was completed once more and took `spent`.
+    pub(crate) fn add(&mut self, phase: Phase, spent: Duration) {
+        self.done |= 1 << phase as u8;
+        let total = &mut self.nanos[phase as usize];
+        *total = total.saturating_add(nanos(spent));
+    }
+}
