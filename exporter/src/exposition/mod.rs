@@ -1,0 +1,1 @@
+//! Exposition formats: what a scrape is answered with.
