@@ -234,9 +234,19 @@ impl Phase {
 pub struct Phases {
     nanos: [u64; 5],
     done: u8,
+    begun: u8,
 }
 
 impl Phases {
+    /// Nothing begun yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            nanos: [0; 5],
+            done: 0,
+            begun: 0,
+        }
+    }
+
     /// Time spent in `phase`, or `None` if it was never completed.
     pub fn get(&self, phase: Phase) -> Option<Duration> {
         (self.done & (1 << phase as u8) != 0)
@@ -248,6 +258,16 @@ impl Phases {
         Phase::ALL
             .into_iter()
             .filter_map(|phase| Some((phase, self.get(phase)?)))
+    }
+
+    /// Whether `phase` was begun, completed or not.
+    pub const fn reached(&self, phase: Phase) -> bool {
+        self.begun & (1 << phase as u8) != 0
+    }
+
+    /// Records that `phase` was begun.
+    pub(crate) const fn begin(&mut self, phase: Phase) {
+        self.begun |= 1 << phase as u8;
     }
 
     /// Records that `phase` was completed once more and took `spent`.

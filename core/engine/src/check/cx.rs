@@ -1,0 +1,297 @@
+//! A check's only way to the world.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
+use core::time::Duration;
+
+use crate::engine::shared::{Effect, Payload, Shared};
+use crate::fact::Facts;
+use crate::id::{Conn, RunId};
+use crate::io::{Endpoint, Families, ResolveError};
+use crate::limits::{MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_TRACE_STEPS};
+use crate::outcome::{Outcome, Phase, Phases, Reason};
+use crate::report::Step;
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::tls::TlsInfo;
+
+/// What the engine keeps about a run beside the check's own state.
+///
+/// The buffers survive from one run of the slot to the next.
+#[derive(Debug)]
+pub(crate) struct RunCore {
+    pub(crate) due: Instant,
+    pub(crate) started: Instant,
+    /// Time for which we held the run back: never the target's.
+    pub(crate) held: Duration,
+    pub(crate) phase: Phase,
+    /// When `phase` was begun; `None` once it is completed.
+    pub(crate) since: Option<Instant>,
+    pub(crate) phases: Phases,
+    pub(crate) facts: Facts,
+    pub(crate) tls: Option<Arc<TlsInfo>>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) detail: String,
+    pub(crate) outcome: Option<Outcome>,
+    /// Bytes that queued outputs refer to.
+    pub(crate) out: Vec<u8>,
+    /// A bit for each connection that is open.
+    pub(crate) open: u32,
+    /// Connections opened so far.
+    pub(crate) opened: u8,
+    /// A connection that waits for its destination's rate to allow it.
+    pub(crate) waiting: Option<(Conn, Endpoint, Instant)>,
+    pub(crate) trace: Option<Vec<Step>>,
+}
+
+impl RunCore {
+    pub(crate) const fn new() -> Self {
+        Self {
+            due: Instant::ZERO,
+            started: Instant::ZERO,
+            held: Duration::ZERO,
+            phase: Phase::Resolve,
+            since: None,
+            phases: Phases::new(),
+            facts: Facts::new(),
+            tls: None,
+            address: None,
+            detail: String::new(),
+            outcome: None,
+            out: Vec::new(),
+            open: 0,
+            opened: 0,
+            waiting: None,
+            trace: None,
+        }
+    }
+
+    /// Makes the slot ready for its next run; keeps the buffers if they are
+    /// of a usual size.
+    pub(crate) fn reset(&mut self, due: Instant, now: Instant) {
+        let detail = core::mem::take(&mut self.detail);
+        let out = core::mem::take(&mut self.out);
+        *self = Self::new();
+        self.due = due;
+        self.started = now;
+        self.since = Some(now);
+        self.phases.begin(Phase::Resolve);
+        if detail.capacity() <= MAX_DETAIL_BYTES {
+            self.detail = detail;
+            self.detail.clear();
+        }
+        if out.capacity() <= crate::limits::POOLED_BUFFER_BYTES {
+            self.out = out;
+            self.out.clear();
+        }
+    }
+
+    pub(crate) const fn is_open(&self, conn: Conn) -> bool {
+        conn.0 < MAX_OPENED && self.open & (1 << conn.0) != 0
+    }
+
+    pub(crate) const fn forget(&mut self, conn: Conn) {
+        if conn.0 < MAX_OPENED {
+            self.open &= !(1 << conn.0);
+        }
+    }
+
+    /// Completes the current phase, unless it already is.
+    pub(crate) fn end_phase(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.phases.add(self.phase, now - since);
+        }
+    }
+
+    /// Ends the run. The first verdict counts.
+    pub(crate) fn finish(&mut self, outcome: Outcome, detail: fmt::Arguments<'_>) {
+        if self.outcome.is_none() {
+            self.outcome = Some(outcome);
+            self.detail.clear();
+            let mut sink = Bounded(&mut self.detail);
+            // Bounded never fails; a Display that does has said what it could.
+            let _ = sink.write_fmt(detail);
+        }
+    }
+}
+
+/// Cuts what is written at [`MAX_DETAIL_BYTES`].
+struct Bounded<'a>(&'a mut String);
+
+impl fmt::Write for Bounded<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut end = text.len().min(MAX_DETAIL_BYTES - self.0.len().min(MAX_DETAIL_BYTES));
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.0.push_str(&text[..end]);
+        Ok(())
+    }
+}
+
+/// The answer to [`Cx::resolve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// Known already: a literal, the hosts file, the cache.
+    Known(Result<IpAddr, ResolveError>),
+    /// [`Input::Resolved`](crate::Input::Resolved) will follow.
+    Pending,
+}
+
+/// Lent to a check with every event: each method asks for one thing.
+#[derive(Debug)]
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) id: RunId,
+    pub(crate) core: &'a mut RunCore,
+    pub(crate) shared: &'a mut Shared,
+}
+
+impl Cx<'_> {
+    /// The clock reading that belongs to the event.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Unguessable numbers, reproducible from the engine's seed.
+    pub(crate) const fn rng(&mut self) -> &mut Rng {
+        &mut self.shared.rng
+    }
+
+    /// Asks for an address of `host`, which may be a literal.
+    pub(crate) fn resolve(&mut self, host: &str, families: Families) -> Resolution {
+        let Shared { resolver, .. } = &mut *self.shared;
+        if resolver.is_delegated() && !crate::resolve::is_literal(host) {
+            let name = self.store(host.as_bytes());
+            self.shared
+                .push(self.id, Effect::Resolve(name, families));
+            return Resolution::Pending;
+        }
+        resolver.resolve(host, families, self.id, self.now)
+    }
+
+    /// Opens a connection; `Opened` or `Closed` will follow.
+    ///
+    /// Towards a target the cap on starts per second applies: the connection
+    /// may then be asked for later, and the wait is not counted as the
+    /// target's. A run that opens too many ends as `internal`.
+    pub(crate) fn open(&mut self, endpoint: Endpoint) -> Conn {
+        let conn = Conn(self.core.opened);
+        if self.core.opened >= MAX_OPENED || self.core.open.count_ones() as usize >= MAX_OPEN {
+            let outcome = Outcome::Unknown(Reason::Internal);
+            self.core
+                .finish(outcome, format_args!("the check opened too many connections"));
+            return conn;
+        }
+        self.core.opened += 1;
+        self.core.open |= 1 << conn.0;
+        self.core.address = Some(endpoint.to);
+        self.shared.push(self.id, Effect::Open(conn, endpoint));
+        conn
+    }
+
+    /// Like [`Cx::open`], within the rate that its destination may see.
+    pub(crate) fn open_target(&mut self, endpoint: Endpoint) -> Conn {
+        let at = self.shared.gate.admit(endpoint.to.ip(), self.now);
+        if at <= self.now {
+            return self.open(endpoint);
+        }
+        let conn = Conn(self.core.opened);
+        self.core.opened = self.core.opened.saturating_add(1);
+        self.core.address = Some(endpoint.to);
+        self.core.waiting = Some((conn, endpoint, at));
+        conn
+    }
+
+    /// Asks for a TLS handshake on an open connection; `Secured` or `Closed`
+    /// will follow. The run's own [`TlsOptions`](crate::tls::TlsOptions) apply.
+    pub(crate) fn secure(&mut self, conn: Conn, server_name: &str) {
+        let name = self.store(server_name.as_bytes());
+        self.shared.push(self.id, Effect::Secure(conn, name));
+    }
+
+    /// Sends the bytes that were rendered with the target.
+    pub(crate) fn send_request(&mut self, conn: Conn) {
+        self.shared
+            .push(self.id, Effect::Send(conn, Payload::Request));
+    }
+
+    /// Sends bytes of this run.
+    pub(crate) fn send(&mut self, conn: Conn, bytes: &[u8]) {
+        let range = self.store(bytes);
+        self.shared
+            .push(self.id, Effect::Send(conn, Payload::Out(range)));
+    }
+
+    /// Closes a connection. Nothing more is heard of it.
+    pub(crate) fn close(&mut self, conn: Conn) {
+        if self.core.is_open(conn) {
+            self.core.forget(conn);
+            self.shared.push(self.id, Effect::Close(conn));
+        }
+    }
+
+    /// Asks for `Woken` at `at`, instead of at any earlier wish of this run.
+    pub(crate) fn wake_at(&mut self, at: Instant) {
+        self.shared.wakes.set(self.id.slot(), at);
+    }
+
+    /// Completes the current phase and begins another.
+    pub(crate) fn begin(&mut self, phase: Phase) {
+        self.core.end_phase(self.now);
+        self.core.phase = phase;
+        self.core.since = Some(self.now);
+        self.core.phases.begin(phase);
+    }
+
+    /// Completes the current phase: a verdict follows that is not about time.
+    pub(crate) fn end_phase(&mut self) {
+        self.core.end_phase(self.now);
+    }
+
+    /// Sets a number of the kind's table.
+    pub(crate) fn set(&mut self, slot: usize, value: f64) {
+        self.core.facts.set(slot, value);
+    }
+
+    /// Ends the run. The engine closes what is open and reports.
+    pub(crate) fn finish(&mut self, outcome: Outcome, detail: fmt::Arguments<'_>) {
+        self.core.finish(outcome, detail);
+    }
+
+    /// Ends the run as successful, with the current phase completed.
+    pub(crate) fn succeed(&mut self) {
+        self.end_phase();
+        self.finish(Outcome::Success, format_args!(""));
+    }
+
+    /// Ends the run as the target's fault.
+    pub(crate) fn fail(&mut self, reason: Reason, detail: fmt::Arguments<'_>) {
+        self.finish(Outcome::Failure(reason), detail);
+    }
+
+    /// Whether a verdict was given.
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.core.outcome.is_some()
+    }
+
+    /// Notes a step of a traced run; costs nothing otherwise.
+    pub(crate) fn trace(&mut self, text: fmt::Arguments<'_>) {
+        if let Some(trace) = &mut self.core.trace
+            && trace.len() < MAX_TRACE_STEPS
+        {
+            let text = alloc::fmt::format(text);
+            trace.push(Step { at: self.now, text });
+        }
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Range<u32> {
+        let start = self.core.out.len() as u32;
+        self.core.out.extend_from_slice(bytes);
+        start..self.core.out.len() as u32
+    }
+}

@@ -1,0 +1,231 @@
+//! Checks: one protocol each, as a state machine.
+//!
+//! A check is told what happens ([`Input`]) and asks for what it wants through
+//! [`Cx`]. It owns no clock, no socket and no deadline: the engine ends the run
+//! when its time is over, in whichever phase it is.
+//!
+//! To add a kind: write one file that implements [`Kind`] and [`Check`], and
+//! add a line to the list at the end of this one.
+
+pub(crate) mod cx;
+pub(crate) mod dial;
+pub mod http;
+pub mod tcp;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use cx::Cx;
+
+use crate::config::{ConfigError, Files, GoDuration};
+use crate::fact::Fact;
+use crate::io::Input;
+use crate::tls::TlsOptions;
+
+/// What a kind of check is called, how people configure it, and what it
+/// reports. Configuration goes through three forms: as written
+/// ([`Kind::Config`]), valid and shared by all targets of a module
+/// ([`Kind::Module`]), and ready for one target ([`Kind::Spec`]).
+pub(crate) trait Kind {
+    /// The series that a run may yield. Facts of one metric stand together.
+    const FACTS: &'static [Fact];
+
+    /// The module's section of the file.
+    type Config: DeserializeOwned + Serialize + Default;
+    /// The section, found valid: files read, expressions compiled.
+    type Module: PartialEq;
+    /// One target of the module.
+    type Spec: PartialEq;
+
+    /// Checks a section. `files` reads what it refers to.
+    fn module(config: &Self::Config, files: &dyn Files) -> Result<Self::Module, ConfigError>;
+
+    /// Applies a module to a target as people write it (`host:port`, a URL).
+    fn target(
+        module: &Arc<Self::Module>,
+        target: &str,
+        params: TargetParams<'_>,
+    ) -> Result<Self::Spec, TargetError>;
+
+    /// How connections of this target are secured, if they ever are.
+    fn tls(spec: &Self::Spec) -> Option<&Arc<TlsOptions>>;
+
+    /// Bytes that are the same in every run of the target, rendered once; see
+    /// [`Cx::send_request`].
+    fn request(spec: &Self::Spec) -> &[u8];
+}
+
+/// The state of one run.
+pub(crate) trait Check: Sized {
+    /// See [`Kind::Spec`].
+    type Spec;
+
+    /// The state before [`Input::Start`].
+    fn new() -> Self;
+
+    /// Handles one event. Never called again after [`Cx::finish`].
+    fn on(&mut self, spec: &Self::Spec, input: Input<'_>, cx: &mut Cx<'_>);
+}
+
+/// What a single target or request may add to its module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TargetParams<'a> {
+    /// The `hostname` parameter of `/probe`: the Host header of `http`, the
+    /// TLS server name of `tcp`.
+    pub hostname: Option<&'a str>,
+}
+
+/// A target that cannot be probed by its module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetError {
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+impl core::fmt::Display for TargetError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for TargetError {}
+
+macro_rules! checks {
+    ($($(#[doc = $doc:literal])+ $name:ident => $variant:ident,)+) => {
+        /// A module as it is written in `modules:` of the file.
+        ///
+        /// As in blackbox_exporter every section is checked, also those that
+        /// the module's prober does not use.
+        #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct ModuleConfig {
+            /// Which check: the name of a section.
+            pub prober: String,
+            /// Longest time that one run may take.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub timeout: Option<GoDuration>,
+            $(
+                $(#[doc = $doc])+
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $name: Option<<$name::$variant as Kind>::Config>,
+            )+
+        }
+
+        /// A valid module, cheap to clone.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Module { $($(#[doc = $doc])+ $variant(Arc<<$name::$variant as Kind>::Module>),)+ }
+
+        /// A check of one target.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum CheckSpec { $($(#[doc = $doc])+ $variant(<$name::$variant as Kind>::Spec),)+ }
+
+        /// The state of one run of any kind.
+        #[derive(Debug)]
+        pub(crate) enum AnyCheck { $($variant($name::$variant),)+ }
+
+        /// The names of all kinds, as `prober:` has them.
+        pub const KINDS: &[&str] = &[$(stringify!($name),)+];
+
+        impl ModuleConfig {
+            /// Checks every section and compiles the one that `prober` names.
+            ///
+            /// # Errors
+            /// The first mistake, with the path of its field.
+            pub fn compile(&self, files: &dyn Files) -> Result<Module, ConfigError> {
+                let mut module = None;
+                $(
+                    let compiled = match &self.$name {
+                        Some(config) => <$name::$variant as Kind>::module(config, files),
+                        None => <$name::$variant as Kind>::module(&Default::default(), files),
+                    };
+                    let compiled = compiled.map_err(|error| error.within(stringify!($name)))?;
+                    if self.prober == stringify!($name) {
+                        module = Some(Module::$variant(Arc::new(compiled)));
+                    }
+                )+
+                module.ok_or_else(|| ConfigError::new(
+                    "prober",
+                    format!("expected one of {}, found {:?}", KINDS.join(", "), self.prober),
+                ))
+            }
+        }
+
+        impl Module {
+            /// The name of the kind: `http`, `tcp`.
+            pub const fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($name),)+ }
+            }
+
+            /// The series that runs of this module may yield.
+            pub const fn facts(&self) -> &'static [Fact] {
+                match self { $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+ }
+            }
+
+            /// Applies the module to a target as people write it.
+            ///
+            /// # Errors
+            /// If the target is not of the form that the module needs.
+            pub fn target(
+                &self,
+                target: &str,
+                params: TargetParams<'_>,
+            ) -> Result<CheckSpec, TargetError> {
+                match self {
+                    $(Self::$variant(module) =>
+                        <$name::$variant as Kind>::target(module, target, params)
+                            .map(CheckSpec::$variant),)+
+                }
+            }
+        }
+
+        impl CheckSpec {
+            /// The name of the kind: `http`, `tcp`.
+            pub const fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($name),)+ }
+            }
+
+            /// The series that runs of this check may yield.
+            pub const fn facts(&self) -> &'static [Fact] {
+                match self { $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+ }
+            }
+
+            /// How its connections are secured, if they ever are.
+            pub fn tls(&self) -> Option<&Arc<TlsOptions>> {
+                match self { $(Self::$variant(spec) => <$name::$variant as Kind>::tls(spec),)+ }
+            }
+
+            pub(crate) fn request(&self) -> &[u8] {
+                match self { $(Self::$variant(spec) => <$name::$variant as Kind>::request(spec),)+ }
+            }
+
+            /// The state of a run that has not begun.
+            pub(crate) fn start(&self) -> AnyCheck {
+                match self { $(Self::$variant(_) => AnyCheck::$variant(Check::new()),)+ }
+            }
+        }
+
+        impl AnyCheck {
+            /// Passes an event to the check.
+            pub(crate) fn on(&mut self, spec: &CheckSpec, input: Input<'_>, cx: &mut Cx<'_>) {
+                match (self, spec) {
+                    $((Self::$variant(check), CheckSpec::$variant(spec)) => check.on(spec, input, cx),)+
+                    #[expect(unreachable_patterns, reason = "with a single kind there is no mismatch")]
+                    _ => debug_assert!(false, "a run's state is made from its own spec"),
+                }
+            }
+        }
+    };
+}
+
+checks! {
+    /// HTTP/1.1 requests.
+    http => Http,
+    /// TCP connections, secured or not.
+    tcp => Tcp,
+}

@@ -1,0 +1,48 @@
+//! What all runs of an engine share: the queue of outputs, the resolver, the
+//! generator, the rate of connections.
+
+use alloc::collections::VecDeque;
+use core::ops::Range;
+
+use super::gate::Gate;
+use crate::id::{Conn, RunId};
+use crate::io::{Endpoint, Families};
+use crate::resolve::Resolver;
+use crate::rng::Rng;
+use crate::wheel::Wheel;
+
+/// One output, with its bytes by reference; see [`Output`](crate::Output).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Resolve(Range<u32>, Families),
+    Open(Conn, Endpoint),
+    Secure(Conn, Range<u32>),
+    Send(Conn, Payload),
+    Close(Conn),
+    Report,
+}
+
+/// Where the bytes of a `Send` are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// The target's request.
+    Request,
+    /// A part of the run's own buffer.
+    Out(Range<u32>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) effects: VecDeque<(RunId, Effect)>,
+    pub(crate) resolver: Resolver,
+    pub(crate) rng: Rng,
+    pub(crate) gate: Gate,
+    /// Extra timers of runs, by slot.
+    pub(crate) wakes: Wheel,
+}
+
+impl Shared {
+    pub(crate) fn push(&mut self, run: RunId, effect: Effect) {
+        self.effects.push_back((run, effect));
+    }
+}

@@ -1,0 +1,100 @@
+//! Numbers that a check learns, and how an exporter should call them.
+//!
+//! A check declares a table of [`Fact`]s; a run fills [`Facts`] by position.
+//! Whoever renders results walks the table and knows no check by name.
+
+use crate::outcome::{Phase, Phases};
+
+/// Numbers that one run can hold.
+pub const SLOTS: usize = 16;
+
+/// The description of one series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fact {
+    /// Metric name, as blackbox_exporter has it where it has one.
+    pub name: &'static str,
+    /// HELP text.
+    pub help: &'static str,
+    /// A label beside the target's own, if the metric is split by one.
+    /// Facts of one name stand together in their table.
+    pub label: Option<(&'static str, &'static str)>,
+    /// Where the value is.
+    pub value: Value,
+}
+
+/// Where the value of a [`Fact`] is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A number of this run: an index below [`SLOTS`]. Absent until set.
+    Slot(usize),
+    /// The duration of a phase in seconds. Absent until the phase is
+    /// completed or, once the run has begun to connect, 0: a plain HTTP probe
+    /// has a `tls` phase of 0 seconds (blackbox_exporter registers all phases
+    /// when it sends the request).
+    Phase(Phase),
+}
+
+/// The numbers of one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Facts {
+    set: u16,
+    values: [f64; SLOTS],
+}
+
+impl Facts {
+    /// Nothing known yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            set: 0,
+            values: [0.0; SLOTS],
+        }
+    }
+
+    /// Sets a number. `slot` must be below [`SLOTS`].
+    pub fn set(&mut self, slot: usize, value: f64) {
+        debug_assert!(slot < SLOTS, "facts have {SLOTS} slots, not {slot}");
+        if let Some(place) = self.values.get_mut(slot) {
+            *place = value;
+            self.set |= 1 << slot;
+        }
+    }
+
+    /// A number, if it was set.
+    pub fn get(&self, slot: usize) -> Option<f64> {
+        let value = self.values.get(slot)?;
+        (self.set & (1 << slot) != 0).then_some(*value)
+    }
+}
+
+impl Fact {
+    /// A fact without a label of its own.
+    pub const fn plain(name: &'static str, help: &'static str, slot: usize) -> Self {
+        Self {
+            name,
+            help,
+            label: None,
+            value: Value::Slot(slot),
+        }
+    }
+
+    /// The duration of a phase, told apart by the label `phase`.
+    pub const fn phase(name: &'static str, help: &'static str, phase: Phase) -> Self {
+        Self {
+            name,
+            help,
+            label: Some(("phase", phase.name())),
+            value: Value::Phase(phase),
+        }
+    }
+
+    /// The value for one run, or `None` if the series does not exist for it.
+    pub fn read(&self, facts: &Facts, phases: &Phases) -> Option<f64> {
+        match self.value {
+            Value::Slot(slot) => facts.get(slot),
+            Value::Phase(phase) => match phases.get(phase) {
+                Some(spent) => Some(spent.as_secs_f64()),
+                None => phases.reached(Phase::Connect).then_some(0.0),
+            },
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the world tells a run, and what a run asks of the world.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::id::Conn;
+use crate::outcome::Reason;
+use crate::report::Report;
+use crate::tls::{TlsFailure, TlsInfo, TlsParams};
+
+/// An event for a run. Bytes are only lent.
+///
+/// Hosts give `Resolved` (if they resolve names themselves), `Opened`,
+/// `Secured`, `Data` and `Closed`. `Start` and `Woken` come from the engine;
+/// a host that sends them is ignored.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The run begins.
+    Start,
+    /// The answer to [`Output::Resolve`]: at least one address, or why not.
+    Resolved(Result<&'a [IpAddr], ResolveError>),
+    /// The transport connection is established; for a datagram socket, that
+    /// it exists.
+    Opened(Conn),
+    /// The TLS handshake is complete and the certificate accepted.
+    Secured(Conn, &'a Arc<TlsInfo>),
+    /// Bytes from the peer (plaintext on a secured connection); one datagram.
+    Data(Conn, &'a [u8]),
+    /// The connection ended or could not be made. Nothing follows for it.
+    /// The host has released what it held for it.
+    Closed(Conn, Closed),
+    /// The time asked for with `wake_at` has come.
+    Woken,
+}
+
+/// Why a name has no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResolveError {
+    /// One of the `dns_*` reasons, or a reason of ours (`no_descriptors`, ...).
+    pub reason: Reason,
+    /// The DNS server that said so, or the last one that was asked.
+    pub server: Option<SocketAddr>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer closed it in order (FIN, close_notify).
+    End,
+    /// The peer reset it (RST).
+    Reset,
+    /// Nobody listens (RST to a SYN, ICMP port unreachable).
+    Refused,
+    /// No route (ICMP host or network unreachable, or our own table).
+    Unreachable,
+    /// The kernel gave up retransmitting.
+    TimedOut,
+    /// The TLS layer failed.
+    Tls(Box<TlsFailure>),
+    /// Another error from the system, in its words.
+    Other(Box<str>),
+    /// We could not do it: `no_descriptors`, `no_source_port`, `no_memory`,
+    /// `local_denied`, `local_tls`. The engine turns this into `Unknown`
+    /// itself; a check never sees it.
+    Local(Reason),
+}
+
+/// A request to the world. See [`Engine::poll_output`](crate::Engine::poll_output).
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Resolve a name and answer with [`Input::Resolved`]. Only when the
+    /// engine was configured to leave names to its host.
+    Resolve(&'a str, Families),
+    /// Open a connection and answer with [`Input::Opened`] or
+    /// [`Input::Closed`].
+    Open(Conn, Endpoint),
+    /// Perform a TLS handshake on an open connection and answer with
+    /// [`Input::Secured`] or [`Input::Closed`]; from then on `Send` and
+    /// `Data` are plaintext.
+    Secure(Conn, TlsParams<'a>),
+    /// Send these bytes, all of them, in order. Errors come as
+    /// [`Input::Closed`].
+    Send(Conn, &'a [u8]),
+    /// Close the connection and release it. Nothing may be told about it
+    /// afterwards; what is, is ignored.
+    Close(Conn),
+    /// The run is over. It is the last output of a run.
+    Report(Report<'a>),
+}
+
+/// Where to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How.
+    pub transport: Transport,
+    /// Destination.
+    pub to: SocketAddr,
+    /// Source address to bind to, with a port of the system's choice.
+    pub from: Option<IpAddr>,
+}
+
+/// Kind of socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A stream.
+    Tcp,
+    /// Connected datagrams: only the peer's are delivered.
+    Udp,
+}
+
+/// Which address families a name may resolve to, as blackbox_exporter's
+/// `preferred_ip_protocol` and `ip_protocol_fallback` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Families {
+    /// The family to take if there is a choice.
+    pub preferred: Family,
+    /// Whether the other family will do.
+    pub fallback: bool,
+}
+
+/// An IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: &IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The one that this is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+}
+
+impl Families {
+    /// Whether addresses of `family` are acceptable at all.
+    pub fn accepts(self, family: Family) -> bool {
+        self.fallback || self.preferred == family
+    }
+
+    /// The address to use: the first of the preferred family, else the last
+    /// of the other one if falling back is allowed (blackbox_exporter's
+    /// `chooseProtocol`: its loop overwrites the candidate).
+    pub fn choose(self, addresses: &[IpAddr]) -> Option<IpAddr> {
+        let preferred = addresses
+            .iter()
+            .find(|address| Family::of(address) == self.preferred);
+        match preferred {
+            Some(address) => Some(*address),
+            None if self.fallback => addresses.last().copied(),
+            None => None,
+        }
+    }
+}
+
+impl Default for Families {
+    /// IPv6 preferred, IPv4 accepted: blackbox_exporter's default.
+    fn default() -> Self {
+        Self {
+            preferred: Family::V6,
+            fallback: true,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Every bound of the engine, in one place.
+
+use core::time::Duration;
+
+/// Connections that one run may hold open at once.
+pub const MAX_OPEN: usize = 4;
+
+/// Connections that one run may open in total: one for each request of a
+/// chain of redirects, with room to spare.
+pub const MAX_OPENED: u8 = 32;
+
+/// Bytes of an HTTP response head (status line and headers of one response,
+/// 1xx responses counted on their own).
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Header fields of one HTTP response.
+pub const MAX_HEADERS: usize = 256;
+
+/// Bytes of an HTTP body that are held for matching when a module sets no
+/// smaller `body_size_limit`. A larger body fails with `body_limit` only if
+/// something has to be matched against it.
+pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of one line that frames a chunk (RFC 9112 section 7.1), extensions
+/// included.
+pub const MAX_CHUNK_LINE_BYTES: usize = 4 * 1024;
+
+/// Bytes of the sentence that explains a result.
+pub const MAX_DETAIL_BYTES: usize = 512;
+
+/// Steps that one traced run remembers.
+pub const MAX_TRACE_STEPS: usize = 256;
+
+/// Buffers kept for reuse, and the largest capacity that is worth keeping.
+pub const POOLED_BUFFERS: usize = 256;
+/// See [`POOLED_BUFFERS`]; bytes.
+pub const POOLED_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Scheduled runs that one call of `handle_timeout` starts. Small, so that
+/// starting a burst never keeps the driver from reading its sockets.
+pub const STARTS_PER_TURN: usize = 64;
+
+/// Bounds that depend on the machine and on the user's wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Targets registered at once.
+    pub targets: u32,
+    /// Scheduled runs in flight at once, name look-ups not counted.
+    pub in_flight: u32,
+    /// Runs asked for with `run_once` in flight at once, on top of
+    /// [`Limits::in_flight`].
+    pub once_in_flight: u32,
+    /// Name look-ups in flight at once, on top of the runs that wait for them.
+    pub lookups: u32,
+    /// Names in the resolver's cache.
+    pub cached_names: u32,
+    /// Connections per second towards one destination address; 0 is no limit.
+    pub starts_per_destination: u32,
+    /// Connections that may go out at once before the rate applies.
+    pub burst_per_destination: u32,
+}
+
+impl Limits {
+    /// An exclusive upper bound of [`RunId::slot`](crate::RunId::slot).
+    pub const fn slots(&self) -> u32 {
+        self.in_flight
+            .saturating_add(self.once_in_flight)
+            .saturating_add(self.lookups)
+    }
+
+    /// Time between two connections to one destination at the full rate.
+    pub(crate) fn destination_interval(&self) -> Option<Duration> {
+        (self.starts_per_destination > 0)
+            .then(|| Duration::from_nanos(1_000_000_000 / u64::from(self.starts_per_destination)))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            targets: 2_000_000,
+            in_flight: 4_096,
+            once_in_flight: 1_024,
+            lookups: 1_024,
+            cached_names: 65_536,
+            starts_per_destination: 0,
+            burst_per_destination: 100,
+        }
+    }
+}
