@@ -1,0 +1,242 @@
+//! The streaming encoder: families in, bytes of one format out.
+//!
+//! Bytes go to the sink in pieces of about 64 KiB and nothing is allocated per
+//! sample. The one thing that must be held back is a protobuf family, because a
+//! `MetricFamily` is prefixed by its length: about 90 to 150 bytes for a sample
+//! with a dozen short labels' worth of text, so 7 MB for a gauge of 50,000
+//! targets, and three times that for native histograms. Larger fleets are
+//! served in pages. The text formats hold back nothing.
+//!
+//! No timestamps (a vanished series must go stale at once) and no units (a unit
+//! that is not a suffix of the name fails the whole scrape).
+
+use std::io::{self, Write};
+
+use super::body::CHUNK_BYTES;
+use super::format::Format;
+use super::histogram::Histogram;
+use super::labels::{LabelSet, is_label_name, is_metric_name};
+use super::proto::Proto;
+use super::text::Text;
+
+/// The type of a family with one number per series. Info-style metrics
+/// (`probe_ssl_last_chain_info`) are gauges of value 1, as in blackbox_exporter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// May go up and down.
+    Gauge,
+    /// Only grows. The series is named with the suffix `_total` in every
+    /// format, whether or not the family was named with it.
+    Counter,
+    /// Of no known type.
+    Untyped,
+}
+
+/// The type of any family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Gauge,
+    Counter,
+    Untyped,
+    Histogram,
+}
+
+/// A name with its meaning.
+pub(super) struct Header<'a> {
+    /// For a counter without `_total`.
+    pub(super) base: &'a str,
+    pub(super) help: &'a str,
+    pub(super) kind: Type,
+}
+
+/// Encodes families into one exposition. Dropped without [`Encoder::finish`]
+/// it leaves a truncated body.
+#[derive(Debug)]
+pub struct Encoder<W> {
+    out: Output<W>,
+    format: Back,
+}
+
+#[derive(Debug)]
+enum Back {
+    Text(Text),
+    Proto(Proto),
+}
+
+/// Gathers small writes.
+#[derive(Debug)]
+struct Output<W> {
+    sink: W,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Output<W> {
+    fn spill(&mut self) -> io::Result<()> {
+        if self.buffer.len() >= CHUNK_BYTES {
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        self.sink.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Encoder<W> {
+    /// An exposition in `format` that goes to `sink` in large writes.
+    pub fn new(format: Format, sink: W) -> Self {
+        Self {
+            out: Output {
+                sink,
+                buffer: Vec::new(),
+            },
+            format: match format {
+                Format::Text004 => Back::Text(Text::classic()),
+                Format::OpenMetrics1 => Back::Text(Text::openmetrics()),
+                Format::Protobuf => Back::Proto(Proto::default()),
+            },
+        }
+    }
+
+    /// Begins a family and ends the one before it. Nothing is written for a
+    /// family without samples. All series of one name must be in one family.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `name` is not a metric name; those of the sink.
+    pub fn family(&mut self, name: &str, help: &str, kind: Kind) -> io::Result<Family<'_, W>> {
+        let (base, kind) = match kind {
+            Kind::Gauge => (name, Type::Gauge),
+            Kind::Untyped => (name, Type::Untyped),
+            Kind::Counter => (name.strip_suffix("_total").unwrap_or(name), Type::Counter),
+        };
+        self.open(&Header { base, help, kind })?;
+        Ok(Family { encoder: self })
+    }
+
+    /// Begins a family of histograms and ends the one before it.
+    ///
+    /// # Errors
+    /// As [`Encoder::family`].
+    pub fn histograms(&mut self, name: &str, help: &str) -> io::Result<Histograms<'_, W>> {
+        self.open(&Header {
+            base: name,
+            help,
+            kind: Type::Histogram,
+        })?;
+        Ok(Histograms { encoder: self })
+    }
+
+    /// Ends the exposition and hands back the sink.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.close()?;
+        if let Back::Text(text) = &self.format {
+            text.finish(&mut self.out.buffer);
+        }
+        self.out.drain()?;
+        Ok(self.out.sink)
+    }
+
+    fn open(&mut self, header: &Header<'_>) -> io::Result<()> {
+        if !is_metric_name(header.base) {
+            let message = format!("{:?} is not a metric name", header.base);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.close()?;
+        match &mut self.format {
+            Back::Text(text) => text.open(header),
+            Back::Proto(proto) => proto.open(header),
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        let Back::Proto(proto) = &mut self.format else {
+            return Ok(());
+        };
+        if let Some(metrics) = proto.close(&mut self.out.buffer) {
+            self.out.drain()?;
+            self.out.sink.write_all(metrics)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sample(
+        &mut self,
+        labels: &str,
+        extra: &[(&str, &str)],
+        value: f64,
+    ) -> io::Result<()> {
+        debug_assert!(extra.iter().all(|(name, _)| is_label_name(name)));
+        match &mut self.format {
+            Back::Text(text) => text.sample(&mut self.out.buffer, labels, extra, value),
+            Back::Proto(proto) => proto.sample(labels, extra, value),
+        }
+        self.out.spill()
+    }
+
+    pub(super) fn histogram(
+        &mut self,
+        labels: &str,
+        extra: &[(&str, &str)],
+        histogram: &Histogram<'_>,
+    ) -> io::Result<()> {
+        debug_assert!(extra.iter().all(|(name, _)| is_label_name(name)));
+        match &mut self.format {
+            Back::Text(text) => text.histogram(&mut self.out.buffer, labels, extra, histogram),
+            Back::Proto(proto) => proto.histogram(labels, extra, histogram),
+        }
+        self.out.spill()
+    }
+}
+
+/// A family with one number per series.
+#[derive(Debug)]
+pub struct Family<'e, W> {
+    encoder: &'e mut Encoder<W>,
+}
+
+impl<W: Write> Family<'_, W> {
+    /// Writes one series: the labels of the target, then those of the metric.
+    /// Of `extra`, labels with an empty value are left out, and no name may be
+    /// in `labels` (see [`LabelSet::new`]). The order of `extra` is kept, so
+    /// keep it the same from scrape to scrape.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn sample(
+        &mut self,
+        labels: &LabelSet,
+        extra: &[(&str, &str)],
+        value: f64,
+    ) -> io::Result<()> {
+        self.encoder.sample(labels.as_str(), extra, value)
+    }
+}
+
+/// A family of histograms.
+#[derive(Debug)]
+pub struct Histograms<'e, W> {
+    encoder: &'e mut Encoder<W>,
+}
+
+impl<W: Write> Histograms<'_, W> {
+    /// Writes one histogram. In the text formats one without classic buckets
+    /// is left out; in protobuf it carries whatever it has.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn sample(
+        &mut self,
+        labels: &LabelSet,
+        extra: &[(&str, &str)],
+        histogram: &Histogram<'_>,
+    ) -> io::Result<()> {
+        self.encoder.histogram(labels.as_str(), extra, histogram)
+    }
+}
