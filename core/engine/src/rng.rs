@@ -18,6 +18,10 @@ impl Rng {
         self.0.next_u32() as u16
     }
 
+    pub(crate) fn u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A number below `bound`, or 0 if that is 0.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         ((u64::from(self.0.next_u32()) * u64::from(bound)) >> 32) as u32

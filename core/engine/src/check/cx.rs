@@ -124,7 +124,9 @@ struct Bounded<'a>(&'a mut String);
 
 impl fmt::Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut end = text.len().min(MAX_DETAIL_BYTES - self.0.len().min(MAX_DETAIL_BYTES));
+        let mut end = text
+            .len()
+            .min(MAX_DETAIL_BYTES - self.0.len().min(MAX_DETAIL_BYTES));
         while !text.is_char_boundary(end) {
             end -= 1;
         }
@@ -167,8 +169,7 @@ impl Cx<'_> {
         let Shared { resolver, .. } = &mut *self.shared;
         if resolver.is_delegated() && !crate::resolve::is_literal(host) {
             let name = self.store(host.as_bytes());
-            self.shared
-                .push(self.id, Effect::Resolve(name, families));
+            self.shared.push(self.id, Effect::Resolve(name, families));
             return Resolution::Pending;
         }
         resolver.resolve(host, families, self.id, self.now)
@@ -183,8 +184,10 @@ impl Cx<'_> {
         let conn = Conn(self.core.opened);
         if self.core.opened >= MAX_OPENED || self.core.open.count_ones() as usize >= MAX_OPEN {
             let outcome = Outcome::Unknown(Reason::Internal);
-            self.core
-                .finish(outcome, format_args!("the check opened too many connections"));
+            self.core.finish(
+                outcome,
+                format_args!("the check opened too many connections"),
+            );
             return conn;
         }
         self.core.opened += 1;

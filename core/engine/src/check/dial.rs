@@ -106,7 +106,10 @@ impl Dial {
                 }
             }
             (Self::Securing(conn), Input::Secured(secured, info)) if conn == *secured => {
-                cx.trace(format_args!("secured with {} {}", info.version, info.cipher));
+                cx.trace(format_args!(
+                    "secured with {} {}",
+                    info.version, info.cipher
+                ));
                 return Some(self.ready(conn, cx));
             }
             (Self::Connecting(conn), Input::Closed(closed, why)) if conn == *closed => {
@@ -232,7 +235,10 @@ fn not_connected(to: Destination<'_>, why: &Closed, cx: &mut Cx<'_>) {
         Closed::End | Closed::Tls(_) | Closed::Other(_) | Closed::Local(_) => Reason::ConnectFailed,
     };
     let (host, said) = (to.host, why);
-    cx.fail(reason, format_args!("connect to {host} ({address}): {said}"));
+    cx.fail(
+        reason,
+        format_args!("connect to {host} ({address}): {said}"),
+    );
 }
 
 fn not_secured(why: &Closed, cx: &mut Cx<'_>) {

@@ -187,9 +187,14 @@ mod tests {
     #[test]
     fn targets_are_host_and_port() {
         assert_eq!(split_host_port("a.example:80").unwrap(), ("a.example", 80));
-        assert_eq!(split_host_port("10.0.0.7:8080").unwrap(), ("10.0.0.7", 8080));
+        assert_eq!(
+            split_host_port("10.0.0.7:8080").unwrap(),
+            ("10.0.0.7", 8080)
+        );
         assert_eq!(split_host_port("[::1]:443").unwrap(), ("::1", 443));
-        for target in ["", "a", "a:", ":80", "::1:80", "[::1]", "[::1:80", "a:0", "a:65536", "a:http"] {
+        for target in [
+            "", "a", "a:", ":80", "::1:80", "[::1]", "[::1:80", "a:0", "a:65536", "a:http",
+        ] {
             assert!(split_host_port(target).is_err(), "{target}");
         }
     }

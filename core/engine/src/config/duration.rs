@@ -33,9 +33,11 @@ impl GoDuration {
     /// # Errors
     /// A sentence that says what was expected and found.
     pub fn parse(text: &str) -> Result<Self, String> {
-        parse(text).map(|nanos| Self(Duration::from_nanos(nanos))).ok_or_else(|| {
-            format!("expected a duration such as 5s, 1m30s or 250ms, found {text:?}")
-        })
+        parse(text)
+            .map(|nanos| Self(Duration::from_nanos(nanos)))
+            .ok_or_else(|| {
+                format!("expected a duration such as 5s, 1m30s or 250ms, found {text:?}")
+            })
     }
 }
 
@@ -61,7 +63,11 @@ fn parse(text: &str) -> Option<u64> {
             .unwrap_or(after.len());
         let (name, next) = after.split_at(end);
         let (_, unit) = UNITS.iter().find(|(unit, _)| *unit == name)?;
-        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let whole: u64 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().ok()?
+        };
         total = total.checked_add(whole.checked_mul(*unit)?)?;
         let mut scale = *unit;
         for digit in fraction.bytes() {
@@ -148,7 +154,18 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "5", "1d", "-1s", "s", ".s", "1 s", "1s ", "5sec", "99999999999h"] {
+        for text in [
+            "",
+            "5",
+            "1d",
+            "-1s",
+            "s",
+            ".s",
+            "1 s",
+            "1s ",
+            "5sec",
+            "99999999999h",
+        ] {
             assert!(GoDuration::parse(text).is_err(), "{text}");
         }
     }

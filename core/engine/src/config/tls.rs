@@ -73,13 +73,11 @@ impl TlsConfig {
             }),
             (None, None) => None,
             (Some(_), None) => {
-                let message =
-                    "exactly one of key or key_file must be configured when a client certificate is configured";
+                let message = "exactly one of key or key_file must be configured when a client certificate is configured";
                 return Err(ConfigError::new("cert_file", message));
             }
             (None, Some(_)) => {
-                let message =
-                    "exactly one of cert or cert_file must be configured when a client key is configured";
+                let message = "exactly one of cert or cert_file must be configured when a client key is configured";
                 return Err(ConfigError::new("key_file", message));
             }
         };

@@ -3,9 +3,8 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use hashbrown::HashMap;
-
 use crate::limits::Limits;
+use crate::map::{Map, seeded};
 use crate::time::Instant;
 
 /// A generic cell rate algorithm for each destination: a connection may go
@@ -17,7 +16,7 @@ pub(crate) struct Gate {
     interval: Option<Duration>,
     burst: Duration,
     /// Theoretical arrival time of the next connection.
-    next: HashMap<IpAddr, Instant>,
+    next: Map<IpAddr, Instant>,
     /// Size of `next` at which those that are idle are dropped.
     sweep_at: usize,
 }
@@ -25,13 +24,13 @@ pub(crate) struct Gate {
 const SMALLEST_SWEEP: usize = 1_024;
 
 impl Gate {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, seed: u64) -> Self {
         let interval = limits.destination_interval();
         let burst = limits.burst_per_destination.saturating_sub(1);
         Self {
             interval,
             burst: interval.unwrap_or_default().saturating_mul(burst),
-            next: HashMap::new(),
+            next: seeded(seed),
             sweep_at: SMALLEST_SWEEP,
         }
     }
@@ -48,7 +47,9 @@ impl Gate {
         let next = self.next.entry(to).or_insert(now);
         let arrival = (*next).max(now);
         *next = arrival + interval;
-        let earliest = arrival.as_nanos().saturating_sub(crate::time::nanos(self.burst));
+        let earliest = arrival
+            .as_nanos()
+            .saturating_sub(crate::time::nanos(self.burst));
         Instant::from_nanos(earliest).max(now)
     }
 
@@ -72,7 +73,7 @@ mod tests {
             burst_per_destination: 3,
             ..Limits::default()
         };
-        let mut gate = Gate::new(&limits);
+        let mut gate = Gate::new(&limits, 1);
         let to = "192.0.2.1".parse().unwrap();
         let now = Instant::from_nanos(5_000_000_000);
         let waits: alloc::vec::Vec<_> = (0..6)
@@ -80,7 +81,11 @@ mod tests {
             .collect();
         assert_eq!(waits, [0, 0, 0, 100, 200, 300]);
         let other = "192.0.2.2".parse().unwrap();
-        assert_eq!(gate.admit(other, now), now, "each destination has its own rate");
+        assert_eq!(
+            gate.admit(other, now),
+            now,
+            "each destination has its own rate"
+        );
         let later = now + Duration::from_secs(60);
         assert_eq!(gate.admit(to, later), later, "idleness restores the burst");
     }
@@ -91,7 +96,7 @@ mod tests {
             starts_per_destination: 1_000,
             ..Limits::default()
         };
-        let mut gate = Gate::new(&limits);
+        let mut gate = Gate::new(&limits, 1);
         for i in 0..100_000_u32 {
             let now = Instant::from_nanos(u64::from(i) * 1_000_000_000);
             gate.admit(core::net::Ipv4Addr::from_bits(i).into(), now);

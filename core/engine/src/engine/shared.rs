@@ -20,6 +20,9 @@ pub(crate) enum Effect {
     Send(Conn, Payload),
     Close(Conn),
     Report,
+    /// A name look-up is over and what it asked for has been done: nobody is
+    /// told, its slot is free.
+    Release,
 }
 
 /// Where the bytes of a `Send` are.

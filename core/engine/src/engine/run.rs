@@ -1,0 +1,125 @@
+//! The slots in which runs happen.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::check::AnyCheck;
+use crate::check::cx::RunCore;
+use crate::id::RunId;
+use crate::resolve::Lookup;
+use crate::spec::Spec;
+use crate::threshold::Transition;
+use crate::time::Instant;
+
+/// Who asked for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The schedule, for the target in this slot.
+    Target(u32),
+    /// `run_once`.
+    Host,
+}
+
+/// What a slot is doing.
+///
+/// ```text
+/// Free -> Checking -> Done -> Free        a check; Done until its report was read
+/// Free -> Resolving -> Free               a name look-up, which nobody reports
+/// ```
+#[derive(Debug)]
+pub(super) enum State {
+    Free,
+    Checking {
+        owner: Owner,
+        spec: Arc<Spec>,
+        check: AnyCheck,
+    },
+    Resolving(Lookup),
+    Done {
+        target: Option<crate::TargetId>,
+        spec: Arc<Spec>,
+        finished: Instant,
+        transition: Option<Transition>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) generation: u32,
+    pub(super) state: State,
+    pub(super) core: RunCore,
+}
+
+/// How many slots are in use, by what for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct InFlight {
+    pub(super) scheduled: u32,
+    pub(super) once: u32,
+    pub(super) lookups: u32,
+}
+
+/// A slab of runs. Slots are reused, the last one freed first, so that the
+/// warmest buffers are used again.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    slots: Vec<Run>,
+    free: Vec<u32>,
+    pub(super) in_flight: InFlight,
+}
+
+impl Runs {
+    /// Takes a free slot; the caller has checked the caps.
+    pub(super) fn take(&mut self, state: State, due: Instant, now: Instant) -> RunId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Run {
+                generation: 0,
+                state: State::Free,
+                core: RunCore::new(),
+            });
+            (self.slots.len() - 1) as u32
+        });
+        let run = &mut self.slots[slot as usize];
+        run.state = state;
+        run.core.reset(due, now);
+        RunId::new(slot, run.generation)
+    }
+
+    /// Gives a slot back; ids that name its last user become stale.
+    pub(super) fn release(&mut self, id: RunId) {
+        if let Some(run) = self.get_mut(id) {
+            run.generation = run.generation.wrapping_add(1);
+            run.state = State::Free;
+            run.core.tls = None;
+            run.core.trace = None;
+            self.free.push(id.slot());
+        }
+    }
+
+    /// The run that `id` names, unless it is over.
+    pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.slots
+            .get_mut(id.slot() as usize)
+            .filter(|run| run.generation == id.generation())
+    }
+
+    /// See [`Runs::get_mut`].
+    pub(super) fn get(&self, id: RunId) -> Option<&Run> {
+        self.slots
+            .get(id.slot() as usize)
+            .filter(|run| run.generation == id.generation())
+    }
+
+    /// The id of whoever uses a slot now.
+    pub(super) fn current(&self, slot: u32) -> Option<RunId> {
+        let run = self.slots.get(slot as usize)?;
+        Some(RunId::new(slot, run.generation))
+    }
+
+    /// Ids of all runs that have not finished.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.slots.iter().enumerate().filter_map(|(slot, run)| {
+            matches!(run.state, State::Checking { .. } | State::Resolving(_))
+                .then(|| RunId::new(slot as u32, run.generation))
+        })
+    }
+}

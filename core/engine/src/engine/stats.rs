@@ -1,0 +1,51 @@
+//! What the engine knows about itself.
+
+use crate::histogram::Exponential;
+use crate::outcome::{Outcome, Reason};
+use crate::resolve::ResolverStats;
+
+/// Counters and gauges of one engine.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Finished runs by [`Outcome::index`], scheduled or not.
+    pub runs: [u64; 4],
+    /// Runs that ended as `Unknown`, by reason, in the order of [`Reason::ALL`].
+    pub unknown: [u64; Reason::ALL.len()],
+    /// How much later than due scheduled runs started.
+    pub start_lag: Exponential,
+    /// Registered targets.
+    pub targets: u64,
+    /// Targets whose result is late by more than a period.
+    pub overdue: u64,
+    /// Runs in flight, scheduled or not.
+    pub in_flight: u32,
+    /// Targets that are due and wait for a slot.
+    pub queued: u32,
+    /// The name resolver.
+    pub resolver: ResolverStats,
+}
+
+/// The counters among them.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) runs: [u64; 4],
+    pub(super) unknown: [u64; Reason::ALL.len()],
+    pub(super) start_lag: Exponential,
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self {
+            runs: [0; 4],
+            unknown: [0; Reason::ALL.len()],
+            start_lag: Exponential::default(),
+        }
+    }
+
+    pub(super) fn count(&mut self, outcome: Outcome) {
+        self.runs[outcome.index()] += 1;
+        if let Outcome::Unknown(reason) = outcome {
+            self.unknown[reason as usize] += 1;
+        }
+    }
+}
