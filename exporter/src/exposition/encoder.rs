@@ -2,10 +2,10 @@
 //!
 //! Bytes go to the sink in pieces of about 64 KiB and nothing is allocated per
 //! sample. The one thing that must be held back is a protobuf family, because a
-//! `MetricFamily` is prefixed by its length: about 90 to 150 bytes for a sample
-//! with a dozen short labels' worth of text, so 7 MB for a gauge of 50,000
-//! targets, and three times that for native histograms. Larger fleets are
-//! served in pages. The text formats hold back nothing.
+//! `MetricFamily` is prefixed by its length. Measured with 65 bytes of labels: 87
+//! bytes per gauge, so 4.3 MB for 50,000 targets; a native histogram with 15
+//! buckets takes about 45 bytes more, 15 classic buckets about 200. Larger fleets
+//! are served in pages. The text formats hold back nothing.
 //!
 //! No timestamps (a vanished series must go stale at once) and no units (a unit
 //! that is not a suffix of the name fails the whole scrape).

@@ -67,10 +67,20 @@ impl Format {
 /// A content coding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// As it is; no `Content-Encoding` header.
+    /// As it is.
     Identity,
-    /// `Content-Encoding: gzip`.
+    /// Gzip (RFC 1952).
     Gzip,
+}
+
+impl Encoding {
+    /// The value of `Content-Encoding`, if the header is needed.
+    pub const fn content_encoding(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+        }
+    }
 }
 
 /// Chooses among `allowed` by the value of `Accept` (RFC 9110 section 12.5.1).
