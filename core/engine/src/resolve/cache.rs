@@ -5,10 +5,9 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::net::IpAddr;
 
-use hashbrown::HashMap;
-
 use super::lookup::Ask;
 use crate::io::ResolveError;
+use crate::map::{Map, seeded};
 use crate::time::Instant;
 
 /// What a look-up found: addresses in the order of the answer, or why there
@@ -21,7 +20,7 @@ pub(super) type Answer = Result<Box<[IpAddr]>, ResolveError>;
 /// because the search list may have led them to different names.
 #[derive(Debug)]
 pub(super) struct Cache {
-    answers: [HashMap<Arc<str>, Entry>; Ask::COUNT],
+    answers: [Map<Arc<str>, Entry>; Ask::COUNT],
     /// The same, by expiry. The number makes the keys unique.
     order: BTreeMap<(Instant, u64), (Ask, Arc<str>)>,
     inserted: u64,
@@ -35,9 +34,9 @@ struct Entry {
 }
 
 impl Cache {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, seed: u64) -> Self {
         Self {
-            answers: [HashMap::new(), HashMap::new(), HashMap::new()],
+            answers: core::array::from_fn(|_| seeded(seed)),
             order: BTreeMap::new(),
             inserted: 0,
             capacity,
@@ -108,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_forgotten_when_it_expires() {
-        let mut cache = Cache::new(8);
+        let mut cache = Cache::new(8, 0);
         cache.insert(Ask::Both, "a".into(), answer(1), at(30), at(0));
         assert_eq!(cache.get(Ask::Both, "a", at(29)), Some(&answer(1)));
         assert_eq!(cache.get(Ask::Both, "a", at(30)), None);
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_latest_answer_counts() {
-        let mut cache = Cache::new(8);
+        let mut cache = Cache::new(8, 0);
         let error = ResolveError {
             reason: Reason::DnsNotFound,
             server: None,
@@ -132,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_expires_first_goes_first() {
-        let mut cache = Cache::new(2);
+        let mut cache = Cache::new(2, 0);
         cache.insert(Ask::V4, "long".into(), answer(1), at(100), at(0));
         cache.insert(Ask::V4, "short".into(), answer(2), at(50), at(0));
         cache.insert(Ask::V4, "new".into(), answer(3), at(70), at(0));
@@ -143,7 +142,7 @@ mod tests {
 
     #[test]
     fn no_capacity_remembers_nothing() {
-        let mut cache = Cache::new(0);
+        let mut cache = Cache::new(0, 0);
         cache.insert(Ask::V4, "a".into(), answer(1), at(100), at(0));
         assert_eq!(cache.get(Ask::V4, "a", at(0)), None);
     }
@@ -153,7 +152,7 @@ mod tests {
         fn it_never_exceeds_its_capacity(
             inserts in prop::collection::vec((0..40_u32, 0..3_u8, 1..60_u64, 0..4_u64), 0..200),
         ) {
-            let mut cache = Cache::new(7);
+            let mut cache = Cache::new(7, 0);
             let mut now = 0;
             for (name, ask, ttl, passed) in inserts {
                 now += passed;
@@ -162,7 +161,7 @@ mod tests {
                 cache.insert(ask, Arc::clone(&name), answer(1), at(now + ttl), at(now));
                 prop_assert!(cache.get(ask, &name, at(now)).is_some());
                 prop_assert!(cache.len() <= 7);
-                let held: usize = cache.answers.iter().map(HashMap::len).sum();
+                let held: usize = cache.answers.iter().map(Map::len).sum();
                 prop_assert_eq!(held, cache.len());
             }
         }

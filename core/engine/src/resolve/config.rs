@@ -361,9 +361,19 @@ mod tests {
              bogus line\n",
         );
         let servers: Vec<_> = stub.servers.iter().map(|s| format!("{s}")).collect();
-        assert_eq!(servers, ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]);
+        assert_eq!(
+            servers,
+            ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]
+        );
         let search: Vec<_> = stub.search.iter().map(|name| &**name).collect();
-        let six = ["a.example", "b.example", "c.example", "d.example", "e.example", "f.example"];
+        let six = [
+            "a.example",
+            "b.example",
+            "c.example",
+            "d.example",
+            "e.example",
+            "f.example",
+        ];
         assert_eq!(search, six);
         assert_eq!(stub.ndots, 2);
         assert_eq!(stub.timeout, Duration::from_secs(3));
@@ -377,7 +387,10 @@ mod tests {
         assert_eq!(stub.ndots, 15);
         assert_eq!(stub.timeout, Duration::from_secs(30));
         assert_eq!(stub.attempts, 1);
-        assert_eq!(resolv_conf("options timeout:0").timeout, Duration::from_secs(1));
+        assert_eq!(
+            resolv_conf("options timeout:0").timeout,
+            Duration::from_secs(1)
+        );
     }
 
     #[test]
@@ -389,13 +402,23 @@ mod tests {
     #[test]
     fn names_with_few_dots_are_searched_first() {
         let conf = "search ns.example example\noptions ndots:2";
-        assert_eq!(candidates(conf, "web"), ["web.ns.example", "web.example", "web"]);
-        assert_eq!(candidates(conf, "a.web"), ["a.web.ns.example", "a.web.example", "a.web"]);
+        assert_eq!(
+            candidates(conf, "web"),
+            ["web.ns.example", "web.example", "web"]
+        );
+        assert_eq!(
+            candidates(conf, "a.web"),
+            ["a.web.ns.example", "a.web.example", "a.web"]
+        );
         assert_eq!(
             candidates(conf, "x.a.web"),
             ["x.a.web", "x.a.web.ns.example", "x.a.web.example"]
         );
-        assert_eq!(candidates(conf, "web."), ["web"], "a trailing dot is absolute");
+        assert_eq!(
+            candidates(conf, "web."),
+            ["web"],
+            "a trailing dot is absolute"
+        );
     }
 
     #[test]
@@ -403,12 +426,33 @@ mod tests {
         let label = "a".repeat(64);
         let long = format!("{0}.{0}.{0}.{0}.aa", "a".repeat(63));
         for host in [
-            "", ".", "..", "a..b", ".a", "-a", "a-.b", "a b", "bücher.example", "127.1", "1.2.3",
-            "a/b", "fe80::1%eth0", "hidden.ONION", "hidden.onion.", &label, &long,
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "-a",
+            "a-.b",
+            "a b",
+            "bücher.example",
+            "127.1",
+            "1.2.3",
+            "a/b",
+            "fe80::1%eth0",
+            "hidden.ONION",
+            "hidden.onion.",
+            &label,
+            &long,
         ] {
             assert!(candidates("search example", host).is_empty(), "{host:?}");
         }
-        for host in ["_dns.a_b.example", "a-b", "1a", "xn--bcher-kva.example", &label[1..]] {
+        for host in [
+            "_dns.a_b.example",
+            "a-b",
+            "1a",
+            "xn--bcher-kva.example",
+            &label[1..],
+        ] {
             assert!(!candidates("", host).is_empty(), "{host:?}");
         }
     }
@@ -418,7 +462,10 @@ mod tests {
         let name = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "a".repeat(55));
         assert_eq!(name.len(), 247);
         let conf = "search abcdef abcde\noptions ndots:9";
-        assert_eq!(candidates(conf, &name), [format!("{name}.abcde"), name.clone()]);
+        assert_eq!(
+            candidates(conf, &name),
+            [format!("{name}.abcde"), name.clone()]
+        );
     }
 
     #[test]
@@ -429,15 +476,23 @@ mod tests {
              nonsense web\nfe80::1%lo0 web\n192.0.2.9\n",
         );
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(hosts.get("localhost"), Some(&[ip("127.0.0.1"), ip("::1")][..]));
-        assert_eq!(hosts.get("web"), Some(&[ip("192.0.2.7"), ip("2001:db8::7")][..]));
+        assert_eq!(
+            hosts.get("localhost"),
+            Some(&[ip("127.0.0.1"), ip("::1")][..])
+        );
+        assert_eq!(
+            hosts.get("web"),
+            Some(&[ip("192.0.2.7"), ip("2001:db8::7")][..])
+        );
         assert_eq!(hosts.get("web.example"), Some(&[ip("192.0.2.7")][..]));
         assert_eq!(hosts.get("trailing"), None);
     }
 
     #[test]
     fn setters_keep_a_configuration_valid() {
-        let servers: Vec<_> = (1..9).map(|n| SocketAddr::from(([192, 0, 2, n], 53))).collect();
+        let servers: Vec<_> = (1..9)
+            .map(|n| SocketAddr::from(([192, 0, 2, n], 53)))
+            .collect();
         let config = ResolverConfig::with_servers(&servers)
             .timeout(Duration::ZERO)
             .attempts(0)
@@ -449,6 +504,9 @@ mod tests {
         assert!(stub.timeout > Duration::ZERO);
         assert_eq!(stub.search, ["example".into()]);
         assert_eq!(ResolverConfig::with_servers(&[]), ResolverConfig::default());
-        assert_eq!(ResolverConfig::delegated().rotate(true), ResolverConfig::delegated());
+        assert_eq!(
+            ResolverConfig::delegated().rotate(true),
+            ResolverConfig::delegated()
+        );
     }
 }
