@@ -106,7 +106,7 @@ impl Engine {
             queued: 0,
             shared: Shared {
                 effects: VecDeque::new(),
-                resolver: Resolver::new(resolver, &limits),
+                resolver: Resolver::new(resolver, &limits, rng.u64()),
                 gate: Gate::new(&limits, rng.u64()),
                 rng,
                 wakes: Wheel::new(now),
