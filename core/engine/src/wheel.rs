@@ -23,6 +23,9 @@
 //!
 //! Eight levels are 48 bits of ticks, more than [`Instant`] can express, so no
 //! deadline is ever out of range. Empty stretches are never walked.
+//!
+//! The price is paid in lumps: a slot of level 2 is 4.3 s wide, and all its
+//! timers are dealt out at the moment that time enters it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -137,8 +140,9 @@ impl Wheel {
     }
 
     /// Takes the next timer whose deadline is not after `now`, in order of
-    /// ticks. Call it until it returns `None`; setting and cancelling timers
-    /// between two calls is fine.
+    /// deadlines to about a tick; the same calls give the same order. Call it
+    /// until it returns `None`; setting and cancelling timers between two
+    /// calls is fine.
     ///
     /// Time does not run backwards here: a `now` before that of an earlier
     /// call counts as the latest one.

@@ -185,6 +185,8 @@ fn classic_buckets_are_never_too_high() {
     histogram.cumulative(&bounds, &mut out);
     // 5 ms lies in a bucket that ends at 5.24 ms: it counts from 100 ms on.
     assert_eq!(out, [2, 4, 4, 4, 5, 5]);
+    of([1_000_000_000]).cumulative(&[0.99, 1.0], &mut out);
+    assert_eq!(out, [0, 1], "a bound is inclusive");
 }
 
 #[test]
