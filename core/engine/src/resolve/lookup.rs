@@ -1,16 +1,56 @@
 //! One look-up: asks servers until one knows.
+//!
+//! A host name has one or more candidates (the search list), each candidate
+//! one or two questions (A, AAAA), and each question is put to the servers in
+//! turn, for as many rounds as there are attempts:
+//!
+//! ```text
+//! Idle -> Udp -> Udp -> ...        next server: silence, failure, nonsense
+//!          |`-> Tcp -> Udp -> ...  truncated: the same server by TCP
+//!          `-> (result)
+//! ```
+//!
+//! Both questions go out at once from a socket of their own for each attempt,
+//! with a port of the system's choice and ids that cannot be guessed (RFC
+//! 5452). What does not answer the question is ignored; it neither ends nor
+//! prolongs the wait. A family that is known is not asked for again.
+//!
+//! # Which error wins
+//!
+//! For one candidate: that it does not exist (every family says so), or has no
+//! addresses, is believed at once, from the first server that says it. If no
+//! server knows, what a server said outweighs silence:
+//! `dns_server_failure` (it refused or failed) over `dns_malformed` (its
+//! answers made no sense, or answered something else) over `dns_timeout` over
+//! being unreachable, which is `dns_server_failure` too.
+//!
+//! Between candidates: a failure over `dns_no_address` over `dns_not_found`,
+//! because a name that could not be looked up may exist. As in glibc, the
+//! search goes on after a server's failure, and ends when no server says
+//! anything.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
+use core::net::SocketAddr;
 use core::time::Duration;
+
+use hickory_proto::rr::Name;
 
 use super::cache::Answer;
 use super::config::Stub;
 use super::failure;
+use super::wire::{self, Found, Question, Reply};
 use crate::check::cx::Cx;
-use crate::io::{Families, Family, Input, ResolveError};
+use crate::id::Conn;
+use crate::io::{Closed, Endpoint, Families, Family, Input, ResolveError, Transport};
+use crate::limits::MAX_OPENED;
 use crate::outcome::Reason;
+use crate::time::Instant;
+
+/// Shortest time for which it is remembered that something does not exist,
+/// also where the server gives no SOA: a fleet may ask for it all the time.
+const MIN_NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
 /// Which addresses a name is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +72,19 @@ impl Ask {
             (false, Family::V6) => Self::V6,
         }
     }
+
+    /// The questions before they are asked.
+    const fn parts(self) -> [Part; 2] {
+        match self {
+            Self::V4 => [Part::Open, Part::Unwanted],
+            Self::V6 => [Part::Unwanted, Part::Open],
+            Self::Both => [Part::Open, Part::Open],
+        }
+    }
 }
+
+/// The families of [`Lookup::parts`].
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// What a look-up found.
 #[derive(Debug)]
@@ -43,7 +95,7 @@ pub(crate) struct LookupResult {
 }
 
 impl LookupResult {
-    /// The look-up could not be made, for a reason of ours.
+    /// The look-up failed, or could not be made.
     pub(crate) const fn failed(error: ResolveError) -> Self {
         Self {
             answer: Err(error),
@@ -52,48 +104,452 @@ impl LookupResult {
     }
 }
 
+/// How far one question of a candidate is.
+#[derive(Debug)]
+enum Part {
+    /// Nobody wants to know.
+    Unwanted,
+    /// To be put to the next server.
+    Open,
+    /// Put to the current server.
+    Asked { id: u16, edns: bool },
+    /// To be put to the current server by TCP.
+    Truncated,
+    /// The current server does not know.
+    Failed,
+    /// Answered.
+    Known(Found),
+}
+
+/// The conversation with the current server.
+#[derive(Debug)]
+struct Exchange {
+    conn: Conn,
+    until: Instant,
+    framing: Framing,
+    /// Whether something came that answers no question of ours.
+    strays: bool,
+}
+
+#[derive(Debug)]
+enum Framing {
+    /// UDP: a datagram is a message.
+    Datagram,
+    /// TCP: two bytes of length before each message (RFC 1035 section 4.2.2).
+    /// Holds what came of an incomplete one.
+    Stream(Vec<u8>),
+}
+
+/// Why a server did not help, from least to most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Unreachable,
+    Silent,
+    Malformed,
+    Failed,
+}
+
+impl Trouble {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Unreachable | Self::Failed => Reason::DnsServerFailure,
+            Self::Silent => Reason::DnsTimeout,
+            Self::Malformed => Reason::DnsMalformed,
+        }
+    }
+
+    /// Whether a server said anything at all.
+    const fn is_answer(self) -> bool {
+        matches!(self, Self::Malformed | Self::Failed)
+    }
+}
+
+/// What the candidates so far came to, from least to most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    NotFound,
+    NoAddress,
+    Failed(Trouble),
+}
+
+impl Verdict {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::NotFound => Reason::DnsNotFound,
+            Self::NoAddress => Reason::DnsNoAddress,
+            Self::Failed(trouble) => trouble.reason(),
+        }
+    }
+}
+
 /// The state of one look-up.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     stub: Arc<Stub>,
-    name: Arc<str>,
+    /// In lower case, as it was asked for.
+    host: Arc<str>,
     ask: Ask,
-    candidates: Vec<Box<str>>,
+    /// Those that have not been tried.
+    candidates: vec::IntoIter<Box<str>>,
+    /// The candidate that is being tried. Boxed, for the engine has a place
+    /// for a look-up in every slot.
+    name: Box<Name>,
+    /// One for each of [`FAMILIES`].
+    parts: [Part; 2],
+    /// Servers asked for this candidate, the current one not counted.
+    attempt: usize,
+    /// The server to begin with.
+    first: usize,
+    /// `None` before the start, and between two servers.
+    exchange: Option<Exchange>,
+    /// The most telling trouble with this candidate, and whose it was.
+    trouble: Option<(Trouble, SocketAddr)>,
+    /// The most telling of the earlier candidates, and who said so.
+    verdict: Option<(Verdict, SocketAddr)>,
+    /// The lowest negative TTL of the earlier candidates.
+    negative_ttl: Duration,
     queries: u32,
     tcp_fallbacks: u32,
 }
 
 impl Lookup {
-    pub(super) fn new(stub: &Arc<Stub>, name: &str, ask: Ask, _begun: usize) -> Option<Self> {
-        let candidates = stub.candidates(name);
-        (!candidates.is_empty()).then(|| Self {
+    /// A look-up of `host`, which is in lower case; `None` if that is no
+    /// domain name. With `rotate`, `begun` says which server is asked first.
+    pub(super) fn new(stub: &Arc<Stub>, host: &str, ask: Ask, begun: usize) -> Option<Self> {
+        let candidates = stub.candidates(host);
+        if candidates.is_empty() {
+            return None;
+        }
+        Some(Self {
             stub: Arc::clone(stub),
-            name: name.into(),
+            host: host.into(),
             ask,
-            candidates,
+            candidates: candidates.into_iter(),
+            name: Box::default(),
+            parts: ask.parts(),
+            attempt: 0,
+            first: if stub.rotate { begun } else { 0 },
+            exchange: None,
+            trouble: None,
+            verdict: None,
+            negative_ttl: Duration::MAX,
             queries: 0,
             tcp_fallbacks: 0,
         })
     }
 
-    pub(super) const fn name(&self) -> &Arc<str> {
-        &self.name
+    /// In lower case, as it was asked for.
+    pub(super) const fn host(&self) -> &Arc<str> {
+        &self.host
     }
 
     pub(super) const fn ask(&self) -> Ask {
         self.ask
     }
 
+    /// Questions sent so far.
     pub(super) const fn queries(&self) -> u32 {
         self.queries
     }
 
+    /// Connections opened because an answer was truncated.
     pub(super) const fn tcp_fallbacks(&self) -> u32 {
         self.tcp_fallbacks
     }
 
-    /// Handles one event. Returns the result when the look-up is over.
-    pub(crate) fn on(&mut self, _input: Input<'_>, _cx: &mut Cx<'_>) -> Option<LookupResult> {
-        Some(LookupResult::failed(failure(Reason::Internal)))
+    /// Handles one event. Returns the result when the look-up is over; the
+    /// caller then closes what is open.
+    pub(crate) fn on(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        match input {
+            Input::Start => self.next_candidate(cx),
+            Input::Opened(conn) if self.is_current(conn) => {
+                self.send_all(conn, cx);
+                None
+            }
+            Input::Data(conn, bytes) if self.is_current(conn) => self.receive(bytes, cx),
+            Input::Closed(conn, why) if self.is_current(conn) => match why {
+                Closed::Local(reason) => Some(LookupResult::failed(failure(reason))),
+                _ => self.next_server(Trouble::Unreachable, cx),
+            },
+            Input::Woken => self.expire(cx),
+            // Late news of a connection that was given up.
+            _ => None,
+        }
     }
+
+    fn is_current(&self, conn: Conn) -> bool {
+        self.exchange.as_ref().is_some_and(|it| it.conn == conn)
+    }
+
+    fn server(&self) -> SocketAddr {
+        let servers = &self.stub.servers;
+        servers[self.first.wrapping_add(self.attempt) % servers.len()]
+    }
+
+    fn next_candidate(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        let Some(candidate) = self.candidates.next() else {
+            return Some(self.conclude());
+        };
+        let Some(name) = wire::name(&candidate) else {
+            return Some(LookupResult::failed(failure(Reason::Internal)));
+        };
+        *self.name = name;
+        self.parts = self.ask.parts();
+        self.attempt = 0;
+        self.trouble = None;
+        self.open(Transport::Udp, cx)
+    }
+
+    /// Opens a socket to the current server, if there still is one and the
+    /// look-up may open another.
+    fn open(&mut self, transport: Transport, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        let asked_all = usize::from(self.stub.attempts) * self.stub.servers.len();
+        if self.attempt >= asked_all || cx.core.opened >= MAX_OPENED {
+            return self.end_candidate(cx);
+        }
+        let conn = cx.open(Endpoint {
+            transport,
+            to: self.server(),
+            from: None,
+        });
+        let until = cx.now() + self.stub.timeout;
+        cx.wake_at(until);
+        self.exchange = Some(Exchange {
+            conn,
+            until,
+            framing: match transport {
+                Transport::Udp => Framing::Datagram,
+                Transport::Tcp => Framing::Stream(Vec::new()),
+            },
+            strays: false,
+        });
+        None
+    }
+
+    fn close(&mut self, cx: &mut Cx<'_>) {
+        if let Some(exchange) = self.exchange.take() {
+            cx.close(exchange.conn);
+        }
+    }
+
+    /// Puts every question without an answer to the current server.
+    fn send_all(&mut self, conn: Conn, cx: &mut Cx<'_>) {
+        for index in 0..self.parts.len() {
+            if !matches!(self.parts[index], Part::Unwanted | Part::Known(_)) {
+                self.send(index, conn, true, cx);
+            }
+        }
+    }
+
+    fn send(&mut self, index: usize, conn: Conn, edns: bool, cx: &mut Cx<'_>) {
+        let mut id = cx.rng().u16();
+        let other = &self.parts[1 - index];
+        if matches!(other, Part::Asked { id: taken, .. } if *taken == id) {
+            id = !id;
+        }
+        let Some(message) = wire::encode(self.question(index), id, edns) else {
+            // No valid name comes here; a server is not to blame for one.
+            self.parts[index] = Part::Failed;
+            return;
+        };
+        let in_stream =
+            matches!(&self.exchange, Some(it) if matches!(it.framing, Framing::Stream(_)));
+        if in_stream {
+            let mut framed = (message.len() as u16).to_be_bytes().to_vec();
+            framed.extend(message);
+            cx.send(conn, &framed);
+        } else {
+            cx.send(conn, &message);
+        }
+        self.parts[index] = Part::Asked { id, edns };
+        self.queries += 1;
+    }
+
+    fn question(&self, index: usize) -> Question<'_> {
+        Question {
+            name: &self.name,
+            family: FAMILIES[index],
+        }
+    }
+
+    fn receive(&mut self, bytes: &[u8], cx: &mut Cx<'_>) -> Option<LookupResult> {
+        let exchange = self.exchange.as_mut()?;
+        if let Framing::Stream(received) = &mut exchange.framing {
+            let mut received = core::mem::take(received);
+            received.extend_from_slice(bytes);
+            let mut rest = &received[..];
+            while let Some((message, after)) = first_message(rest) {
+                rest = after;
+                self.judge(message, true, cx);
+            }
+            let used = received.len() - rest.len();
+            received.drain(..used);
+            if let Some(exchange) = &mut self.exchange {
+                exchange.framing = Framing::Stream(received);
+            }
+        } else {
+            self.judge(bytes, false, cx);
+        }
+        self.settle(cx)
+    }
+
+    /// Finds the question that a message answers.
+    fn judge(&mut self, message: &[u8], in_stream: bool, cx: &mut Cx<'_>) {
+        let Some(conn) = self.exchange.as_ref().map(|it| it.conn) else {
+            return;
+        };
+        for index in 0..self.parts.len() {
+            let Part::Asked { id, edns } = self.parts[index] else {
+                continue;
+            };
+            self.parts[index] = match wire::decode(message, self.question(index), id) {
+                Reply::Stray => continue,
+                Reply::Known(found) => Part::Known(found),
+                Reply::Truncated if !in_stream => Part::Truncated,
+                Reply::FormatError if edns => return self.send(index, conn, false, cx),
+                Reply::Malformed | Reply::Truncated => self.failed(Trouble::Malformed),
+                Reply::FormatError | Reply::Failed => self.failed(Trouble::Failed),
+            };
+            return;
+        }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.strays = true;
+        }
+    }
+
+    /// Notes a trouble with the current server.
+    fn failed(&mut self, trouble: Trouble) -> Part {
+        if self.trouble.is_none_or(|(worst, _)| trouble >= worst) {
+            self.trouble = Some((trouble, self.server()));
+        }
+        Part::Failed
+    }
+
+    /// Goes on when the current server has answered everything.
+    fn settle(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        let any = |wanted: fn(&Part) -> bool| self.parts.iter().any(wanted);
+        if any(|part| matches!(part, Part::Open | Part::Asked { .. })) {
+            None
+        } else if any(|part| matches!(part, Part::Truncated)) {
+            self.fall_back(cx)
+        } else if any(|part| matches!(part, Part::Failed)) {
+            self.leave(cx)
+        } else {
+            self.end_candidate(cx)
+        }
+    }
+
+    /// Asks the current server by TCP.
+    fn fall_back(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        self.close(cx);
+        self.tcp_fallbacks += 1;
+        self.open(Transport::Tcp, cx)
+    }
+
+    /// Gives the current server up for its `trouble`.
+    fn next_server(&mut self, trouble: Trouble, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        self.failed(trouble);
+        self.leave(cx)
+    }
+
+    fn leave(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        self.close(cx);
+        self.attempt += 1;
+        for part in &mut self.parts {
+            if !matches!(part, Part::Unwanted | Part::Known(_)) {
+                *part = Part::Open;
+            }
+        }
+        self.open(Transport::Udp, cx)
+    }
+
+    fn expire(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        let exchange = self.exchange.as_ref()?;
+        let (until, strays) = (exchange.until, exchange.strays);
+        if cx.now() < until {
+            cx.wake_at(until);
+            return None;
+        }
+        if self
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::Truncated))
+        {
+            // One of two answers is lost, but the server is there.
+            return self.fall_back(cx);
+        }
+        let trouble = if strays {
+            Trouble::Malformed
+        } else {
+            Trouble::Silent
+        };
+        self.next_server(trouble, cx)
+    }
+
+    /// Judges the candidate by what is known of it.
+    fn end_candidate(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
+        self.close(cx);
+        let mut addresses = Vec::new();
+        let mut ttl = self.stub.max_ttl;
+        let mut verdict = Verdict::NotFound;
+        let mut said_by = self.server();
+        for part in &self.parts {
+            match part {
+                Part::Unwanted => {}
+                Part::Known(Found::Addresses(found, lowest)) => {
+                    addresses.extend_from_slice(found);
+                    ttl = ttl.min(*lowest);
+                }
+                Part::Known(Found::NotFound(lowest)) => {
+                    self.negative_ttl = self.negative_ttl.min(lowest.unwrap_or_default());
+                }
+                Part::Known(Found::NoData(lowest)) => {
+                    self.negative_ttl = self.negative_ttl.min(lowest.unwrap_or_default());
+                    verdict = verdict.max(Verdict::NoAddress);
+                }
+                Part::Open | Part::Asked { .. } | Part::Truncated | Part::Failed => {
+                    let (trouble, server) = self.trouble.unwrap_or((Trouble::Silent, said_by));
+                    verdict = Verdict::Failed(trouble);
+                    said_by = server;
+                }
+            }
+        }
+        if !addresses.is_empty() {
+            return Some(LookupResult {
+                answer: Ok(addresses.into()),
+                ttl: Some(ttl),
+            });
+        }
+        if self.verdict.is_none_or(|(worst, _)| verdict >= worst) {
+            self.verdict = Some((verdict, said_by));
+        }
+        match verdict {
+            Verdict::Failed(trouble) if !trouble.is_answer() => Some(self.conclude()),
+            _ => self.next_candidate(cx),
+        }
+    }
+
+    /// There are no addresses: says why.
+    fn conclude(&self) -> LookupResult {
+        let Some((verdict, server)) = self.verdict else {
+            return LookupResult::failed(failure(Reason::Internal));
+        };
+        let ttl = self.negative_ttl.max(MIN_NEGATIVE_TTL);
+        LookupResult {
+            answer: Err(ResolveError {
+                reason: verdict.reason(),
+                server: Some(server),
+            }),
+            ttl: match verdict {
+                Verdict::Failed(_) => None,
+                Verdict::NotFound | Verdict::NoAddress => Some(ttl.min(self.stub.max_ttl)),
+            },
+        }
+    }
+}
+
+/// Splits the first complete message off a stream.
+fn first_message(stream: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = stream.split_first_chunk::<2>()?;
+    rest.split_at_checked(u16::from_be_bytes(*length).into())
 }

@@ -187,7 +187,7 @@ impl Resolver {
         self.stats.cache_misses += 1;
         self.begun = self.begun.wrapping_add(1);
         let waiters = Waiters::from([(waiter.slot(), (waiter, families))]);
-        self.waiting[ask as usize].insert(Arc::clone(lookup.name()), waiters);
+        self.waiting[ask as usize].insert(Arc::clone(lookup.host()), waiters);
         self.queue.push_back(lookup);
         self.shed();
         Resolution::Pending
@@ -214,10 +214,6 @@ impl Resolver {
     }
 
     /// Takes back a look-up that is over, or that could not run.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a look-up that is over has no other use"
-    )]
     pub(crate) fn complete(&mut self, lookup: Lookup, result: LookupResult, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.stats.lookups += 1;
@@ -225,14 +221,14 @@ impl Resolver {
         self.stats.tcp_fallbacks += u64::from(lookup.tcp_fallbacks());
         self.answer(&lookup, &result.answer);
         if let Some(ttl) = result.ttl.filter(|ttl| *ttl > Duration::ZERO) {
-            let name = Arc::clone(lookup.name());
+            let name = Arc::clone(lookup.host());
             self.cache
                 .insert(lookup.ask(), name, result.answer, now + ttl, now);
         }
     }
 
     fn answer(&mut self, lookup: &Lookup, answer: &Answer) {
-        let waiters = self.waiting[lookup.ask() as usize].remove(lookup.name());
+        let waiters = self.waiting[lookup.ask() as usize].remove(lookup.host());
         for (run, families) in waiters.into_iter().flat_map(BTreeMap::into_values) {
             self.answers.push_back((run, apply(families, answer)));
         }
