@@ -1,0 +1,282 @@
+//! The file: modules and jobs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_engine::check::{KINDS, Module, ModuleConfig};
+use probity_engine::config::{ConfigError, Files};
+
+use crate::de::from_node;
+use crate::defaults;
+use crate::error::{Errors, Mistake, Position, join, segment};
+use crate::job::{Job, repeated};
+use crate::label::{self, Labels};
+use crate::node::{Entry, Node, Value};
+use crate::suggest;
+use crate::written::Written;
+use crate::yaml;
+
+/// What is at the top of a file.
+const KEYS: &[&str] = &["modules", "jobs"];
+
+/// A valid configuration file: a superset of blackbox_exporter's.
+#[derive(Clone, Debug)]
+pub struct File {
+    modules: Modules,
+    jobs: Vec<Job>,
+}
+
+impl File {
+    /// Reads the file `path` by way of `files` and parses it.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not UTF-8, or as [`File::parse`] does.
+    pub fn load(path: &str, files: &dyn Files) -> Result<Self, Errors> {
+        let content = files.read(path).map_err(|error| Errors::whole(path, error))?;
+        Self::parse(path, utf8(path, &content)?, files)
+    }
+
+    /// Parses the text of the file that the user calls `name`. What modules
+    /// refer to (certificates, keys) is read by way of `files`.
+    ///
+    /// Without the key `modules` the modules of [`DEFAULT`](defaults::DEFAULT)
+    /// are there; with it only those that it lists, as in blackbox_exporter.
+    ///
+    /// # Errors
+    /// Every mistake that can be found without guessing what was meant: at
+    /// least the first one of each module and of each job.
+    pub fn parse(name: &str, text: &str, files: &dyn Files) -> Result<Self, Errors> {
+        let (root, mut mistakes) = yaml::parse(text);
+        let Some(root) = root else {
+            return Err(Errors::new(name, mistakes));
+        };
+        let entries = match &root.value {
+            Value::Mapping(entries) => entries.as_slice(),
+            _ => {
+                let expected = format!("expected a mapping with {}", KEYS.join(" and "));
+                let message = format!("{expected}, found {}", root.describe());
+                mistakes.push(Mistake::new("", message).at(root.position));
+                return Err(Errors::new(name, mistakes));
+            }
+        };
+        for Entry { key, .. } in entries {
+            if !KEYS.contains(&key.text.as_ref().as_ref()) {
+                let message = suggest::unknown("field", &key.text, KEYS);
+                mistakes.push(Mistake::new("", message).at(key.position));
+            }
+        }
+        let modules = match root.get("modules").filter(|node| !node.is_null()) {
+            Some(node) => Modules::read(node, files, &mut mistakes),
+            None => Modules::defaults(files, &mut mistakes),
+        };
+        let jobs = match root.get("jobs").filter(|node| !node.is_null()) {
+            Some(node) => read_jobs(node, &modules, &mut mistakes),
+            None => Vec::new(),
+        };
+        if mistakes.is_empty() {
+            Ok(Self { modules, jobs })
+        } else {
+            Err(Errors::new(name, mistakes))
+        }
+    }
+
+    /// Modules in the order of their names.
+    pub fn modules(&self) -> impl Iterator<Item = (&str, &NamedModule)> {
+        self.modules.valid.iter().map(|(name, module)| (name.as_str(), module))
+    }
+
+    /// A module by its name.
+    pub fn module(&self, name: &str) -> Option<&NamedModule> {
+        self.modules.get(name)
+    }
+
+    /// Jobs in the order of the file.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+}
+
+/// A module of the file.
+#[derive(Clone, Debug)]
+pub struct NamedModule {
+    config: ModuleConfig,
+    module: Module,
+}
+
+impl NamedModule {
+    /// The module as it was written.
+    pub fn config(&self) -> &ModuleConfig {
+        &self.config
+    }
+
+    /// The module, ready to be applied to targets.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Longest time that one run may take; none or 0 is no limit.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.config.timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero())
+    }
+}
+
+/// The modules of a file by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Modules {
+    valid: BTreeMap<String, NamedModule>,
+    /// Those with mistakes, so that jobs are not told that they do not exist.
+    refused: BTreeSet<String>,
+}
+
+impl Modules {
+    fn read(node: &Node<'_>, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Self {
+        let mut modules = Self::default();
+        let Some(entries) = node.entries() else {
+            let message = format!("expected a mapping of names to modules, found {}", node.describe());
+            mistakes.push(Mistake::new("modules", message).at(node.position));
+            return modules;
+        };
+        for Entry { key, value } in entries {
+            let name = key.text.to_string();
+            let module = if name.is_empty() {
+                Err(Mistake::new("", "expected a name, found \"\"").at(key.position))
+            } else {
+                read_module(value, files)
+            };
+            match module {
+                Ok(module) => {
+                    modules.valid.insert(name, module);
+                }
+                Err(mistake) => {
+                    let path = join("modules", &segment(&name));
+                    mistakes.push(mistake.within(&path));
+                    modules.refused.insert(name);
+                }
+            }
+        }
+        modules
+    }
+
+    fn defaults(files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Self {
+        let (root, wrong) = yaml::parse(defaults::DEFAULT);
+        mistakes.extend(wrong);
+        let root = root.as_deref();
+        root.and_then(|root| root.get("modules"))
+            .map_or_else(Self::default, |node| Self::read(node, files, mistakes))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&NamedModule> {
+        self.valid.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.valid.keys().chain(&self.refused).map(String::as_str)
+    }
+
+    pub(crate) fn was_refused(&self, name: &str) -> bool {
+        self.refused.contains(name)
+    }
+}
+
+/// Paths of mistakes are relative to the module.
+fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<NamedModule, Mistake> {
+    // Before everything else: the section of such a prober is unknown too,
+    // and that would be the less helpful thing to say.
+    if let Some(prober) = node.get("prober")
+        && let Some(name) = prober.text()
+        && suggest::is_upstream_prober(name)
+        && !KINDS.contains(&name)
+    {
+        let message = suggest::unknown("prober", name, KINDS);
+        return Err(Mistake::new("prober", message).at(prober.position));
+    }
+    if node.entries().is_none() {
+        let message = format!("expected a module, found {}", node.describe());
+        return Err(Mistake::new("", message).at(node.position));
+    }
+    let config: ModuleConfig = from_node(node)?;
+    match config.compile(files) {
+        Ok(module) => Ok(NamedModule { config, module }),
+        Err(ConfigError { field, message }) => {
+            let position = node.locate(&field);
+            Err(Mistake::new(field, message).at(position))
+        }
+    }
+}
+
+fn read_jobs(node: &Node<'_>, modules: &Modules, mistakes: &mut Vec<Mistake>) -> Vec<Job> {
+    let Value::Sequence(items) = &node.value else {
+        let message = format!("expected a list of jobs, found {}", node.describe());
+        mistakes.push(Mistake::new("jobs", message).at(node.position));
+        return Vec::new();
+    };
+    let place = |mistake: Mistake, index: usize| {
+        let position = items[index].locate(&mistake.path);
+        mistake.at(position).within(&format!("jobs[{index}]"))
+    };
+    let names = items.iter().map(|item| item.get("job_name").and_then(Node::text).unwrap_or_default());
+    for (index, first) in repeated(names) {
+        let Some(name) = items[index].get("job_name").and_then(Node::text) else {
+            continue;
+        };
+        let message = format!("expected a unique name, found {name:?}, which is that of jobs[{first}]");
+        mistakes.push(place(Mistake::new("job_name", message), index));
+    }
+    let mut jobs: Vec<(usize, Job)> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let job = from_node::<Written>(item)
+            .map_err(|mistake| vec![mistake])
+            .and_then(|written| Job::build(written, modules));
+        match job {
+            Ok(job) => jobs.push((index, job)),
+            Err(found) => mistakes.extend(found.into_iter().map(|mistake| place(mistake, index))),
+        }
+    }
+    for (index, mistake) in indistinguishable(&jobs) {
+        mistakes.push(place(mistake, index));
+    }
+    jobs.into_iter().map(|(_, job)| job).collect()
+}
+
+/// Targets that stand in the file with the same labels as another: their
+/// series could not be told apart. The same target twice in one job is not a
+/// mistake, it is one target, as in Prometheus.
+fn indistinguishable(jobs: &[(usize, Job)]) -> Vec<(usize, Mistake)> {
+    let instance: Arc<str> = "instance".into();
+    let mut seen: HashMap<Labels, (usize, &str)> = HashMap::new();
+    let mut mistakes = Vec::new();
+    for (index, job) in jobs {
+        for (group_index, group) in job.groups.iter().enumerate() {
+            let shared = label::of_group(&group.labels, &job.name);
+            for (target_index, target) in group.targets.iter().enumerate() {
+                let labels = label::of_target(&shared, &instance, &target.as_str().into());
+                match seen.get(&labels) {
+                    None => {
+                        seen.insert(labels, (*index, target));
+                    }
+                    Some(same) if *same == (*index, target) => {}
+                    Some((other, found)) => {
+                        let path = format!("static_configs[{group_index}].targets[{target_index}]");
+                        let message = format!("the labels are those of the target {found:?} of jobs[{other}]: their series could not be told apart");
+                        mistakes.push((*index, Mistake::new(path, message)));
+                    }
+                }
+            }
+        }
+    }
+    mistakes
+}
+
+/// The content of the file `name` as text.
+pub(crate) fn utf8<'c>(name: &str, content: &'c [u8]) -> Result<&'c str, Errors> {
+    std::str::from_utf8(content).map_err(|error| {
+        let good = &content[..error.valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        let start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let column = 1 + String::from_utf8_lossy(&good[start..]).chars().count();
+        let found = content.get(error.valid_up_to()).copied().unwrap_or_default();
+        let message = format!("expected UTF-8, found the byte {found:#04x}");
+        Errors::new(name, vec![Mistake::new("", message).at(Position { line, column })])
+    })
+}

@@ -1,0 +1,59 @@
+//! Files that a configuration refers to, from the file system.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use probity_engine::config::Files;
+
+/// Reads files relative to the working directory, as blackbox_exporter does.
+/// A file may have at most [`SystemFiles::MAX_BYTES`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemFiles;
+
+impl SystemFiles {
+    /// Longest file that is read: 16 MiB.
+    pub const MAX_BYTES: u64 = 16 << 20;
+}
+
+impl Files for SystemFiles {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        let fail = |error: std::io::Error| format!("cannot read {path}: {}", words(&error));
+        let file = File::open(path).map_err(fail)?;
+        let mut content = Vec::new();
+        file.take(Self::MAX_BYTES + 1).read_to_end(&mut content).map_err(fail)?;
+        if content.len() as u64 > Self::MAX_BYTES {
+            return Err(format!("cannot read {path}: it has more than {} bytes", Self::MAX_BYTES));
+        }
+        Ok(content)
+    }
+}
+
+/// An error without the number that std appends to it.
+fn words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_file_and_says_why_it_cannot() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(path("a"), "content").unwrap();
+        assert_eq!(SystemFiles.read(&path("a")).unwrap(), b"content");
+        let missing = path("b");
+        assert_eq!(
+            SystemFiles.read(&missing).unwrap_err(),
+            format!("cannot read {missing}: no such file or directory")
+        );
+        assert!(SystemFiles.read(&path("")).unwrap_err().contains("is a directory"));
+        File::create(path("c")).unwrap().set_len(SystemFiles::MAX_BYTES + 1).unwrap();
+        assert!(SystemFiles.read(&path("c")).unwrap_err().ends_with("more than 16777216 bytes"));
+    }
+}

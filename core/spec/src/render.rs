@@ -1,0 +1,81 @@
+//! The running configuration as YAML, secrets hidden.
+
+use std::collections::BTreeMap;
+
+use probity_engine::check::ModuleConfig;
+use serde::Serialize;
+
+use crate::duration::JobDuration;
+use crate::file::File;
+use crate::groups::Group;
+use crate::job::{FileSource, Job, Metrics};
+
+#[derive(Serialize)]
+struct Rendered<'f> {
+    modules: BTreeMap<&'f str, &'f ModuleConfig>,
+    jobs: Vec<RenderedJob<'f>>,
+}
+
+/// A job with its defaults filled in, under our own names.
+#[derive(Serialize)]
+struct RenderedJob<'f> {
+    job_name: &'f str,
+    module: &'f str,
+    interval: JobDuration,
+    timeout: JobDuration,
+    initial_delay: JobDuration,
+    success_threshold: u32,
+    failure_threshold: u32,
+    metrics: Metrics,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classic_buckets: Option<&'f [f64]>,
+    #[serde(skip_serializing_if = "<[Group]>::is_empty")]
+    static_configs: &'f [Group],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    file_sd_configs: Vec<RenderedSource<'f>>,
+}
+
+#[derive(Serialize)]
+struct RenderedSource<'f> {
+    files: Vec<&'f str>,
+    refresh_interval: JobDuration,
+}
+
+impl File {
+    /// The configuration as YAML: defaults of jobs filled in, passwords and
+    /// keys as `<secret>`. But for those, parsing it gives the same file.
+    ///
+    /// # Errors
+    /// If the serialiser refuses, which no file that was parsed makes it do.
+    pub fn render(&self) -> Result<String, String> {
+        let rendered = Rendered {
+            modules: self.modules().map(|(name, module)| (name, module.config())).collect(),
+            jobs: self.jobs().iter().map(job).collect(),
+        };
+        serde_saphyr::to_string(&rendered).map_err(|error| error.to_string())
+    }
+}
+
+fn job(job: &Job) -> RenderedJob<'_> {
+    let schedule = job.schedule();
+    RenderedJob {
+        job_name: job.name(),
+        module: job.module_name(),
+        interval: JobDuration(schedule.period()),
+        timeout: JobDuration(schedule.timeout()),
+        initial_delay: JobDuration(schedule.initial_delay()),
+        success_threshold: job.threshold().success(),
+        failure_threshold: job.threshold().failure(),
+        metrics: job.metrics(),
+        classic_buckets: job.classic_buckets(),
+        static_configs: job.groups(),
+        file_sd_configs: job.files().iter().map(source).collect(),
+    }
+}
+
+fn source(source: &FileSource) -> RenderedSource<'_> {
+    RenderedSource {
+        files: source.patterns.iter().map(|pattern| pattern.as_str()).collect(),
+        refresh_interval: JobDuration(source.refresh_interval),
+    }
+}

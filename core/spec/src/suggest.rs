@@ -1,0 +1,104 @@
+//! What a wrong name was probably meant to be.
+
+use crate::error::excerpt;
+
+/// blackbox_exporter's keys and probers that this version has nothing for.
+/// They are right, so nothing is suggested in their place.
+const UPSTREAM: &[&str] = &[
+    "authorization", "basic_auth", "bearer_token", "bearer_token_file", "body_file",
+    "body_size_limit", "ca_ref", "cert_ref", "compression", "dns", "enable_http2",
+    "enable_http3", "expect", "expect_bytes", "fail_if_body_json_matches_cel",
+    "fail_if_body_json_not_matches_cel", "grpc", "http_headers", "icmp", "key_ref",
+    "no_follow_redirects", "no_proxy", "oauth2", "proxy_connect_header",
+    "proxy_from_environment", "proxy_url", "query_response", "send",
+    "skip_resolve_phase_with_proxy", "source_ip_address", "starttls", "unix",
+    "valid_http_versions", "websocket",
+];
+
+/// Says that `found` is no `what`, which it should have been, and what is.
+pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+    let list = list(known);
+    if UPSTREAM.contains(&found) {
+        return format!(
+            "the {what} `{found}` of blackbox_exporter is not supported by this version, which knows {list}"
+        );
+    }
+    let shown = if found.len() <= 64 && !found.contains(char::is_control) {
+        format!("`{found}`")
+    } else {
+        excerpt(found)
+    };
+    match nearest(found, known) {
+        Some(name) => {
+            format!("unknown {what} {shown}, did you mean `{name}`? Expected one of {list}")
+        }
+        None if known.is_empty() => format!("unknown {what} {shown}, expected none"),
+        None => format!("unknown {what} {shown}, expected one of {list}"),
+    }
+}
+
+/// Names as a list for a sentence.
+pub(crate) fn list(names: &[&str]) -> String {
+    names.join(", ")
+}
+
+/// Whether `prober` is one of blackbox_exporter's.
+pub(crate) fn is_upstream_prober(prober: &str) -> bool {
+    matches!(prober, "dns" | "grpc" | "icmp" | "unix" | "websocket")
+}
+
+/// The name that takes the fewest edits, if they are few for its length.
+fn nearest<'k>(found: &str, known: &[&'k str]) -> Option<&'k str> {
+    if found.len() > 64 {
+        return None;
+    }
+    let plain = |name: &str| name.to_lowercase().replace(['_', '-'], "");
+    let wanted = plain(found);
+    known
+        .iter()
+        .map(|name| (distance(&wanted, &plain(name)), *name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a`
+/// into `b` (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replace = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replace.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found_and_far_ones_are_not() {
+        let known = &["interval", "timeout", "initial_delay", "job_name"];
+        for (found, name) in [
+            ("intervall", Some("interval")),
+            ("itnerval", Some("interval")),
+            ("timeOut", Some("timeout")),
+            ("initialDelay", Some("initial_delay")),
+            ("jobname", Some("job_name")),
+            ("x", None),
+            ("relabel_configs", None),
+        ] {
+            assert_eq!(nearest(found, known), name, "{found}");
+        }
+    }
+}

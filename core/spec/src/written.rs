@@ -1,0 +1,101 @@
+//! Jobs as they stand in the file, before anything is known to be valid.
+//!
+//! Durations and thresholds have two names each: ours, beside those of
+//! Prometheus, and that of the Kubernetes probe API in whole seconds.
+
+use std::fmt;
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::duration::JobDuration;
+use crate::groups::Group;
+use crate::job::Metrics;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping that describes a job")]
+pub(crate) struct Written {
+    pub(crate) job_name: String,
+    pub(crate) module: String,
+    #[serde(default)]
+    pub(crate) interval: Option<JobDuration>,
+    #[serde(default)]
+    pub(crate) timeout: Option<JobDuration>,
+    #[serde(default)]
+    pub(crate) initial_delay: Option<JobDuration>,
+    #[serde(default)]
+    pub(crate) success_threshold: Option<u32>,
+    #[serde(default)]
+    pub(crate) failure_threshold: Option<u32>,
+    #[serde(default)]
+    pub(crate) static_configs: Vec<Group>,
+    #[serde(default)]
+    pub(crate) file_sd_configs: Vec<FileSdConfig>,
+    #[serde(default)]
+    pub(crate) metrics: Metrics,
+    #[serde(default)]
+    pub(crate) classic_buckets: Buckets,
+    #[serde(default, rename = "periodSeconds")]
+    pub(crate) period_seconds: Option<u32>,
+    #[serde(default, rename = "timeoutSeconds")]
+    pub(crate) timeout_seconds: Option<u32>,
+    #[serde(default, rename = "initialDelaySeconds")]
+    pub(crate) initial_delay_seconds: Option<u32>,
+    #[serde(default, rename = "successThreshold")]
+    pub(crate) success_threshold_kube: Option<u32>,
+    #[serde(default, rename = "failureThreshold")]
+    pub(crate) failure_threshold_kube: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping of files and refresh_interval")]
+pub(crate) struct FileSdConfig {
+    #[serde(default)]
+    pub(crate) files: Vec<String>,
+    #[serde(default)]
+    pub(crate) refresh_interval: Option<JobDuration>,
+}
+
+/// `classic_buckets`: bounds in seconds, or whether to have the usual ones.
+#[derive(Debug)]
+pub(crate) enum Buckets {
+    Default(bool),
+    Bounds(Vec<f64>),
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self::Default(false)
+    }
+}
+
+impl<'de> Deserialize<'de> for Buckets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BucketsVisitor)
+    }
+}
+
+struct BucketsVisitor;
+
+impl<'de> Visitor<'de> for BucketsVisitor {
+    type Value = Buckets;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of seconds, or true")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Buckets, E> {
+        Ok(Buckets::Default(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Buckets, A::Error> {
+        let mut bounds = Vec::new();
+        while let Some(bound) = list.next_element::<f64>()? {
+            if bound.is_nan() {
+                return Err(A::Error::custom("expected numbers of seconds, found .nan"));
+            }
+            bounds.push(bound);
+        }
+        Ok(Buckets::Bounds(bounds))
+    }
+}
