@@ -122,3 +122,11 @@ pub struct TlsFailure {
     /// What was learnt before it failed: an expired certificate still has a date.
     pub info: Option<Arc<TlsInfo>>,
 }
+
+impl core::fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl core::error::Error for TlsFailure {}

@@ -1,0 +1,203 @@
+//! Facts about certificates, read with x509-parser.
+//!
+//! webpki decides whether to trust; it does not say what a certificate claims.
+//! This reads the claims, also of certificates that nobody should trust.
+//! A certificate that does not parse is one that there is nothing to say about.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use probity_engine::tls::ChainInfo;
+use ring::digest::{SHA256, digest};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use crate::name::go_string;
+use crate::text::{clean, hex};
+
+/// How many characters of a subject go into a sentence.
+const LABEL: usize = 120;
+
+/// One certificate that parsed.
+#[derive(Debug)]
+pub(crate) struct Certificate<'a> {
+    /// The bytes that it was parsed from.
+    pub(crate) der: &'a [u8],
+    /// First second of validity, Unix time.
+    pub(crate) not_before: i64,
+    /// Last second of validity, Unix time.
+    pub(crate) not_after: i64,
+    parsed: X509Certificate<'a>,
+}
+
+impl<'a> Certificate<'a> {
+    /// Parses DER; bytes after the certificate are an error.
+    pub(crate) fn parse(der: &'a [u8]) -> Option<Self> {
+        let (rest, parsed) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        Some(Self {
+            der,
+            not_before: parsed.validity().not_before.timestamp(),
+            not_after: parsed.validity().not_after.timestamp(),
+            parsed,
+        })
+    }
+
+    /// Subject, as DER.
+    pub(crate) fn subject(&self) -> &'a [u8] {
+        self.parsed.tbs_certificate.subject.as_raw()
+    }
+
+    /// Issuer, as DER.
+    pub(crate) fn issuer(&self) -> &'a [u8] {
+        self.parsed.tbs_certificate.issuer.as_raw()
+    }
+
+    /// Whether the certificate names itself as its issuer.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.subject() == self.issuer()
+    }
+
+    /// SubjectPublicKeyInfo, as DER.
+    pub(crate) fn public_key(&self) -> &'a [u8] {
+        self.parsed.tbs_certificate.subject_pki.raw
+    }
+
+    /// X.509 version: 1, 2 or 3.
+    pub(crate) fn version(&self) -> u32 {
+        self.parsed.version.0.saturating_add(1)
+    }
+
+    /// Whether the certificate may be a TLS server's: it has no extended key
+    /// usage, or one that includes servers (RFC 5280 section 4.2.1.12).
+    pub(crate) fn is_for_servers(&self) -> bool {
+        match self.parsed.extended_key_usage() {
+            Ok(Some(usage)) => usage.value.any || usage.value.server_auth,
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// DNS names and IP addresses that it is for, as text.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.alternatives()
+            .filter_map(|name| match name {
+                GeneralName::DNSName(name) => Some(clean(name, LABEL)),
+                GeneralName::IPAddress(bytes) => ip_text(bytes),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// How a sentence calls it: its subject, or else its first name.
+    pub(crate) fn label(&self) -> String {
+        let subject = go_string(self.parsed.subject());
+        if !subject.is_empty() {
+            return clean(&subject, LABEL);
+        }
+        match self.names().first() {
+            Some(name) => name.clone(),
+            None => "(no subject)".into(),
+        }
+    }
+
+    /// How a sentence calls its issuer.
+    pub(crate) fn issuer_label(&self) -> String {
+        match go_string(self.parsed.issuer()) {
+            issuer if issuer.is_empty() => "(no issuer)".into(),
+            issuer => clean(&issuer, LABEL),
+        }
+    }
+
+    fn alternatives(&self) -> impl Iterator<Item = &GeneralName<'a>> {
+        self.parsed
+            .subject_alternative_name()
+            .ok()
+            .flatten()
+            .into_iter()
+            .flat_map(|extension| &extension.value.general_names)
+    }
+}
+
+/// The certificates that a server sent, leaf first.
+#[derive(Debug)]
+pub(crate) struct Sent<'a> {
+    /// The first, if it parses.
+    pub(crate) leaf: Option<Certificate<'a>>,
+    /// Those of the others that parse.
+    pub(crate) others: Vec<Certificate<'a>>,
+}
+
+impl<'a> Sent<'a> {
+    /// Parses what can be parsed.
+    pub(crate) fn parse(leaf: &'a [u8], others: impl Iterator<Item = &'a [u8]>) -> Self {
+        Self {
+            leaf: Certificate::parse(leaf),
+            others: others.filter_map(Certificate::parse).collect(),
+        }
+    }
+
+    /// All that parsed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Certificate<'a>> {
+        self.leaf.iter().chain(&self.others)
+    }
+
+    /// What there is to report, or `None` if the leaf does not parse.
+    pub(crate) fn facts(&self, chain_expiry: Option<i64>) -> Option<Box<ChainInfo>> {
+        let leaf = self.leaf.as_ref()?;
+        let earliest_expiry = self.iter().map(|sent| sent.not_after).min()?;
+        let dns_names: Vec<&str> = leaf
+            .alternatives()
+            .filter_map(|name| match name {
+                GeneralName::DNSName(name) => Some(*name),
+                _ => None,
+            })
+            .collect();
+        Some(Box::new(ChainInfo {
+            earliest_expiry,
+            chain_expiry,
+            fingerprint_sha256: hex(digest(&SHA256, leaf.der).as_ref()),
+            subject: go_string(leaf.parsed.subject()),
+            issuer: go_string(leaf.parsed.issuer()),
+            subject_alternative: dns_names.join(","),
+            serial: hex(significant(leaf.parsed.raw_serial())),
+        }))
+    }
+}
+
+/// Big-endian `bytes` without leading zero bytes: Go's `big.Int.Bytes`.
+fn significant(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    &bytes[zeros..]
+}
+
+fn ip_text(bytes: &[u8]) -> Option<String> {
+    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(octets).to_string());
+    }
+    let octets = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(Ipv6Addr::from(octets).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_whole_bytes_without_leading_zero_bytes() {
+        assert_eq!(hex(significant(&[0, 0x8f, 1])), "8f01");
+        assert_eq!(hex(significant(&[0x0b, 0xff])), "0bff");
+        assert_eq!(hex(significant(&[0])), "");
+    }
+
+    #[test]
+    fn addresses_print_and_nonsense_does_not() {
+        assert_eq!(ip_text(&[192, 0, 2, 1]).as_deref(), Some("192.0.2.1"));
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        assert_eq!(ip_text(&loopback).as_deref(), Some("::1"));
+        assert_eq!(ip_text(&[1, 2, 3]), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! One TLS configuration, checked once and shared by every connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use probity_engine::tls::{ClientIdentity, TlsOptions, TlsVersion};
+use rustls::SupportedProtocolVersion;
+use rustls::client::{ClientConfig as Rustls, Resumption};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+
+use crate::certificate::Certificate;
+use crate::roots::{Origin, Roots};
+use crate::text::{clean, list};
+use crate::verifier::{Trust, Verifier};
+
+/// What a connection needs to be secured: roots, client certificate, versions.
+///
+/// Building one parses PEM and loads keys; make it once per [`TlsOptions`] and
+/// share it. Cloning copies pointers.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Complete but for the verifier, which every connection has of its own.
+    template: Arc<Rustls>,
+    provider: Arc<CryptoProvider>,
+    trust: Trust,
+    versions: Versions,
+}
+
+impl ClientConfig {
+    /// Checks `options` and prepares connections.
+    ///
+    /// `clock` says what time it is, in Unix time, whenever a certificate's
+    /// dates are looked at; [`DefaultTimeProvider`](crate::DefaultTimeProvider)
+    /// asks the system.
+    ///
+    /// Where no CA is given the system's roots are loaded, once per process.
+    /// A system without roots is not an error here: every
+    /// verification then fails with `tls_unknown_issuer` and says so.
+    ///
+    /// # Errors
+    /// PEM without what it should contain, a key that does not belong to its
+    /// certificate, an empty range of versions, or an ALPN protocol whose
+    /// length is not 1 to 255 bytes.
+    pub fn new(options: &TlsOptions, clock: Arc<dyn TimeProvider>) -> Result<Self, ConfigError> {
+        let provider = Arc::new(ring::default_provider());
+        let versions = Versions::new(options)?;
+        let trust = match (&options.ca, options.skip_verify) {
+            // Even if nothing will be verified, a broken CA file is a mistake.
+            (Some(pem), skip) => {
+                let roots = Trust::Roots(Arc::new(configured_roots(pem)?));
+                if skip { Trust::Anything } else { roots }
+            }
+            (None, true) => Trust::Anything,
+            (None, false) => Trust::Roots(Roots::system()),
+        };
+        let verifier = Verifier::new(trust.clone(), provider.signature_verification_algorithms);
+        let builder = Rustls::builder_with_details(Arc::clone(&provider), clock)
+            .with_protocol_versions(&versions.protocols())
+            .map_err(|error| ConfigError::new(Field::Versions, error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut template = match &options.client {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                builder.with_client_cert_resolver(Arc::new(client_key(identity, &provider)?))
+            }
+        };
+        // A probe measures a whole handshake, so nothing is ever resumed.
+        template.resumption = Resumption::disabled();
+        template.alpn_protocols = protocols(&options.alpn)?;
+        Ok(Self {
+            template: Arc::new(template),
+            provider,
+            trust,
+            versions,
+        })
+    }
+
+    /// The versions that are offered.
+    pub(crate) fn versions(&self) -> Versions {
+        self.versions
+    }
+
+    /// Whether any certificate is accepted.
+    pub(crate) fn accepts_anything(&self) -> bool {
+        matches!(self.trust, Trust::Anything)
+    }
+
+    /// The configuration of one connection, and the verifier in it.
+    ///
+    /// The copy costs some reference counts and the list of ALPN protocols.
+    pub(crate) fn instance(&self, send_name: bool) -> (Arc<Rustls>, Arc<Verifier>) {
+        let verifier = Arc::new(Verifier::new(
+            self.trust.clone(),
+            self.provider.signature_verification_algorithms,
+        ));
+        let mut config = Rustls::clone(&self.template);
+        config.enable_sni = send_name;
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::clone(&verifier) as _);
+        (Arc::new(config), verifier)
+    }
+}
+
+/// Part of [`TlsOptions`] that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// [`TlsOptions::ca`].
+    Ca,
+    /// [`ClientIdentity::cert`].
+    ClientCert,
+    /// [`ClientIdentity::key`].
+    ClientKey,
+    /// [`TlsOptions::min_version`] and [`TlsOptions::max_version`].
+    Versions,
+    /// [`TlsOptions::alpn`].
+    Alpn,
+}
+
+impl Field {
+    /// As a person knows it: `ca`, `client.cert`, `client.key`, `versions`, `alpn`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ca => "ca",
+            Self::ClientCert => "client.cert",
+            Self::ClientKey => "client.key",
+            Self::Versions => "versions",
+            Self::Alpn => "alpn",
+        }
+    }
+}
+
+/// Why [`TlsOptions`] cannot be used. Prints as `ca: expected ..., found ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Which part.
+    pub field: Field,
+    /// What was expected and what was found, without the field's name. Never
+    /// contains key material.
+    pub message: String,
+}
+
+impl ConfigError {
+    fn new(field: Field, message: String) -> Self {
+        Self { field, message }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field.name(), self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A range of versions that is not empty.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Versions {
+    min: TlsVersion,
+    max: TlsVersion,
+}
+
+impl Versions {
+    fn new(options: &TlsOptions) -> Result<Self, ConfigError> {
+        let min = options.min_version.unwrap_or(TlsVersion::Tls12);
+        let max = options.max_version.unwrap_or(TlsVersion::Tls13);
+        if min > max {
+            return Err(ConfigError::new(
+                Field::Versions,
+                format!(
+                    "expected a lowest version that is not above the highest, found {} and {}",
+                    min.name(),
+                    max.name()
+                ),
+            ));
+        }
+        Ok(Self { min, max })
+    }
+
+    fn protocols(self) -> Vec<&'static SupportedProtocolVersion> {
+        [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)]
+            .into_iter()
+            .filter(|(version, _)| (self.min..=self.max).contains(version))
+            .map(|(_, protocol)| protocol)
+            .collect()
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.min.name())?;
+        if self.min != self.max {
+            write!(f, " to {}", self.max.name())?;
+        }
+        Ok(())
+    }
+}
+
+fn configured_roots(pem: &[u8]) -> Result<Roots, ConfigError> {
+    let certificates = certificates(pem, Field::Ca)?;
+    let count = certificates.len();
+    let roots = Roots::new(Origin::Configured, certificates);
+    if roots.len() == 0 {
+        return Err(ConfigError::new(
+            Field::Ca,
+            format!("expected a readable X.509 certificate, found none among {count} in PEM"),
+        ));
+    }
+    Ok(roots)
+}
+
+/// All certificates of a PEM file; other sections are skipped.
+fn certificates(pem: &[u8], field: Field) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| ConfigError::new(field, format!("expected PEM, found {error}")))?;
+    if certificates.is_empty() {
+        return Err(ConfigError::new(
+            field,
+            format!("expected a CERTIFICATE in PEM, found {}", sections(pem)),
+        ));
+    }
+    Ok(certificates)
+}
+
+fn client_key(
+    identity: &ClientIdentity,
+    provider: &CryptoProvider,
+) -> Result<SingleCertAndKey, ConfigError> {
+    let chain = certificates(&identity.cert, Field::ClientCert)?;
+    let Some(leaf) = chain.first().and_then(|der| Certificate::parse(der)) else {
+        return Err(ConfigError::new(
+            Field::ClientCert,
+            "expected an X.509 certificate first, found one that is not readable".into(),
+        ));
+    };
+    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|_| {
+        ConfigError::new(
+            Field::ClientKey,
+            format!(
+                "expected a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY in PEM, found {}",
+                sections(&identity.key)
+            ),
+        )
+    })?;
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        ConfigError::new(
+            Field::ClientKey,
+            "expected an RSA key of 2048 to 8192 bits, or one for P-256, P-384 or Ed25519, found another kind or a damaged key"
+                .into(),
+        )
+    })?;
+    // rustls has the same check, but cannot read version 1 certificates.
+    let matches = key
+        .public_key()
+        .is_none_or(|public| *public == *leaf.public_key());
+    if !matches {
+        return Err(ConfigError::new(
+            Field::ClientKey,
+            format!(
+                "expected the key of the certificate {}, found another key",
+                leaf.label()
+            ),
+        ));
+    }
+    Ok(CertifiedKey::new(chain, key).into())
+}
+
+fn protocols(alpn: &[Box<[u8]>]) -> Result<Vec<Vec<u8>>, ConfigError> {
+    alpn.iter()
+        .map(|name| match name.len() {
+            1..=255 => Ok(name.to_vec()),
+            length => Err(ConfigError::new(
+                Field::Alpn,
+                format!("expected protocol names of 1 to 255 bytes, found one of {length}"),
+            )),
+        })
+        .collect()
+}
+
+/// The labels of a PEM file's sections, or why there are none.
+fn sections(pem: &[u8]) -> String {
+    const BEGIN: &str = "-----BEGIN ";
+    if pem.is_empty() {
+        return "nothing".into();
+    }
+    let labels: Vec<String> = String::from_utf8_lossy(pem)
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(BEGIN)?.strip_suffix("-----"))
+        .map(|label| clean(label, 40))
+        .collect();
+    if labels.is_empty() {
+        format!("no PEM section in {} bytes", pem.len())
+    } else {
+        list(&labels, 3)
+    }
+}

@@ -1,0 +1,117 @@
+//! Certificates that are trusted, and when they expire.
+//!
+//! webpki reduces a root to a name and a key. Go looks at its dates too, and
+//! the expiry of a chain includes that of its root, so both are kept here.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+
+use crate::certificate::Certificate;
+
+/// A set of trusted certificates.
+#[derive(Debug)]
+pub(crate) struct Roots {
+    /// Where they come from, for sentences.
+    pub(crate) origin: Origin,
+    /// For webpki; in the order of `certificates`.
+    anchors: Vec<TrustAnchor<'static>>,
+    certificates: Vec<Root>,
+}
+
+/// Where roots come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The operating system's store.
+    System,
+    /// The configuration.
+    Configured,
+}
+
+/// What webpki does not keep of a root.
+#[derive(Debug)]
+pub(crate) struct Root {
+    der: CertificateDer<'static>,
+    /// First second of validity, Unix time.
+    pub(crate) not_before: i64,
+    /// Last second of validity, Unix time.
+    pub(crate) not_after: i64,
+}
+
+impl Root {
+    /// How a sentence calls it.
+    pub(crate) fn label(&self) -> String {
+        Certificate::parse(&self.der).map_or_else(|| "(unreadable)".into(), |root| root.label())
+    }
+}
+
+impl Roots {
+    /// Keeps the usable ones of `certificates`. The rest is left out silently,
+    /// as Go does: bundles contain relics.
+    pub(crate) fn new(
+        origin: Origin,
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Self {
+        let mut roots = Self {
+            origin,
+            anchors: Vec::new(),
+            certificates: Vec::new(),
+        };
+        for der in certificates {
+            let Some(parsed) = Certificate::parse(&der) else {
+                continue;
+            };
+            let (not_before, not_after) = (parsed.not_before, parsed.not_after);
+            let Ok(anchor) = webpki::anchor_from_trusted_cert(&der) else {
+                continue;
+            };
+            roots.anchors.push(anchor.to_owned());
+            roots.certificates.push(Root {
+                der,
+                not_before,
+                not_after,
+            });
+        }
+        roots
+    }
+
+    /// The operating system's roots, loaded when first needed and then shared
+    /// by the whole process; empty if there are none.
+    pub(crate) fn system() -> Arc<Self> {
+        static SYSTEM: OnceLock<Arc<Roots>> = OnceLock::new();
+        let load = || {
+            Self::new(
+                Origin::System,
+                rustls_native_certs::load_native_certs().certs,
+            )
+        };
+        Arc::clone(SYSTEM.get_or_init(|| Arc::new(load())))
+    }
+
+    /// How many roots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.anchors.len()
+    }
+
+    /// The roots as webpki wants them.
+    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    /// The root behind `anchor`, which is an element of [`Roots::anchors`].
+    ///
+    /// Found by address: a root and its reissue differ in dates alone, and
+    /// those are what an anchor lacks.
+    pub(crate) fn of_anchor(&self, anchor: &TrustAnchor<'_>) -> Option<&Root> {
+        let index = self
+            .anchors
+            .iter()
+            .position(|own| std::ptr::eq(own, anchor))?;
+        self.certificates.get(index)
+    }
+
+    /// Whether exactly this certificate is trusted.
+    pub(crate) fn contains(&self, der: &[u8]) -> bool {
+        self.certificates.iter().any(|root| *root.der == *der)
+    }
+}

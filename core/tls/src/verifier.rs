@@ -1,0 +1,311 @@
+//! The certificate verifier: webpki's judgement, Go's order of questions, and
+//! a record of what was seen whatever the judgement is.
+//!
+//! rustls tells neither which chains it verified nor, where it refuses a
+//! certificate, what was in it. So there is one [`Verifier`] for each
+//! connection, which remembers its [`Verdict`].
+//!
+//! The order is that of Go's `Certificate.Verify`: dates of the leaf, its name,
+//! then the chain. An expired self-signed certificate is thus reported as
+//! expired, as it is by blackbox_exporter.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use probity_engine::outcome::Reason;
+use probity_engine::tls::ChainInfo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, VerifiedPath};
+
+use crate::certificate::{Certificate, Sent};
+use crate::rejection::{self, Rejection};
+use crate::roots::{Root, Roots};
+
+/// Most certificates, besides the leaf, from which chains are built.
+///
+/// webpki tries every order of certificates that name each other as issuers
+/// before it looks at a signature, and a hostile server can send hundreds; with
+/// six the search is at most some two thousand steps. No honest chain is
+/// longer: six is also webpki's own limit of depth.
+const MAX_INTERMEDIATES: usize = 6;
+
+/// Which certificates to accept.
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
+    /// Any.
+    Anything,
+    /// Those that lead to one of these.
+    Roots(Arc<Roots>),
+}
+
+/// What was seen, and why it was refused if it was.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// Facts about the certificates; `None` if the leaf does not parse.
+    pub(crate) chain: Option<Box<ChainInfo>>,
+    /// `None` if the certificates were accepted.
+    pub(crate) rejection: Option<Rejection>,
+}
+
+/// The verifier of one connection.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    trust: Trust,
+    algorithms: WebPkiSupportedAlgorithms,
+    verdict: OnceLock<Verdict>,
+}
+
+impl Verifier {
+    pub(crate) fn new(trust: Trust, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self {
+            trust,
+            algorithms,
+            verdict: OnceLock::new(),
+        }
+    }
+
+    /// The verdict, once the server has sent certificates.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.get()
+    }
+
+    /// Whether webpki cannot read `cert` at all but the user wants to accept
+    /// anything: then the key is taken out by other means. Version 1
+    /// certificates, which old appliances make for themselves, are the case.
+    fn reads_key_alone(&self, cert: &CertificateDer<'_>) -> bool {
+        matches!(self.trust, Trust::Anything) && EndEntityCert::try_from(cert).is_err()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let sent = Sent::parse(end_entity, intermediates.iter().map(|der| &**der));
+        let judgement = match &self.trust {
+            Trust::Anything => Ok(None),
+            Trust::Roots(roots) => {
+                let case = Case {
+                    roots,
+                    algorithms: self.algorithms,
+                    end_entity,
+                    sent: &sent,
+                    server_name,
+                    now,
+                };
+                case.judge().map(Some)
+            }
+        };
+        let (chain_expiry, rejection) = match judgement {
+            Ok(expiry) => (expiry, None),
+            Err(rejection) => (None, Some(rejection)),
+        };
+        let answer = match &rejection {
+            None => Ok(ServerCertVerified::assertion()),
+            Some(rejection) => Err(Error::InvalidCertificate(alert_for(rejection))),
+        };
+        // A handshake has one certificate message, so this is the first verdict.
+        let _ = self.verdict.set(Verdict {
+            chain: sent.facts(chain_expiry),
+            rejection,
+        });
+        answer
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if !self.reads_key_alone(cert) {
+            return rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms);
+        }
+        let spki = key_of(cert)?;
+        let bad = || Error::InvalidCertificate(CertificateError::BadSignature);
+        let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad())?;
+        // One TLS 1.2 scheme may stand for several curves.
+        self.algorithms
+            .mapping
+            .iter()
+            .filter(|(scheme, _)| *scheme == dss.scheme)
+            .flat_map(|(_, algorithms)| algorithms.iter())
+            .find_map(|algorithm| {
+                key.verify_signature(*algorithm, message, dss.signature())
+                    .ok()
+            })
+            .map(|()| HandshakeSignatureValid::assertion())
+            .ok_or_else(bad)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if !self.reads_key_alone(cert) {
+            return rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms);
+        }
+        let spki = key_of(cert)?;
+        rustls::crypto::verify_tls13_signature_with_raw_key(message, &spki, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn key_of(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    match Certificate::parse(cert) {
+        Some(parsed) => Ok(parsed.public_key().to_vec().into()),
+        None => Err(Error::InvalidCertificate(CertificateError::BadEncoding)),
+    }
+}
+
+/// The error from which rustls derives the alert that the server gets.
+fn alert_for(rejection: &Rejection) -> CertificateError {
+    match rejection.reason {
+        Reason::TlsCertificateExpired => CertificateError::Expired,
+        Reason::TlsCertificateNotYetValid => CertificateError::NotValidYet,
+        Reason::TlsUnknownIssuer => CertificateError::UnknownIssuer,
+        Reason::TlsNameMismatch => CertificateError::NotValidForName,
+        _ => CertificateError::Other(OtherError(Arc::new(rejection.clone()))),
+    }
+}
+
+/// One server's certificates before the judge.
+pub(crate) struct Case<'a> {
+    pub(crate) roots: &'a Roots,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+    pub(crate) end_entity: &'a CertificateDer<'a>,
+    pub(crate) sent: &'a Sent<'a>,
+    pub(crate) server_name: &'a ServerName<'a>,
+    pub(crate) now: UnixTime,
+}
+
+impl Case<'_> {
+    /// The expiry of the longest-lived verified chain, or why there is none.
+    fn judge(&self) -> Result<i64, Rejection> {
+        let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
+        let Some(leaf) = &self.sent.leaf else {
+            return Err(rejection::unreadable(self.end_entity));
+        };
+        rejection::check_dates("certificate", leaf.not_before, leaf.not_after, now, || {
+            leaf.label()
+        })?;
+        let end_entity = EndEntityCert::try_from(self.end_entity)
+            .map_err(|error| rejection::unusable(&error, leaf))?;
+        end_entity
+            .verify_is_valid_for_subject_name(self.server_name)
+            .map_err(|_| rejection::wrong_name(leaf, self.server_name))?;
+        if self.roots.contains(leaf.der) {
+            // Trusted as it is, even if it is a CA's own certificate, which
+            // webpki would not accept from a server. Go builds no other chain.
+            return if leaf.is_for_servers() {
+                Ok(leaf.not_after)
+            } else {
+                Err(rejection::not_for_servers(leaf))
+            };
+        }
+        self.search(&end_entity, leaf, now)
+    }
+
+    /// Lets webpki walk through every chain and takes the best.
+    ///
+    /// A chain is refused after it has been noted, so that webpki goes on to
+    /// the next; it stops by itself after 100 signatures, as Go does.
+    fn search(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        leaf: &Certificate<'_>,
+        now: i64,
+    ) -> Result<i64, Rejection> {
+        let intermediates = self.intermediates(leaf);
+        let found = RefCell::new(Found::default());
+        let note = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
+            let root = self.roots.of_anchor(path.anchor());
+            found.borrow_mut().note(root, now, || {
+                path.intermediate_certificates()
+                    .filter_map(|cert| Certificate::parse(&cert.der()).map(|cert| cert.not_after))
+                    .fold(leaf.not_after, i64::min)
+            });
+            Err(webpki::Error::UnknownIssuer)
+        };
+        let outcome = end_entity.verify_for_usage(
+            self.algorithms.all,
+            self.roots.anchors(),
+            &intermediates,
+            self.now,
+            KeyUsage::server_auth(),
+            None,
+            Some(&note),
+        );
+        let error = outcome.err().unwrap_or(webpki::Error::UnknownIssuer);
+        let Found { best, refused } = found.into_inner();
+        match (best, refused) {
+            (Some(expiry), _) => Ok(expiry),
+            (None, Some(rejection)) => Err(rejection),
+            (None, None) => Err(rejection::no_chain(&error, self, leaf)),
+        }
+    }
+
+    /// The certificates from which to build chains: those that name each other
+    /// as issuers, beginning with the leaf's, nearest first.
+    fn intermediates(&self, leaf: &Certificate<'_>) -> Vec<CertificateDer<'_>> {
+        let mut seen = HashSet::from([leaf.der]);
+        let mut wanted = vec![leaf.issuer()];
+        let mut chosen = Vec::new();
+        let mut next = 0;
+        while let Some(&issuer) = wanted.get(next) {
+            next += 1;
+            for other in &self.sent.others {
+                if other.subject() != issuer || chosen.len() == MAX_INTERMEDIATES {
+                    continue;
+                }
+                if seen.insert(other.der) {
+                    chosen.push(CertificateDer::from(other.der));
+                    wanted.push(other.issuer());
+                }
+            }
+        }
+        chosen
+    }
+}
+
+/// What the search through the chains has met.
+#[derive(Default)]
+struct Found {
+    /// Largest of the chains' smallest NotAfter.
+    best: Option<i64>,
+    /// Why the first chain was refused whose root is out of its dates: Go asks
+    /// that of roots, webpki does not.
+    refused: Option<Rejection>,
+}
+
+impl Found {
+    fn note(&mut self, root: Option<&Root>, now: i64, below: impl FnOnce() -> i64) {
+        let Some(root) = root else { return };
+        let dates = rejection::check_dates("root", root.not_before, root.not_after, now, || {
+            root.label()
+        });
+        match dates {
+            Ok(()) => {
+                let expiry = below().min(root.not_after);
+                self.best = Some(self.best.map_or(expiry, |best| best.max(expiry)));
+            }
+            Err(rejection) => {
+                self.refused.get_or_insert(rejection);
+            }
+        }
+    }
+}

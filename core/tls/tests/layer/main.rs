@@ -1,0 +1,9 @@
+//! The layer against a real rustls server, in memory, with certificates made
+//! for each test. Time is fixed; see [`common::NOW`].
+
+mod bytes;
+mod certificates;
+mod common;
+mod config;
+mod handshake;
+mod hostile;
