@@ -121,7 +121,7 @@ impl Url {
             encode(path)
         } else {
             // "http://host?query" asks for the root (RFC 9112 section 3.2.1).
-            encode(&[b"/", path].concat())
+            encode(&[&b"/"[..], path].concat())
         };
         Ok(Self {
             secure,
@@ -366,7 +366,11 @@ mod tests {
             ("http://[::1]:81/x", "http://[::1]:81/x", 81),
             ("http://[::1]", "http://[::1]/", 80),
             ("http://a:/x", "http://a/x", 80),
-            ("http://a/x y\u{e9}?q=a b#part", "http://a/x%20y%C3%A9?q=a%20b", 80),
+            (
+                "http://a/x y\u{e9}?q=a b#part",
+                "http://a/x%20y%C3%A9?q=a%20b",
+                80,
+            ),
             ("http://a/a\r\nX: 1", "http://a/a%0D%0AX:%201", 80),
             ("http://a/{x}?{y}", "http://a/%7Bx%7D?{y}", 80),
             ("http://a/%41%zz/../b", "http://a/%41%zz/../b", 80),
@@ -374,7 +378,11 @@ mod tests {
             ("a/go/http://b", "http://a/go/http://b", 80),
         ] {
             let url = Url::target(text).unwrap();
-            assert_eq!((url.to_string().as_str(), url.port()), (shown, port), "{text}");
+            assert_eq!(
+                (url.to_string().as_str(), url.port()),
+                (shown, port),
+                "{text}"
+            );
         }
     }
 
@@ -382,7 +390,10 @@ mod tests {
     fn user_information_is_decoded_and_never_shown() {
         let url = Url::target("http://us%65r:p@ss%3a@a.example:1/").unwrap();
         assert_eq!(url.userinfo.as_deref(), Some(&b"user:p@ss:"[..]));
-        assert_eq!(format!("{url:?} {url}"), "Url(http://a.example:1/) http://a.example:1/");
+        assert_eq!(
+            format!("{url:?} {url}"),
+            "Url(http://a.example:1/) http://a.example:1/"
+        );
     }
 
     #[test]
@@ -457,7 +468,15 @@ mod tests {
             let url = base.join(reference.as_bytes()).unwrap();
             assert_eq!(url.to_string(), expected, "{reference}");
         }
-        for reference in ["g:h", "http:g", "ftp://a/", "//", "http://", "//a:0/", "javascript:x"] {
+        for reference in [
+            "g:h",
+            "http:g",
+            "ftp://a/",
+            "//",
+            "http://",
+            "//a:0/",
+            "javascript:x",
+        ] {
             assert!(base.join(reference.as_bytes()).is_err(), "{reference}");
         }
     }
@@ -484,7 +503,11 @@ mod tests {
             ("com", false),
             ("example.com.evil.org", false),
         ] {
-            assert_eq!(Url::target(host).unwrap().is_within(&parent), expected, "{host}");
+            assert_eq!(
+                Url::target(host).unwrap().is_within(&parent),
+                expected,
+                "{host}"
+            );
         }
         let address = Url::target("1.1.1.1").unwrap();
         let numbers = Url::target("0.0.0.1").unwrap();

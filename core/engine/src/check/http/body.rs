@@ -1,0 +1,519 @@
+//! Where a response body ends: RFC 9112 sections 6.3 and 7.1.
+
+use core::fmt;
+
+use super::response::Head;
+use crate::limits::{MAX_CHUNK_LINE_BYTES, MAX_HEAD_BYTES};
+use crate::outcome::Reason;
+
+/// How the end of a body is found, and how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// In chunks.
+    Chunked(Chunked),
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// Position within a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chunked {
+    /// In the line with the size of a chunk, of which `line` bytes were read.
+    Size { size: u64, line: u16 },
+    /// In the rest of that line: spaces and extensions, which mean nothing.
+    Extension { size: u64, line: u16 },
+    /// Before the LF of that line.
+    SizeEnd { size: u64 },
+    /// So many bytes of the chunk are still to come.
+    Data(u64),
+    /// Before the CR that ends a chunk.
+    DataCr,
+    /// Before the LF that ends a chunk.
+    DataLf,
+    /// In the trailer section, of which `bytes` bytes were read; `empty` while
+    /// nothing of the current line was.
+    Trailer { bytes: u32, empty: bool },
+    /// After the last line.
+    End,
+}
+
+/// The next part of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// Bytes of its content; never none.
+    Content(&'a [u8]),
+    /// All that was given is used up, and the end has not come.
+    More,
+    /// The body is complete.
+    End,
+}
+
+/// The framing of a body makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// `Content-Length` is no number, or several different ones.
+    ContentLength,
+    /// Where a chunk's size should be, there was this byte.
+    ChunkSize(u8),
+    /// A chunk of more bytes than can be counted.
+    ChunkTooLarge,
+    /// A chunk, or the line before it, does not end with CR LF.
+    ChunkEnd(u8),
+    /// The line before a chunk is longer than any sensible one.
+    ChunkLine,
+    /// The fields after the last chunk exceed the cap on heads.
+    Trailer,
+}
+
+impl BodyError {
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Trailer => Reason::HttpHeaderLimit,
+            _ => Reason::HttpMalformed,
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContentLength => f.write_str("Content-Length is not one number"),
+            Self::ChunkSize(byte) => {
+                write!(f, "expected the size of a chunk, found {}", Byte(*byte))
+            }
+            Self::ChunkTooLarge => f.write_str("a chunk is larger than can be counted"),
+            Self::ChunkEnd(byte) => write!(f, "expected CR LF at a chunk, found {}", Byte(*byte)),
+            Self::ChunkLine => write!(
+                f,
+                "the line before a chunk is longer than {MAX_CHUNK_LINE_BYTES} bytes"
+            ),
+            Self::Trailer => write!(f, "the trailer is larger than {MAX_HEAD_BYTES} bytes"),
+        }
+    }
+}
+
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", [self.0].escape_ascii())
+    }
+}
+
+/// What the head says about the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    /// Where the body ends.
+    pub(super) framing: Framing,
+    /// The announced length, as Go's `Response.ContentLength` has it: -1 when
+    /// it is not known beforehand. For HEAD, that of a body that never comes.
+    pub(super) length: i64,
+}
+
+/// Applies RFC 9112 section 6.3 to the head of a response to a request with
+/// or without the method HEAD.
+pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced, BodyError> {
+    let empty = |length| Announced {
+        framing: Framing::Length(0),
+        length,
+    };
+    if head.status < 200 || matches!(head.status, 204 | 304) {
+        return Ok(empty(0));
+    }
+    // An HTTP/1.0 server does not know the field (RFC 9112 section 6.1 calls
+    // it faulty); like Go, go by what HTTP/1.0 has.
+    let coded = match head.minor_version {
+        0 => None,
+        _ => transfer_coding(head),
+    };
+    if let Some(coding) = coded {
+        // It overrides Content-Length (RFC 9112 section 6.3, rule 3).
+        return Ok(match (to_head, coding) {
+            (true, _) => empty(-1),
+            (false, Coding::ChunkedLast) => Announced {
+                framing: Framing::Chunked(Chunked::START),
+                length: -1,
+            },
+            (false, Coding::Other) => Announced {
+                framing: Framing::UntilClose,
+                length: -1,
+            },
+        });
+    }
+    Ok(match (content_length(head)?, to_head) {
+        (None, true) => empty(-1),
+        (None, false) => Announced {
+            framing: Framing::UntilClose,
+            length: -1,
+        },
+        (Some(length), true) => empty(length),
+        (Some(length), false) => Announced {
+            framing: Framing::Length(length.unsigned_abs()),
+            length,
+        },
+    })
+}
+
+/// What the last transfer coding is.
+enum Coding {
+    ChunkedLast,
+    Other,
+}
+
+fn transfer_coding(head: &Head<'_, '_>) -> Option<Coding> {
+    let last = head
+        .values("Transfer-Encoding")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .rfind(|coding| !coding.is_empty())?;
+    Some(match last.eq_ignore_ascii_case(b"chunked") {
+        true => Coding::ChunkedLast,
+        false => Coding::Other,
+    })
+}
+
+/// The value of `Content-Length`; the same number may be repeated (RFC 9110
+/// section 8.6).
+fn content_length(head: &Head<'_, '_>) -> Result<Option<i64>, BodyError> {
+    let mut found = None;
+    let values = head
+        .values("Content-Length")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    for value in values {
+        let number = Some(value)
+            .filter(|value| value.iter().all(u8::is_ascii_digit))
+            .and_then(|value| core::str::from_utf8(value).ok()?.parse::<i64>().ok())
+            .ok_or(BodyError::ContentLength)?;
+        if found.is_some_and(|found| found != number) {
+            return Err(BodyError::ContentLength);
+        }
+        found = Some(number);
+    }
+    Ok(found)
+}
+
+impl Framing {
+    /// Takes the next piece off the front of `data`.
+    pub(super) fn next<'a>(&mut self, data: &mut &'a [u8]) -> Result<Piece<'a>, BodyError> {
+        match self {
+            Self::Length(0) => Ok(Piece::End),
+            Self::Length(left) => Ok(take(left, data)),
+            Self::UntilClose if data.is_empty() => Ok(Piece::More),
+            Self::UntilClose => Ok(Piece::Content(core::mem::take(data))),
+            Self::Chunked(chunked) => chunked.next(data),
+        }
+    }
+
+    /// Whether the end of the connection is the end of the body.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        *self == Self::UntilClose
+    }
+}
+
+fn take<'a>(left: &mut u64, data: &mut &'a [u8]) -> Piece<'a> {
+    let length = usize::try_from(*left).map_or(data.len(), |left| left.min(data.len()));
+    let (content, rest) = data.split_at(length);
+    *left -= length as u64;
+    *data = rest;
+    if content.is_empty() {
+        Piece::More
+    } else {
+        Piece::Content(content)
+    }
+}
+
+impl Chunked {
+    const START: Self = Self::Size { size: 0, line: 0 };
+
+    fn next<'a>(&mut self, data: &mut &'a [u8]) -> Result<Piece<'a>, BodyError> {
+        loop {
+            match self {
+                Self::End => return Ok(Piece::End),
+                Self::Data(0) => *self = Self::DataCr,
+                Self::Data(left) => return Ok(take(left, data)),
+                _ => {
+                    let Some((byte, rest)) = data.split_first() else {
+                        return Ok(Piece::More);
+                    };
+                    *data = rest;
+                    *self = self.after(*byte)?;
+                }
+            }
+        }
+    }
+
+    /// The position after a byte that is not content.
+    fn after(self, byte: u8) -> Result<Self, BodyError> {
+        Ok(match self {
+            Self::Size { size, line } => match (char::from(byte).to_digit(16), byte) {
+                (Some(digit), _) => Self::Size {
+                    size: size.checked_mul(16).ok_or(BodyError::ChunkTooLarge)? + u64::from(digit),
+                    line: longer(line)?,
+                },
+                (None, _) if line == 0 => return Err(BodyError::ChunkSize(byte)),
+                (None, b'\r') => Self::SizeEnd { size },
+                (None, b';' | b' ' | b'\t') => Self::Extension {
+                    size,
+                    line: longer(line)?,
+                },
+                (None, _) => return Err(BodyError::ChunkSize(byte)),
+            },
+            Self::Extension { size, line } => match byte {
+                b'\r' => Self::SizeEnd { size },
+                // A lone LF is what smuggled requests are made of.
+                b'\n' => return Err(BodyError::ChunkEnd(byte)),
+                _ => Self::Extension {
+                    size,
+                    line: longer(line)?,
+                },
+            },
+            Self::SizeEnd { size } => match (byte, size) {
+                (b'\n', 0) => Self::Trailer {
+                    bytes: 0,
+                    empty: true,
+                },
+                (b'\n', size) => Self::Data(size),
+                _ => return Err(BodyError::ChunkEnd(byte)),
+            },
+            Self::DataCr if byte == b'\r' => Self::DataLf,
+            Self::DataLf if byte == b'\n' => Self::START,
+            Self::DataCr | Self::DataLf => return Err(BodyError::ChunkEnd(byte)),
+            Self::Trailer { bytes, empty } => match byte {
+                b'\n' if empty => Self::End,
+                _ if bytes as usize >= MAX_HEAD_BYTES => return Err(BodyError::Trailer),
+                b'\n' => Self::Trailer {
+                    bytes: bytes + 1,
+                    empty: true,
+                },
+                b'\r' => Self::Trailer {
+                    bytes: bytes + 1,
+                    empty,
+                },
+                _ => Self::Trailer {
+                    bytes: bytes + 1,
+                    empty: false,
+                },
+            },
+            Self::Data(_) | Self::End => self,
+        })
+    }
+}
+
+fn longer(line: u16) -> Result<u16, BodyError> {
+    if usize::from(line) < MAX_CHUNK_LINE_BYTES {
+        Ok(line + 1)
+    } else {
+        Err(BodyError::ChunkLine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use alloc::{format, vec};
+    use proptest::prelude::*;
+
+    /// The content, whether the end was seen, and what was left over.
+    type Read = Result<(Vec<u8>, bool, usize), BodyError>;
+
+    fn read(mut framing: Framing, parts: &[&[u8]]) -> Read {
+        let mut content = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            let mut data = *part;
+            loop {
+                match framing.next(&mut data)? {
+                    Piece::Content(bytes) => content.extend_from_slice(bytes),
+                    Piece::More => break,
+                    Piece::End => {
+                        let rest: usize = parts[index + 1..].iter().map(|part| part.len()).sum();
+                        return Ok((content, true, data.len() + rest));
+                    }
+                }
+            }
+        }
+        Ok((content, false, 0))
+    }
+
+    fn chunked(text: &[u8]) -> Read {
+        read(Framing::Chunked(Chunked::START), &[text])
+    }
+
+    fn announce(head: &str, to_head: bool) -> Result<(Framing, i64), BodyError> {
+        let mut fields = Head::fields();
+        let head = Head::parse(head.as_bytes(), &mut fields).unwrap();
+        announced(&head, to_head).map(|announced| (announced.framing, announced.length))
+    }
+
+    #[test]
+    fn the_head_says_where_the_body_ends() {
+        let start = Framing::Chunked(Chunked::START);
+        for (head, expected) in [
+            ("200 OK\r\nContent-Length: 5", (Framing::Length(5), 5)),
+            (
+                "200 OK\r\nContent-Length: 5, 5\r\ncontent-length:5",
+                (Framing::Length(5), 5),
+            ),
+            ("200 OK", (Framing::UntilClose, -1)),
+            ("200 OK\r\nTransfer-Encoding: chunked", (start, -1)),
+            ("200 OK\r\nTransfer-Encoding: gzip,\tChunked ,", (start, -1)),
+            (
+                "200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+                (start, -1),
+            ),
+            (
+                "200 OK\r\nTransfer-Encoding: chunked, gzip",
+                (Framing::UntilClose, -1),
+            ),
+            (
+                "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3",
+                (start, -1),
+            ),
+            (
+                "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: x",
+                (start, -1),
+            ),
+            (
+                "204 No Content\r\nContent-Length: 5",
+                (Framing::Length(0), 0),
+            ),
+            (
+                "304 Not Modified\r\nContent-Length: 5",
+                (Framing::Length(0), 0),
+            ),
+            ("101 Switching", (Framing::Length(0), 0)),
+        ] {
+            let head = format!("HTTP/1.1 {head}\r\n\r\n");
+            assert_eq!(announce(&head, false), Ok(expected), "{head}");
+        }
+        let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(announce(old, false), Ok((Framing::Length(3), 3)));
+    }
+
+    #[test]
+    fn a_response_to_head_has_a_length_and_no_body() {
+        for (fields, length) in [
+            ("Content-Length: 5", 5),
+            ("Date: x", -1),
+            ("Transfer-Encoding: chunked", -1),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+            assert_eq!(announce(&head, true), Ok((Framing::Length(0), length)));
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_no_number_or_two_is_refused() {
+        for value in [
+            "x",
+            "",
+            "-1",
+            "+5",
+            "5 5",
+            "5,6",
+            "5,",
+            "0x5",
+            "9223372036854775808",
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n");
+            assert_eq!(
+                announce(&head, false),
+                Err(BodyError::ContentLength),
+                "{value}"
+            );
+        }
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n";
+        assert_eq!(announce(head, false), Err(BodyError::ContentLength));
+    }
+
+    #[test]
+    fn chunks_are_joined_and_extensions_and_trailers_skipped() {
+        for (text, content, left) in [
+            ("0\r\n\r\n", "", 0),
+            ("3\r\nabc\r\n0\r\n\r\nnext", "abc", 4),
+            (
+                "A;x=\"y\"\r\n0123456789\r\n1 \r\n!\r\n000\r\nX: y\r\n\r\n",
+                "0123456789!",
+                0,
+            ),
+        ] {
+            let expected = Ok((content.as_bytes().to_vec(), true, left));
+            assert_eq!(chunked(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(chunked(b"5\r\nab"), Ok((b"ab".to_vec(), false, 0)));
+        assert_eq!(
+            chunked(b"2\r\nab\r\n0\r\nX: y\r\n"),
+            Ok((b"ab".to_vec(), false, 0))
+        );
+    }
+
+    #[test]
+    fn chunked_nonsense_is_refused() {
+        for (text, error) in [
+            (&b"\r\n"[..], BodyError::ChunkSize(b'\r')),
+            (b"zz\r\n", BodyError::ChunkSize(b'z')),
+            (b"-1\r\n", BodyError::ChunkSize(b'-')),
+            (b"5\n", BodyError::ChunkSize(b'\n')),
+            (b"5x\r\n", BodyError::ChunkSize(b'x')),
+            (b"5;x\n", BodyError::ChunkEnd(b'\n')),
+            (b"5\rx", BodyError::ChunkEnd(b'x')),
+            (b"1\r\nab", BodyError::ChunkEnd(b'b')),
+            (b"1\r\na\n", BodyError::ChunkEnd(b'\n')),
+            (b"1\r\na\rx", BodyError::ChunkEnd(b'x')),
+            (b"10000000000000000\r\n", BodyError::ChunkTooLarge),
+        ] {
+            assert_eq!(chunked(text), Err(error), "{:?}", text.escape_ascii());
+        }
+        assert_eq!(chunked(&vec![b'0'; 5_000]), Err(BodyError::ChunkLine));
+        let mut endless = b"0\r\n".to_vec();
+        endless.resize(MAX_HEAD_BYTES + 10, b'x');
+        assert_eq!(chunked(&endless), Err(BodyError::Trailer));
+        assert_eq!(
+            chunked(b"FFFFFFFFFFFFFFFF\r\nab"),
+            Ok((b"ab".to_vec(), false, 0))
+        );
+    }
+
+    #[test]
+    fn a_length_of_more_than_memory_is_counted_and_not_reserved() {
+        let framing = Framing::Length(i64::MAX as u64);
+        assert_eq!(read(framing, &[b"ab"]), Ok((b"ab".to_vec(), false, 0)));
+    }
+
+    fn framings() -> impl Strategy<Value = Framing> {
+        prop_oneof![
+            (0..20_u64).prop_map(Framing::Length),
+            Just(Framing::Chunked(Chunked::START)),
+            Just(Framing::UntilClose),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_the_input_changes_nothing(
+            framing in framings(),
+            text in "([0-3]\r\n|[a-c]{0,3}|\r\n|;x|0\r\n\r\n){0,12}",
+            cuts in proptest::collection::vec(0..40_usize, 0..6),
+        ) {
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            let mut parts = Vec::new();
+            let mut from = 0;
+            for cut in cuts {
+                parts.push(&bytes[from..cut]);
+                from = cut;
+            }
+            parts.push(&bytes[from..]);
+            prop_assert_eq!(read(framing, &parts), read(framing, &[bytes]));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(framing in framings(), bytes: Vec<u8>) {
+            let _ = read(framing, &[&bytes]);
+        }
+    }
+}

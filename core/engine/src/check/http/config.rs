@@ -1,0 +1,408 @@
+//! The `http` section of a module: as written, and found valid.
+
+use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::auth;
+use super::request::{self, Fields};
+use super::size::ByteSize;
+use super::url;
+use crate::config::{self, ConfigError, Files, Pattern, Secret, TlsConfig, is_default, yes};
+use crate::io::Families;
+use crate::limits::MAX_MATCHED_BODY_BYTES;
+use crate::tls::TlsOptions;
+
+use super::auth::{Authorization, BasicAuth};
+
+/// The `http` section of a module, with the names of blackbox_exporter.
+///
+/// Files are read when the configuration is, not with every probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Accepted status codes; none means 200 to 299.
+    #[serde(skip_serializing_if = "is_default")]
+    pub valid_status_codes: Vec<u16>,
+    /// Accepted versions, `HTTP/1.0` or `HTTP/1.1`; none means any.
+    #[serde(skip_serializing_if = "is_default")]
+    pub valid_http_versions: Vec<String>,
+    /// `ip4` or `ip6` (the default).
+    #[serde(skip_serializing_if = "is_default")]
+    pub preferred_ip_protocol: String,
+    /// Whether the other protocol will do.
+    pub ip_protocol_fallback: bool,
+    /// Source address of connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ip_address: Option<IpAddr>,
+    /// The opposite of `follow_redirects`, which it overrides; deprecated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_follow_redirects: Option<bool>,
+    /// Whether redirects are followed, at most 10 of them. No cookies are
+    /// carried from one response to the next request.
+    pub follow_redirects: bool,
+    /// A permission to use HTTP/2, of which no use is made: requests are
+    /// HTTP/1.1.
+    pub enable_http2: bool,
+    /// Fail if the final response came over TLS.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_ssl: bool,
+    /// Fail if it did not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_not_ssl: bool,
+    /// The request's method; none means GET.
+    #[serde(skip_serializing_if = "is_default")]
+    pub method: String,
+    /// Fields of the request. `Host` also sets the TLS server name; an empty
+    /// `User-Agent` suppresses that field. `Content-Length`,
+    /// `Transfer-Encoding` and `Trailer` follow from the body and are ignored
+    /// here.
+    #[serde(skip_serializing_if = "is_default")]
+    pub headers: BTreeMap<String, String>,
+    /// Fail if any of these matches the body.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_body_matches_regexp: Vec<Pattern>,
+    /// Fail if any of these does not match the body.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_body_not_matches_regexp: Vec<Pattern>,
+    /// Fail if any value of the header matches.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_header_matches: Vec<HeaderMatch>,
+    /// Fail if no value of the header matches.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_header_not_matches: Vec<HeaderMatch>,
+    /// The request's body.
+    #[serde(skip_serializing_if = "is_default")]
+    pub body: String,
+    /// Largest response body; none means any, or 16 MiB if it is matched.
+    #[serde(skip_serializing_if = "is_default")]
+    pub body_size_limit: ByteSize,
+    /// User and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// Credentials of another scheme than `Basic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+    /// Credentials of the scheme `Bearer`; deprecated.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bearer_token: Secret,
+    /// A file with the same; deprecated.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bearer_token_file: String,
+    /// How `https` connections are secured.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls_config: TlsConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            valid_status_codes: Vec::new(),
+            valid_http_versions: Vec::new(),
+            preferred_ip_protocol: String::new(),
+            ip_protocol_fallback: yes(),
+            source_ip_address: None,
+            no_follow_redirects: None,
+            follow_redirects: yes(),
+            enable_http2: yes(),
+            fail_if_ssl: false,
+            fail_if_not_ssl: false,
+            method: String::new(),
+            headers: BTreeMap::new(),
+            fail_if_body_matches_regexp: Vec::new(),
+            fail_if_body_not_matches_regexp: Vec::new(),
+            fail_if_header_matches: Vec::new(),
+            fail_if_header_not_matches: Vec::new(),
+            body: String::new(),
+            body_size_limit: ByteSize::default(),
+            basic_auth: None,
+            authorization: None,
+            bearer_token: Secret::default(),
+            bearer_token_file: String::new(),
+            tls_config: TlsConfig::default(),
+        }
+    }
+}
+
+/// A header of the response, and what it must or must not look like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderMatch {
+    /// Name of the header, in any case.
+    pub header: String,
+    /// Matched against each of its values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regexp: Option<Pattern>,
+    /// Whether it may be absent.
+    #[serde(skip_serializing_if = "is_default")]
+    pub allow_missing: bool,
+}
+
+/// A valid `http` section.
+#[derive(Debug, PartialEq)]
+pub struct Module {
+    pub(super) statuses: Box<[u16]>,
+    pub(super) versions: Box<[String]>,
+    pub(super) families: Families,
+    pub(super) source: Option<IpAddr>,
+    pub(super) follow_redirects: bool,
+    pub(super) fail_if_ssl: bool,
+    pub(super) fail_if_not_ssl: bool,
+    pub(super) method: Box<str>,
+    /// The configured Host header.
+    pub(super) host: Option<Box<str>>,
+    /// The other configured fields.
+    pub(super) fields: Fields,
+    /// The value of Authorization, unless it is among the fields.
+    pub(super) authorization: Option<Secret>,
+    pub(super) body: Box<[u8]>,
+    pub(super) body_forbidden: Box<[Pattern]>,
+    pub(super) body_required: Box<[Pattern]>,
+    pub(super) header_forbidden: Box<[Matcher]>,
+    pub(super) header_required: Box<[Matcher]>,
+    pub(super) body_limit: Option<u64>,
+    pub(super) tls: Arc<TlsOptions>,
+    /// The configured TLS server name.
+    pub(super) server_name: Option<Box<str>>,
+}
+
+/// A valid [`HeaderMatch`].
+#[derive(Debug, PartialEq)]
+pub(super) struct Matcher {
+    pub(super) header: Box<str>,
+    pub(super) pattern: Pattern,
+    pub(super) allow_missing: bool,
+}
+
+impl Module {
+    pub(super) fn new(config: &Config, files: &dyn Files) -> Result<Self, ConfigError> {
+        let mut headers = request::headers(&config.headers)?;
+        let tls = config
+            .tls_config
+            .options(&[b"http/1.1"], files)
+            .map_err(|error| error.within("tls_config"))?;
+        let authorization = auth::authorization(config, files)?;
+        Ok(Self {
+            statuses: config.valid_status_codes.as_slice().into(),
+            versions: versions(config)?,
+            families: config::families(&config.preferred_ip_protocol, config.ip_protocol_fallback),
+            source: config.source_ip_address,
+            follow_redirects: match config.no_follow_redirects {
+                Some(not) => !not,
+                None => config.follow_redirects,
+            },
+            fail_if_ssl: config.fail_if_ssl,
+            fail_if_not_ssl: config.fail_if_not_ssl,
+            method: method(&config.method)?,
+            host: headers.host.take(),
+            fields: headers.fields,
+            authorization,
+            body: config.body.as_bytes().into(),
+            body_forbidden: config.fail_if_body_matches_regexp.as_slice().into(),
+            body_required: config.fail_if_body_not_matches_regexp.as_slice().into(),
+            header_forbidden: matchers("fail_if_header_matches", &config.fail_if_header_matches)?,
+            header_required: matchers(
+                "fail_if_header_not_matches",
+                &config.fail_if_header_not_matches,
+            )?,
+            body_limit: config.body_size_limit.limit(),
+            tls,
+            server_name: Some(config.tls_config.server_name.as_str())
+                .filter(|name| !name.is_empty())
+                .map(Into::into),
+        })
+    }
+
+    /// Whether the body is looked at.
+    pub(super) fn matches_body(&self) -> bool {
+        !self.body_forbidden.is_empty() || !self.body_required.is_empty()
+    }
+
+    /// Bytes of a body that are read at most.
+    pub(super) fn largest_body(&self, matched: bool) -> u64 {
+        let bound = if matched {
+            MAX_MATCHED_BODY_BYTES as u64
+        } else {
+            u64::MAX
+        };
+        self.body_limit.unwrap_or(u64::MAX).min(bound)
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        &*self.method == "HEAD"
+    }
+}
+
+fn method(text: &str) -> Result<Box<str>, ConfigError> {
+    let wrong = |what: &str| {
+        Err(ConfigError::new(
+            "method",
+            format!("{what}, found {text:?}"),
+        ))
+    };
+    match text {
+        "" => Ok("GET".into()),
+        "CONNECT" => wrong("expected a method that asks for a resource"),
+        method if request::is_token(method) => Ok(method.into()),
+        _ => wrong("expected a method such as GET or POST"),
+    }
+}
+
+fn versions(config: &Config) -> Result<Box<[String]>, ConfigError> {
+    if config
+        .valid_http_versions
+        .iter()
+        .any(|version| version == "HTTP/3.0")
+    {
+        return Err(ConfigError::new(
+            "valid_http_versions",
+            "HTTP/3.0 cannot be used as a valid HTTP version: HTTP/3 is not supported",
+        ));
+    }
+    Ok(config.valid_http_versions.as_slice().into())
+}
+
+fn matchers(field: &str, configs: &[HeaderMatch]) -> Result<Box<[Matcher]>, ConfigError> {
+    let matcher = |(index, config): (usize, &HeaderMatch)| {
+        let wrong = |name: &str, message: &str| {
+            Err(ConfigError::new(
+                &format!("{field}[{index}].{name}"),
+                message.to_owned(),
+            ))
+        };
+        if config.header.is_empty() {
+            return wrong("header", "header name must be set for HTTP header matchers");
+        }
+        match &config.regexp {
+            Some(pattern) if !pattern.source().is_empty() => Ok(Matcher {
+                header: config.header.as_str().into(),
+                pattern: pattern.clone(),
+                allow_missing: config.allow_missing,
+            }),
+            _ => wrong("regexp", "regexp must be set for HTTP header matchers"),
+        }
+    };
+    configs.iter().enumerate().map(matcher).collect()
+}
+
+/// The Host header that applies to a target: the module's or, as long as they
+/// do not contradict, the request's.
+pub(super) fn host_header(
+    module: &Module,
+    hostname: Option<&str>,
+) -> Result<Option<Box<str>>, String> {
+    let Some(asked) = hostname.filter(|name| !name.is_empty()) else {
+        return Ok(module.host.clone());
+    };
+    match &module.host {
+        Some(configured) if **configured != *asked => Err(format!(
+            "host header defined both in module configuration ({configured}) and with URL-parameter 'hostname' ({asked})"
+        )),
+        _ if !url::is_authority(asked) => Err(format!(
+            "expected a hostname with an optional port, found {asked:?}"
+        )),
+        _ => Ok(Some(asked.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NoFiles;
+
+    fn module(change: impl FnOnce(&mut Config)) -> Result<Module, ConfigError> {
+        let mut config = Config::default();
+        change(&mut config);
+        Module::new(&config, &NoFiles)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_blackbox_exporter() {
+        let module = module(|_| {}).unwrap();
+        assert!(module.follow_redirects && module.families.fallback);
+        assert_eq!(&*module.method, "GET");
+        assert_eq!(module.tls.alpn, [b"http/1.1".as_slice().into()]);
+        assert_eq!(module.largest_body(false), u64::MAX);
+        assert_eq!(module.largest_body(true), MAX_MATCHED_BODY_BYTES as u64);
+    }
+
+    #[test]
+    fn the_deprecated_key_overrides_follow_redirects() {
+        assert!(
+            !module(|config| config.no_follow_redirects = Some(true))
+                .unwrap()
+                .follow_redirects
+        );
+        let module = module(|config| {
+            config.follow_redirects = false;
+            config.no_follow_redirects = Some(false);
+        });
+        assert!(module.unwrap().follow_redirects);
+    }
+
+    #[test]
+    fn a_method_is_a_token() {
+        for method in ["GET", "PATCH", "M-SEARCH", "get"] {
+            assert!(
+                module(|config| config.method = method.into()).is_ok(),
+                "{method}"
+            );
+        }
+        for method in ["GET /", "G\r\nX", "CONNECT", "G\u{e9}T"] {
+            let error = module(|config| config.method = method.into()).unwrap_err();
+            assert_eq!(error.field, "method");
+        }
+    }
+
+    #[test]
+    fn header_matchers_need_a_name_and_an_expression() {
+        let error = module(|config| {
+            config.fail_if_header_matches = alloc::vec![
+                HeaderMatch {
+                    header: "A".into(),
+                    regexp: Some(Pattern::new("x").unwrap()),
+                    allow_missing: false,
+                },
+                HeaderMatch {
+                    header: "B".into(),
+                    regexp: Some(Pattern::new("").unwrap()),
+                    allow_missing: false,
+                },
+            ];
+        })
+        .unwrap_err();
+        assert_eq!(error.field, "fail_if_header_matches[1].regexp");
+        assert_eq!(error.message, "regexp must be set for HTTP header matchers");
+    }
+
+    #[test]
+    fn a_hostname_must_not_contradict_the_module_nor_inject() {
+        let plain = module(|_| {}).unwrap();
+        assert_eq!(
+            host_header(&plain, Some("a:1")).unwrap().as_deref(),
+            Some("a:1")
+        );
+        assert_eq!(host_header(&plain, Some("")), Ok(None));
+        assert!(host_header(&plain, Some("a\r\nX: y")).is_err());
+        let hosted = module(|config| {
+            config.headers.insert("host".into(), "b".into());
+        })
+        .unwrap();
+        assert_eq!(
+            host_header(&hosted, Some("b")).unwrap().as_deref(),
+            Some("b")
+        );
+        assert_eq!(host_header(&hosted, None).unwrap().as_deref(), Some("b"));
+        assert_eq!(
+            host_header(&hosted, Some("a")),
+            Err("host header defined both in module configuration (b) and with URL-parameter 'hostname' (a)".into())
+        );
+    }
+}

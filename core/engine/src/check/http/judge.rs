@@ -1,0 +1,361 @@
+//! Whether a response is what was asked for. The steps and their order are
+//! those of blackbox_exporter: status, headers, body, version, TLS.
+
+use core::fmt;
+
+use super::config::{Matcher, Module};
+use super::response::{Head, unfolded};
+use super::{MAX_REDIRECTS, REGEX_FAILED};
+use crate::check::Cx;
+use crate::outcome::Reason;
+
+/// What is wrong with a response. Small, so that it can wait until the body
+/// has been read; the words are found at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Its status code is not accepted.
+    Status(u16),
+    /// Nor is it, and it is one redirect too many.
+    RedirectLimit(u16),
+    /// A header is missing.
+    HeaderMissing(List, u16),
+    /// A header matches, or does not.
+    Header(List, u16),
+    /// The body matches, or does not.
+    Body(List, u16),
+    /// There is no body to match: the redirect was refused.
+    BodyUnread,
+    /// It is HTTP/1.x with this x.
+    Version(u8),
+    /// It came over TLS.
+    Secured,
+    /// It did not.
+    Plain,
+}
+
+/// Which list of expressions; the position in it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    /// Those that must not match.
+    Forbidden,
+    /// Those that must.
+    Required,
+}
+
+/// Judges a status code.
+pub(super) fn status(module: &Module, status: u16) -> Option<Fault> {
+    let accepted = match &*module.statuses {
+        [] => (200..300).contains(&status),
+        statuses => statuses.contains(&status),
+    };
+    (!accepted).then_some(Fault::Status(status))
+}
+
+/// Judges the headers: every value is looked at.
+pub(super) fn headers(module: &Module, head: &Head<'_, '_>) -> Option<Fault> {
+    let lists = [
+        (List::Forbidden, &module.header_forbidden),
+        (List::Required, &module.header_required),
+    ];
+    for (list, matchers) in lists {
+        for (index, matcher) in (0_u16..).zip(&**matchers) {
+            let mut values = head.values(&matcher.header).peekable();
+            if values.peek().is_none() {
+                if !matcher.allow_missing {
+                    return Some(Fault::HeaderMissing(list, index));
+                }
+                continue;
+            }
+            let found = values.any(|value| matcher.pattern.is_match(&unfolded(value)));
+            if found == (list == List::Forbidden) {
+                return Some(Fault::Header(list, index));
+            }
+        }
+    }
+    None
+}
+
+/// Judges the body.
+pub(super) fn body(module: &Module, body: &[u8]) -> Option<Fault> {
+    let lists = [
+        (List::Forbidden, &module.body_forbidden),
+        (List::Required, &module.body_required),
+    ];
+    for (list, patterns) in lists {
+        for (index, pattern) in (0_u16..).zip(&**patterns) {
+            if pattern.is_match(body) == (list == List::Forbidden) {
+                return Some(Fault::Body(list, index));
+            }
+        }
+    }
+    None
+}
+
+/// Judges how the response came: HTTP/1.`minor_version`, over TLS or not.
+pub(super) fn transport(module: &Module, minor_version: u8, secured: bool) -> Option<Fault> {
+    let version = match minor_version {
+        0 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    };
+    if !module.versions.is_empty() && module.versions.iter().all(|valid| valid != version) {
+        Some(Fault::Version(minor_version))
+    } else if module.fail_if_ssl && secured {
+        Some(Fault::Secured)
+    } else if module.fail_if_not_ssl && !secured {
+        Some(Fault::Plain)
+    } else {
+        None
+    }
+}
+
+impl Fault {
+    /// Ends the run with this verdict.
+    pub(super) fn report(self, module: &Module, cx: &mut Cx<'_>) {
+        let reason = match self {
+            Self::Status(_) => Reason::HttpStatus,
+            Self::RedirectLimit(_) => Reason::HttpRedirectLimit,
+            Self::HeaderMissing(..) | Self::Header(..) => Reason::HeaderMismatch,
+            Self::Body(..) | Self::BodyUnread => Reason::BodyMismatch,
+            Self::Version(_) => Reason::HttpVersion,
+            Self::Secured | Self::Plain => Reason::HttpSsl,
+        };
+        if matches!(reason, Reason::HeaderMismatch | Reason::BodyMismatch) {
+            cx.set(REGEX_FAILED, 1.0);
+        }
+        let fault = self;
+        cx.fail(reason, format_args!("{}", Sentence { fault, module }));
+    }
+}
+
+/// A fault in words.
+struct Sentence<'a> {
+    fault: Fault,
+    module: &'a Module,
+}
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let module = self.module;
+        match self.fault {
+            Fault::Status(status) => {
+                write!(f, "status {status}, expected ")?;
+                match &*module.statuses {
+                    [] => f.write_str("2xx"),
+                    statuses => OneOf(statuses).fmt(f),
+                }
+            }
+            Fault::RedirectLimit(status) => write!(
+                f,
+                "status {status} after {MAX_REDIRECTS} redirects, and no more are followed"
+            ),
+            Fault::HeaderMissing(list, index) => match self.matcher(list, index) {
+                Some(matcher) => write!(f, "header {} is missing", matcher.header),
+                None => Ok(()),
+            },
+            Fault::Header(list, index) => match self.matcher(list, index) {
+                Some(Matcher {
+                    header, pattern, ..
+                }) => {
+                    write!(f, "header {header} {} {pattern:?}", list.verb())
+                }
+                None => Ok(()),
+            },
+            Fault::Body(list, index) => {
+                let patterns = match list {
+                    List::Forbidden => &module.body_forbidden,
+                    List::Required => &module.body_required,
+                };
+                match patterns.get(usize::from(index)) {
+                    Some(pattern) => write!(f, "body {} {pattern:?}", list.verb()),
+                    None => Ok(()),
+                }
+            }
+            Fault::BodyUnread => {
+                f.write_str("the body of a redirect that is not followed is not read")
+            }
+            Fault::Version(minor) => {
+                write!(f, "version HTTP/1.{minor}, expected ")?;
+                OneOf(&module.versions).fmt(f)
+            }
+            Fault::Secured => f.write_str("the final response came over TLS, expected plain HTTP"),
+            Fault::Plain => f.write_str("the final response came over plain HTTP, expected TLS"),
+        }
+    }
+}
+
+impl Sentence<'_> {
+    fn matcher(&self, list: List, index: u16) -> Option<&Matcher> {
+        let matchers = match list {
+            List::Forbidden => &self.module.header_forbidden,
+            List::Required => &self.module.header_required,
+        };
+        matchers.get(usize::from(index))
+    }
+}
+
+impl List {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Forbidden => "matches",
+            Self::Required => "does not match",
+        }
+    }
+}
+
+/// `200` or `one of 200, 404`.
+struct OneOf<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for OneOf<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() > 1 {
+            f.write_str("one of ")?;
+        }
+        for (index, item) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{item}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::http::config::{Config, HeaderMatch};
+    use crate::config::{NoFiles, Pattern};
+    use alloc::string::{String, ToString as _};
+    use alloc::{format, vec};
+
+    fn module(change: impl FnOnce(&mut Config)) -> Module {
+        let mut config = Config::default();
+        change(&mut config);
+        Module::new(&config, &NoFiles).unwrap()
+    }
+
+    fn said(module: &Module, fault: Option<Fault>) -> Option<String> {
+        fault.map(|fault| Sentence { fault, module }.to_string())
+    }
+
+    /// TestHTTPStatusCodes of blackbox_exporter.
+    #[test]
+    fn accepted_status_codes() {
+        let default = module(|_| {});
+        let listed = module(|config| config.valid_status_codes = vec![200, 404]);
+        for code in [200, 201, 299] {
+            assert_eq!(status(&default, code), None);
+        }
+        for code in [101, 300, 404] {
+            assert_eq!(status(&default, code), Some(Fault::Status(code)));
+        }
+        assert_eq!(status(&listed, 404), None);
+        let fault = status(&listed, 201);
+        assert_eq!(
+            said(&listed, fault).unwrap(),
+            "status 201, expected one of 200, 404"
+        );
+        let fault = status(&default, 503);
+        assert_eq!(said(&default, fault).unwrap(), "status 503, expected 2xx");
+    }
+
+    fn header_fault(
+        required: bool,
+        pattern: &str,
+        allow_missing: bool,
+        values: &[&str],
+    ) -> Option<String> {
+        let matcher = HeaderMatch {
+            header: "content-type".into(),
+            regexp: Some(Pattern::new(pattern).unwrap()),
+            allow_missing,
+        };
+        let module = module(|config| match required {
+            true => config.fail_if_header_not_matches = vec![matcher],
+            false => config.fail_if_header_matches = vec![matcher],
+        });
+        let lines: String = values
+            .iter()
+            .map(|value| format!("Content-Type: {value}\r\n"))
+            .collect();
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        let mut fields = Head::fields();
+        let head = Head::parse(text.as_bytes(), &mut fields).unwrap();
+        said(&module, headers(&module, &head))
+    }
+
+    /// TestFailIfHeaderMatchesRegexp and TestFailIfHeaderNotMatchesRegexp.
+    #[test]
+    fn headers_that_must_or_must_not_match() {
+        let (js, bin) = ("text/javascript", "application/octet-stream");
+        for (required, pattern, allow_missing, values, ok) in [
+            (false, js, false, &[js][..], false),
+            (false, js, false, &[bin], true),
+            (false, ".*", false, &[""], false),
+            (false, ".*", false, &[], false),
+            (false, ".*", true, &[""], false),
+            (false, ".*", true, &[], true),
+            (false, js, false, &[bin, js], false),
+            (true, js, false, &[js], true),
+            (true, js, false, &[bin], false),
+            (true, ".*", false, &[""], true),
+            (true, ".*", false, &[], false),
+            (true, ".*", true, &[], true),
+            (true, js, false, &[bin, js], true),
+        ] {
+            let fault = header_fault(required, pattern, allow_missing, values);
+            assert_eq!(
+                fault.is_none(),
+                ok,
+                "{required} {pattern} {allow_missing} {values:?}"
+            );
+        }
+        assert_eq!(
+            header_fault(true, "x", false, &[]).unwrap(),
+            "header content-type is missing"
+        );
+        assert_eq!(
+            header_fault(true, "x+", false, &["y"]).unwrap(),
+            r#"header content-type does not match "x+""#
+        );
+    }
+
+    /// TestFailIfBodyMatchesRegexp and TestFailIfBodyNotMatchesRegexp.
+    #[test]
+    fn bodies_that_must_or_must_not_match() {
+        let patterns = |list: &[&str]| {
+            list.iter()
+                .map(|text| Pattern::new(text).unwrap())
+                .collect()
+        };
+        let forbidden = module(|config| config.fail_if_body_matches_regexp = patterns(&["a", "b"]));
+        assert_eq!(body(&forbidden, b"xyz"), None);
+        let fault = body(&forbidden, b"xbx");
+        assert_eq!(said(&forbidden, fault).unwrap(), r#"body matches "b""#);
+        let required =
+            module(|config| config.fail_if_body_not_matches_regexp = patterns(&["a", "ok"]));
+        assert_eq!(body(&required, b"a ok"), None);
+        let fault = body(&required, b"a \xff");
+        assert_eq!(
+            said(&required, fault).unwrap(),
+            r#"body does not match "ok""#
+        );
+    }
+
+    #[test]
+    fn version_and_security_are_judged_last() {
+        let versions = module(|config| {
+            config.valid_http_versions = vec!["HTTP/1.1".into(), "HTTP/2.0".into()]
+        });
+        assert_eq!(transport(&versions, 1, false), None);
+        let fault = transport(&versions, 0, false);
+        assert_eq!(
+            said(&versions, fault).unwrap(),
+            "version HTTP/1.0, expected one of HTTP/1.1, HTTP/2.0"
+        );
+        let plain = module(|config| config.fail_if_ssl = true);
+        assert_eq!(transport(&plain, 1, true), Some(Fault::Secured));
+        assert_eq!(transport(&plain, 1, false), None);
+        let secure = module(|config| config.fail_if_not_ssl = true);
+        assert_eq!(transport(&secure, 1, false), Some(Fault::Plain));
+        assert_eq!(transport(&secure, 1, true), None);
+    }
+}

@@ -1,0 +1,597 @@
+//! `http`: a request is answered as it should be. HTTP/1.1, one connection for
+//! each request.
+//!
+//! ```text
+//!          connected (and secured)      head complete       body complete
+//! Dialing ------------------------> Head ------------> Body -------------> judged
+//!    ^                               |  `-- 1xx: the next head follows
+//!    `------------ redirect ---------'
+//! ```
+//! A redirect that is refused is judged without its body. Whatever arrives
+//! after the body is not looked at.
+//!
+//! What is checked, in which order, and which series exist when, is
+//! blackbox_exporter's. Differences, all on purpose:
+//! - a redirect to the target's own host keeps the credentials, the configured
+//!   TLS server name and the IP protocol, however the redirect is written;
+//! - credentials that were dropped on the way are not taken up again;
+//! - the time in which the head of a redirect arrives counts as `transfer`;
+//! - cookies that a redirect sets are not sent on, and there is no `Referer`.
+
+mod auth;
+mod body;
+mod config;
+mod date;
+mod judge;
+mod request;
+mod response;
+mod size;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+pub use auth::{Authorization, BasicAuth};
+pub use config::{Config, HeaderMatch, Module};
+pub use size::ByteSize;
+
+use self::body::{Framing, Piece};
+use self::judge::Fault;
+use self::request::Request;
+use self::response::{Head, Heads};
+use self::url::{Url, UrlError};
+use super::cx::Cx;
+use super::dial::{self, Destination, Dial};
+use super::{Check, Kind, TargetError, TargetParams};
+use crate::config::{ConfigError, Files};
+use crate::fact::Fact;
+use crate::id::Conn;
+use crate::io::{Closed, Families, Input};
+use crate::outcome::{Phase, Reason};
+use crate::tls::TlsOptions;
+
+/// Redirects that one run follows.
+const MAX_REDIRECTS: u8 = 10;
+
+const CONTENT_LENGTH: usize = dial::FREE;
+const BODY_LENGTH: usize = dial::FREE + 1;
+const REDIRECTS: usize = dial::FREE + 2;
+const SSL: usize = dial::FREE + 3;
+const STATUS_CODE: usize = dial::FREE + 4;
+const VERSION: usize = dial::FREE + 5;
+const REGEX_FAILED: usize = dial::FREE + 6;
+const LAST_MODIFIED: usize = dial::FREE + 7;
+
+/// Facts that every run has, 0 until they are known.
+const ALWAYS: core::ops::Range<usize> = CONTENT_LENGTH..LAST_MODIFIED;
+
+const fn duration(phase: Phase) -> Fact {
+    Fact::phase(
+        "probe_http_duration_seconds",
+        "Duration of http request by phase, summed over all redirects",
+        phase,
+    )
+}
+
+/// One target of an `http` module. It is shown without credentials.
+#[derive(Clone, PartialEq)]
+pub struct Spec {
+    module: Arc<Module>,
+    url: Url,
+    /// The value of Host, if it is not that of the URL.
+    host: Option<Box<str>>,
+    /// Name to verify, if it is not the host of the URL.
+    server_name: Option<Box<str>>,
+    request: Box<[u8]>,
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spec")
+            .field("module", &self.module)
+            .field("url", &self.url)
+            .field("host", &self.host)
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A run of the `http` check.
+#[derive(Debug)]
+pub(crate) struct Http {
+    state: State,
+    /// Where a redirect led; `None` while the run is at its target.
+    hop: Option<Box<Hop>>,
+    /// Requests sent.
+    requests: u8,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Resolving, connecting, securing.
+    Dialing(Dial),
+    /// Waiting for the head of a response, or in the middle of it.
+    Head(Conn, Heads),
+    /// Reading a body.
+    Body(Conn, Answer),
+}
+
+/// A response of which the body is being read.
+#[derive(Debug)]
+struct Answer {
+    framing: Framing,
+    /// Bytes of the body so far.
+    received: u64,
+    /// The body so far, if it is to be matched.
+    held: Vec<u8>,
+    matched: bool,
+    /// What is known to be wrong: said when the body has been read.
+    fault: Option<Fault>,
+    minor_version: u8,
+}
+
+/// A request that a redirect asked for.
+#[derive(Debug)]
+struct Hop {
+    url: Url,
+    /// See [`Request::bare`].
+    bare: bool,
+    /// See [`Request::trusted`].
+    trusted: bool,
+}
+
+/// Where the current request goes, whether by a redirect or not.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    spec: &'a Spec,
+    hop: Option<&'a Hop>,
+}
+
+impl Kind for Http {
+    const FACTS: &'static [Fact] = &[
+        dial::FACTS[0],
+        dial::FACTS[1],
+        dial::FACTS[2],
+        duration(Phase::Connect),
+        duration(Phase::Processing),
+        duration(Phase::Resolve),
+        duration(Phase::Tls),
+        duration(Phase::Transfer),
+        Fact::plain(
+            "probe_http_content_length",
+            "Length of http content response",
+            CONTENT_LENGTH,
+        ),
+        Fact::plain(
+            "probe_http_uncompressed_body_length",
+            "Length of uncompressed response body",
+            BODY_LENGTH,
+        ),
+        Fact::plain("probe_http_redirects", "The number of redirects", REDIRECTS),
+        Fact::plain(
+            "probe_http_ssl",
+            "Indicates if SSL was used for the final redirect",
+            SSL,
+        ),
+        Fact::plain(
+            "probe_http_status_code",
+            "Response HTTP status code",
+            STATUS_CODE,
+        ),
+        Fact::plain(
+            "probe_http_version",
+            "Returns the version of HTTP of the probe response",
+            VERSION,
+        ),
+        Fact::plain(
+            "probe_failed_due_to_regex",
+            "Indicates if probe failed due to regex",
+            REGEX_FAILED,
+        ),
+        Fact::plain(
+            "probe_http_last_modified_timestamp_seconds",
+            "Returns the Last-Modified HTTP response header in unixtime",
+            LAST_MODIFIED,
+        ),
+    ];
+
+    type Config = Config;
+    type Module = Module;
+    type Spec = Spec;
+
+    fn module(config: &Config, files: &dyn Files) -> Result<Module, ConfigError> {
+        Module::new(config, files)
+    }
+
+    /// A URL, without which `http://` is meant.
+    fn target(
+        module: &Arc<Module>,
+        target: &str,
+        params: TargetParams<'_>,
+    ) -> Result<Spec, TargetError> {
+        let url = Url::target(target).map_err(|error| TargetError {
+            message: format!("expected an http or https URL, found {target:?}: {error}"),
+        })?;
+        let host = config::host_header(module, params.hostname)
+            .map_err(|message| TargetError { message })?;
+        let server_name = module
+            .server_name
+            .clone()
+            .or_else(|| Some(url::host_of(host.as_deref()?).into()));
+        let request = Request {
+            module,
+            url: &url,
+            host: host.as_deref(),
+            bare: false,
+            trusted: true,
+        };
+        Ok(Spec {
+            request: request.render().into(),
+            module: Arc::clone(module),
+            url,
+            host,
+            server_name,
+        })
+    }
+
+    fn tls(spec: &Spec) -> Option<&Arc<TlsOptions>> {
+        (spec.url.secure || spec.module.follow_redirects).then_some(&spec.module.tls)
+    }
+
+    fn request(spec: &Spec) -> &[u8] {
+        &spec.request
+    }
+}
+
+impl<'a> Place<'a> {
+    fn url(self) -> &'a Url {
+        self.hop.map_or(&self.spec.url, |hop| &hop.url)
+    }
+
+    fn is_own_host(self) -> bool {
+        self.hop
+            .is_none_or(|hop| hop.url.is_same_host(&self.spec.url))
+    }
+
+    fn destination(self) -> Destination<'a> {
+        let (spec, url) = (self.spec, self.url());
+        let own = self.is_own_host();
+        let name = spec.server_name.as_deref().filter(|_| own);
+        Destination {
+            host: &url.host,
+            port: url.port(),
+            // The protocol was asked for with the target in mind; elsewhere
+            // the other one will do.
+            families: Families {
+                fallback: spec.module.families.fallback || !own,
+                ..spec.module.families
+            },
+            source: spec.module.source,
+            secure: url.secure.then_some(name.unwrap_or(&url.host)),
+        }
+    }
+
+    fn request(self) -> Request<'a> {
+        Request {
+            module: &self.spec.module,
+            url: self.url(),
+            host: self.spec.host.as_deref().filter(|_| self.is_own_host()),
+            bare: self.hop.is_some_and(|hop| hop.bare),
+            trusted: self.hop.is_none_or(|hop| hop.trusted),
+        }
+    }
+
+    /// The next request, or why there is none.
+    fn redirected(self, status: u16, location: &[u8]) -> Result<Hop, UrlError> {
+        let request = self.request();
+        let url = request.url.join(location)?;
+        Ok(Hop {
+            trusted: request.trusted && url.is_within(&self.spec.url),
+            // RFC 9110 section 15.4: 307 and 308 repeat the request; after
+            // the others every client in use asks with GET.
+            bare: request.bare || !matches!(status, 307 | 308),
+            url,
+        })
+    }
+}
+
+impl Check for Http {
+    type Spec = Spec;
+
+    fn new() -> Self {
+        Self {
+            state: State::Dialing(Dial::Idle),
+            hop: None,
+            requests: 0,
+        }
+    }
+
+    fn on(&mut self, spec: &Spec, input: Input<'_>, cx: &mut Cx<'_>) {
+        let place = Place {
+            spec,
+            hop: self.hop.as_deref(),
+        };
+        match (&mut self.state, input) {
+            (State::Dialing(dial), Input::Start) => {
+                ALWAYS.for_each(|slot| cx.set(slot, 0.0));
+                dial.start(place.destination(), cx);
+            }
+            (State::Dialing(dial), input) => {
+                if let Some(conn) = dial.on(place.destination(), &input, cx) {
+                    self.ask(spec, conn, cx);
+                }
+            }
+            (State::Head(conn, _), Input::Data(from, data)) if *conn == from => {
+                let conn = *conn;
+                self.on_head(spec, conn, data, cx);
+            }
+            (State::Head(conn, heads), Input::Closed(closed, why)) if *conn == closed => {
+                let when = match heads.is_empty() {
+                    true => "before it answered",
+                    false => "in the middle of the response head",
+                };
+                broken_off(Reason::PeerClosed, &why, when, cx);
+            }
+            (State::Body(conn, answer), Input::Data(from, data)) if *conn == from => {
+                answer.on_data(place, data, cx);
+            }
+            (State::Body(conn, answer), Input::Closed(closed, why)) if *conn == closed => {
+                answer.on_closed(place, &why, cx);
+            }
+            // News of a connection that was closed before a redirect.
+            _ => {}
+        }
+    }
+}
+
+impl Http {
+    /// Sends the request on a connection that is ready for it.
+    fn ask(&mut self, spec: &Spec, conn: Conn, cx: &mut Cx<'_>) {
+        let hop = self.hop.as_deref();
+        let request = Place { spec, hop }.request();
+        cx.trace(format_args!("sending {} {}", request.method(), request.url));
+        match hop {
+            None => cx.send_request(conn),
+            Some(_) => cx.send(conn, &request.render()),
+        }
+        self.requests += 1;
+        self.state = State::Head(conn, Heads::default());
+    }
+
+    /// Reads heads until there is a final one.
+    fn on_head(&mut self, spec: &Spec, conn: Conn, data: &[u8], cx: &mut Cx<'_>) {
+        let State::Head(_, heads) = &mut self.state else {
+            return;
+        };
+        if data.is_empty() {
+            return;
+        }
+        if cx.core.phase == Phase::Processing {
+            cx.begin(Phase::Transfer);
+        }
+        let bytes = heads.gather(data);
+        let mut at = 0;
+        loop {
+            let length = match heads.next(&bytes[at..]) {
+                Ok(Some(length)) => length,
+                Ok(None) => return heads.keep(bytes, at),
+                Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
+            };
+            let mut fields = Head::fields();
+            let head = match Head::parse(&bytes[at..at + length], &mut fields) {
+                Ok(head) => head,
+                Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
+            };
+            at += length;
+            cx.trace(format_args!("received status {}", head.status));
+            if !head.is_interim() {
+                return self.answered(spec, conn, &head, &bytes[at..], cx);
+            }
+        }
+    }
+
+    /// Follows or judges a response of which `rest` has arrived of the body.
+    fn answered(
+        &mut self,
+        spec: &Spec,
+        conn: Conn,
+        head: &Head<'_, '_>,
+        rest: &[u8],
+        cx: &mut Cx<'_>,
+    ) {
+        let place = Place {
+            spec,
+            hop: self.hop.as_deref(),
+        };
+        let module = &*spec.module;
+        let announced = match body::announced(head, module.is_head()) {
+            Ok(announced) => announced,
+            Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
+        };
+        let redirect = redirect(head);
+        let mut limited = false;
+        if let Some(location) = redirect {
+            cx.set(REDIRECTS, f64::from(self.requests));
+            limited = self.requests > MAX_REDIRECTS;
+            if module.follow_redirects && !limited {
+                return match place.redirected(head.status, location) {
+                    Ok(hop) => self.follow(spec, conn, hop, cx),
+                    Err(error) => invalid_redirect(location, &error, cx),
+                };
+            }
+        }
+        let secured = place.url().secure;
+        note(head, announced.length, secured, cx);
+        let mut fault = judge::status(module, head.status);
+        if let (Some(Fault::Status(status)), true) = (fault, limited && module.follow_redirects) {
+            fault = Some(Fault::RedirectLimit(status));
+        }
+        let fault = fault.or_else(|| judge::headers(module, head));
+        let mut answer = Answer {
+            framing: announced.framing,
+            received: 0,
+            held: Vec::new(),
+            matched: fault.is_none() && module.matches_body(),
+            fault,
+            minor_version: head.minor_version,
+        };
+        if redirect.is_some() {
+            answer.fault = fault.or(answer.matched.then_some(Fault::BodyUnread));
+            answer.matched = false;
+            return answer.judge(place, cx);
+        }
+        answer.on_data(place, rest, cx);
+        if !cx.is_finished() {
+            self.state = State::Body(conn, answer);
+        }
+    }
+
+    /// Goes where a redirect points.
+    fn follow(&mut self, spec: &Spec, conn: Conn, hop: Hop, cx: &mut Cx<'_>) {
+        cx.trace(format_args!("redirected to {}", hop.url));
+        cx.close(conn);
+        // What the handshake of this hop showed is not about the final
+        // response.
+        cx.core.tls = None;
+        let hop = &**self.hop.insert(Box::new(hop));
+        let mut dial = Dial::Idle;
+        cx.begin(Phase::Resolve);
+        dial.start(
+            Place {
+                spec,
+                hop: Some(hop),
+            }
+            .destination(),
+            cx,
+        );
+        self.state = State::Dialing(dial);
+    }
+}
+
+impl Answer {
+    fn on_data(&mut self, place: Place<'_>, mut data: &[u8], cx: &mut Cx<'_>) {
+        let limit = place.spec.module.largest_body(self.matched);
+        loop {
+            match self.framing.next(&mut data) {
+                Ok(Piece::Content(content)) => {
+                    let room = limit - self.received;
+                    let fits = content
+                        .len()
+                        .min(usize::try_from(room).unwrap_or(usize::MAX));
+                    self.received += fits as u64;
+                    cx.set(BODY_LENGTH, self.received as f64);
+                    if fits < content.len() {
+                        let sentence = format_args!("the body is larger than {limit} bytes");
+                        return self.unreadable(place, Reason::BodyLimit, sentence, cx);
+                    }
+                    if self.matched {
+                        self.held.extend_from_slice(content);
+                    }
+                }
+                Ok(Piece::More) => return,
+                Ok(Piece::End) => return self.judge(place, cx),
+                Err(error) => {
+                    return self.unreadable(place, error.reason(), format_args!("{error}"), cx);
+                }
+            }
+        }
+    }
+
+    fn on_closed(&mut self, place: Place<'_>, why: &Closed, cx: &mut Cx<'_>) {
+        if *why == Closed::End && self.framing.ends_with_connection() {
+            return self.judge(place, cx);
+        }
+        if self.matched {
+            cx.set(REGEX_FAILED, 1.0);
+        }
+        match self.fault {
+            Some(fault) => fault.report(&place.spec.module, cx),
+            None => broken_off(Reason::BodyTruncated, why, "before the end of the body", cx),
+        }
+    }
+
+    /// Ends the run: the body cannot be read to its end. What was wrong
+    /// before goes first.
+    fn unreadable(
+        &self,
+        place: Place<'_>,
+        reason: Reason,
+        sentence: fmt::Arguments<'_>,
+        cx: &mut Cx<'_>,
+    ) {
+        if self.matched {
+            cx.set(REGEX_FAILED, 1.0);
+        }
+        match self.fault {
+            Some(fault) => fault.report(&place.spec.module, cx),
+            None => cx.fail(reason, sentence),
+        }
+    }
+
+    /// Ends the run: all that is wanted of the response is there.
+    fn judge(&self, place: Place<'_>, cx: &mut Cx<'_>) {
+        let module = &*place.spec.module;
+        let fault = self
+            .fault
+            .or_else(|| self.matched.then(|| judge::body(module, &self.held))?)
+            .or_else(|| judge::transport(module, self.minor_version, place.url().secure));
+        cx.end_phase();
+        match fault {
+            Some(fault) => fault.report(module, cx),
+            None => cx.succeed(),
+        }
+    }
+}
+
+/// The target of a redirect. Without `Location` a 3xx is a final response.
+fn redirect<'b>(head: &Head<'_, 'b>) -> Option<&'b [u8]> {
+    matches!(head.status, 301..=303 | 307 | 308)
+        .then(|| head.value("Location"))?
+        .filter(|location| !location.is_empty())
+}
+
+/// Notes what the head of the final response says.
+fn note(head: &Head<'_, '_>, length: i64, secured: bool, cx: &mut Cx<'_>) {
+    cx.set(STATUS_CODE, f64::from(head.status));
+    cx.set(VERSION, if head.minor_version == 0 { 1.0 } else { 1.1 });
+    cx.set(CONTENT_LENGTH, length as f64);
+    cx.set(SSL, if secured { 1.0 } else { 0.0 });
+    if let Some(date) = head.value("Last-Modified").and_then(date::parse) {
+        cx.set(LAST_MODIFIED, date as f64);
+    }
+}
+
+fn invalid_redirect(location: &[u8], error: &UrlError, cx: &mut Cx<'_>) {
+    let shown = response::Excerpt(location);
+    match error {
+        UrlError::Scheme(_) => cx.fail(
+            Reason::HttpRedirectInvalid,
+            format_args!("redirect to {shown} is not http or https"),
+        ),
+        UrlError::Malformed(what) => cx.fail(
+            Reason::HttpRedirectInvalid,
+            format_args!("redirect to {shown} is not a URL: {what}"),
+        ),
+    }
+}
+
+/// Ends the run: the connection ended too early. `closed` is the reason if the
+/// peer closed it in order.
+fn broken_off(closed: Reason, why: &Closed, when: &str, cx: &mut Cx<'_>) {
+    let reason = match why {
+        Closed::End => closed,
+        Closed::Tls(failure) => {
+            return cx.fail(failure.reason, format_args!("{} {when}", failure.detail));
+        }
+        Closed::TimedOut => cx.core.phase.timeout(),
+        Closed::Unreachable => Reason::ConnectUnreachable,
+        Closed::Reset | Closed::Refused | Closed::Other(_) | Closed::Local(_) => Reason::PeerReset,
+    };
+    cx.fail(reason, format_args!("{why} {when}"));
+}

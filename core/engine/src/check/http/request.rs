@@ -1,0 +1,342 @@
+//! Requests: the header fields that are configured, and how a request looks on
+//! the wire (RFC 9112 section 3, in the order in which Go writes it).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+use super::auth::basic_credentials;
+use super::config::Module;
+use super::url::{Url, is_authority};
+use crate::config::ConfigError;
+
+/// Name (in canonical form) and value of configured fields, sorted by name.
+pub(super) type Fields = Box<[(Box<str>, Box<str>)]>;
+
+const USER_AGENT: &str = concat!("Probity/", env!("CARGO_PKG_VERSION"));
+
+/// The configured headers, taken apart.
+#[derive(Debug, PartialEq)]
+pub(super) struct Headers {
+    pub(super) host: Option<Box<str>>,
+    pub(super) fields: Fields,
+}
+
+/// Fields that follow from the body; a configured one is ignored, as by Go.
+const FRAMING: [&str; 3] = ["Content-Length", "Trailer", "Transfer-Encoding"];
+
+/// Fields that describe the body, and go with it.
+const OF_BODY: [&str; 4] = [
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Location",
+    "Content-Type",
+];
+
+/// Fields that only the host of the target may see: Go's list.
+const SENSITIVE: [&str; 5] = [
+    "Authorization",
+    "Cookie",
+    "Cookie2",
+    "Proxy-Authorization",
+    "Www-Authenticate",
+];
+
+/// Checks configured headers, so that none can inject anything.
+pub(super) fn headers(configured: &BTreeMap<String, String>) -> Result<Headers, ConfigError> {
+    let mut host = None;
+    let mut fields = BTreeMap::<Box<str>, Box<str>>::new();
+    for (name, value) in configured {
+        let wrong = |message: String| ConfigError::new(&format!("headers.{name}"), message);
+        if !is_token(name) {
+            return Err(wrong(format!(
+                "expected the name of a header, found {name:?}"
+            )));
+        }
+        if !is_field_value(value) {
+            return Err(wrong(
+                "expected text without line breaks or other control characters".into(),
+            ));
+        }
+        let (name, value) = (canonical(name), value.trim());
+        if &*name == "Host" {
+            if !value.is_empty() && !is_authority(value) {
+                return Err(wrong(format!(
+                    "expected a host with an optional port, found {value:?}"
+                )));
+            }
+            host = Some(value)
+                .filter(|value| !value.is_empty())
+                .map(Into::into);
+        } else if !FRAMING.contains(&&*name) && fields.insert(name, value.into()).is_some() {
+            return Err(wrong("the header is given twice, in different case".into()));
+        }
+    }
+    Ok(Headers {
+        host,
+        fields: fields.into_iter().collect(),
+    })
+}
+
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// RFC 9110 section 5.5, without the space around a value.
+pub(super) fn is_field_value(text: &str) -> bool {
+    !text
+        .bytes()
+        .any(|byte| byte.is_ascii_control() && byte != b'\t')
+}
+
+/// A name with upper case at the beginning of each word, as Go writes it.
+fn canonical(name: &str) -> Box<str> {
+    let mut first = true;
+    let letter = |letter: char| {
+        let written = match first {
+            true => letter.to_ascii_uppercase(),
+            false => letter.to_ascii_lowercase(),
+        };
+        first = letter == '-';
+        written
+    };
+    name.chars().map(letter).collect::<String>().into()
+}
+
+/// One request of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) module: &'a Module,
+    pub(super) url: &'a Url,
+    /// The value of Host, if it is not that of the URL.
+    pub(super) host: Option<&'a str>,
+    /// Whether the body and what describes it are left out, and with them
+    /// every method but HEAD: a redirect asked for a GET.
+    pub(super) bare: bool,
+    /// Whether the host may see the configured credentials.
+    pub(super) trusted: bool,
+}
+
+impl Request<'_> {
+    /// The bytes on the wire.
+    pub(super) fn render(&self) -> Vec<u8> {
+        // Writing to a String cannot fail.
+        let mut head = String::with_capacity(256);
+        let _ = write!(head, "{} {} HTTP/1.1\r\n", self.method(), self.url.path);
+        let _ = match self.host {
+            Some(host) => write!(head, "Host: {host}\r\n"),
+            None => write!(head, "Host: {}\r\n", self.url.authority()),
+        };
+        let agent = self.configured("User-Agent").unwrap_or(USER_AGENT);
+        if !agent.is_empty() {
+            let _ = write!(head, "User-Agent: {agent}\r\n");
+        }
+        let body = if self.bare {
+            &[][..]
+        } else {
+            &*self.module.body
+        };
+        // Servers expect a length with methods that usually have a body.
+        if !body.is_empty() || matches!(self.method(), "POST" | "PUT" | "PATCH") {
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
+        }
+        self.write_fields(&mut head);
+        if self.configured("Connection").is_none() {
+            head.push_str("Connection: close\r\n");
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    pub(super) fn method(&self) -> &str {
+        match self.bare && !self.module.is_head() {
+            true => "GET",
+            false => &self.module.method,
+        }
+    }
+
+    fn configured(&self, name: &str) -> Option<&str> {
+        let fields = &self.module.fields;
+        let field = fields.iter().find(|(field, _)| **field == *name);
+        field.map(|(_, value)| &**value)
+    }
+
+    /// Writes the sorted fields, Authorization in its place.
+    fn write_fields(&self, head: &mut String) {
+        let mut authorization = self.authorization();
+        let goes = |name: &str| {
+            name != "User-Agent"
+                && (self.trusted || !SENSITIVE.contains(&name))
+                && !(self.bare && OF_BODY.contains(&name))
+        };
+        for (name, value) in self.module.fields.iter().filter(|(name, _)| goes(name)) {
+            if &**name > "Authorization"
+                && let Some(value) = authorization.take()
+            {
+                let _ = write!(head, "Authorization: {value}\r\n");
+            }
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        if let Some(value) = authorization {
+            let _ = write!(head, "Authorization: {value}\r\n");
+        }
+    }
+
+    /// What the URL says, else what the module says; a configured header of
+    /// that name goes before both.
+    fn authorization(&self) -> Option<String> {
+        if self.trusted && self.configured("Authorization").is_some() {
+            return None;
+        }
+        match &self.url.userinfo {
+            Some(userinfo) => {
+                let mut pair = userinfo.to_vec();
+                if !pair.contains(&b':') {
+                    pair.push(b':');
+                }
+                Some(basic_credentials(&pair).reveal().into())
+            }
+            None => {
+                let value = self.module.authorization.as_ref();
+                value
+                    .filter(|_| self.trusted)
+                    .map(|value| value.reveal().into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::http::config::Config;
+    use crate::config::{NoFiles, Secret};
+
+    fn module(change: impl FnOnce(&mut Config)) -> Module {
+        let mut config = Config::default();
+        change(&mut config);
+        Module::new(&config, &NoFiles).unwrap()
+    }
+
+    fn render(module: &Module, target: &str) -> String {
+        let url = Url::target(target).unwrap();
+        String::from_utf8(first(module, &url).render()).unwrap()
+    }
+
+    fn first<'a>(module: &'a Module, url: &'a Url) -> Request<'a> {
+        Request {
+            module,
+            url,
+            host: module.host.as_deref(),
+            bare: false,
+            trusted: true,
+        }
+    }
+
+    #[test]
+    fn a_plain_request_is_that_of_blackbox_exporter_under_our_name() {
+        let expected = format!(
+            "GET /x?y HTTP/1.1\r\nHost: a.example:8080\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(render(&module(|_| {}), "a.example:8080/x?y"), expected);
+        let v6 = render(&module(|_| {}), "http://[::1]/");
+        assert!(v6.contains("\r\nHost: [::1]\r\n"));
+    }
+
+    #[test]
+    fn fields_are_canonical_sorted_and_complete() {
+        let module = module(|config| {
+            config.method = "POST".into();
+            config.body = "{}".into();
+            config.bearer_token = Secret::new("t");
+            for (name, value) in [
+                ("x-b", "2"),
+                ("ACCEPT", " text/plain "),
+                ("host", "vhost.example:1"),
+                ("user-agent", ""),
+                ("content-length", "99"),
+                ("Content-type", "application/json"),
+            ] {
+                config.headers.insert(name.into(), value.into());
+            }
+        });
+        let expected = "POST / HTTP/1.1\r\nHost: vhost.example:1\r\nContent-Length: 2\r\n\
+            Accept: text/plain\r\nAuthorization: Bearer t\r\nContent-Type: application/json\r\n\
+            X-B: 2\r\nConnection: close\r\n\r\n{}";
+        assert_eq!(render(&module, "a"), expected);
+    }
+
+    #[test]
+    fn a_post_without_body_says_so() {
+        let module = module(|config| config.method = "POST".into());
+        assert!(render(&module, "a").contains("\r\nContent-Length: 0\r\n"));
+    }
+
+    #[test]
+    fn credentials_of_the_url_go_before_those_of_the_module() {
+        let with_token = module(|config| config.bearer_token = Secret::new("t"));
+        assert!(render(&with_token, "http://u:p@a/").contains("\r\nAuthorization: Basic dTpw\r\n"));
+        assert!(render(&with_token, "http://u@a/").contains("\r\nAuthorization: Basic dTo=\r\n"));
+        let with_header = module(|config| {
+            config.headers.insert("Authorization".into(), "X y".into());
+        });
+        let text = render(&with_header, "http://u:p@a/");
+        assert!(text.contains("\r\nAuthorization: X y\r\n") && !text.contains("Basic"));
+    }
+
+    #[test]
+    fn an_untrusted_host_sees_no_credentials_and_a_bare_request_no_body() {
+        let module = module(|config| {
+            config.method = "PUT".into();
+            config.body = "secret".into();
+            config.bearer_token = Secret::new("secret");
+            for (name, value) in [("Cookie", "secret"), ("Content-Type", "secret"), ("X", "y")] {
+                config.headers.insert(name.into(), value.into());
+            }
+        });
+        let url = Url::target("a").unwrap();
+        let request = Request {
+            bare: true,
+            trusted: false,
+            ..first(&module, &url)
+        };
+        let text = String::from_utf8(request.render()).unwrap();
+        assert!(
+            text.starts_with("GET / ") && text.contains("\r\nX: y\r\n"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("secret") && !text.contains("Content-Length"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn headers_that_inject_are_refused() {
+        for (name, value) in [
+            ("X\r\nY", "z"),
+            ("", "z"),
+            ("X Y", "z"),
+            ("X:", "z"),
+            ("X", "y\r\nZ: 1"),
+            ("X", "y\nZ"),
+            ("X", "y\0"),
+            ("Host", "a b"),
+            ("Host", "a/b"),
+        ] {
+            let configured = [(name.into(), value.into())].into();
+            assert!(headers(&configured).is_err(), "{name:?}: {value:?}");
+        }
+        let twice = [("x-a".into(), "1".into()), ("X-A".into(), "2".into())].into();
+        assert!(headers(&twice).is_err());
+    }
+}

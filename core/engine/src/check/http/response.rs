@@ -1,0 +1,413 @@
+//! The head of a response: finding its end, and reading it.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem::MaybeUninit;
+
+use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
+use crate::outcome::Reason;
+
+/// Room for the fields of a head, on the stack of whoever parses.
+pub(super) type Fields<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_HEADERS];
+
+/// A complete head of a response.
+#[derive(Debug)]
+pub(super) struct Head<'h, 'b> {
+    /// 0 or 1: HTTP/1.0, HTTP/1.1.
+    pub(super) minor_version: u8,
+    /// 100 to 999.
+    pub(super) status: u16,
+    fields: &'h [httparse::Header<'b>],
+}
+
+/// Why what arrived is no head of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadError<'b> {
+    /// It does not begin like one. What it begins with.
+    NotHttp(&'b [u8]),
+    /// It does, but violates the grammar (RFC 9112 sections 4 and 5).
+    Malformed(httparse::Error),
+    /// It is larger than [`MAX_HEAD_BYTES`].
+    TooLarge,
+    /// It has more fields than [`MAX_HEADERS`].
+    TooManyFields,
+}
+
+impl HeadError<'_> {
+    pub(super) const fn reason(&self) -> Reason {
+        match self {
+            Self::NotHttp(_) | Self::Malformed(_) => Reason::HttpMalformed,
+            Self::TooLarge | Self::TooManyFields => Reason::HttpHeaderLimit,
+        }
+    }
+}
+
+impl fmt::Display for HeadError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHttp(found) if found.starts_with(TLS_ALERT) => {
+                f.write_str("expected an HTTP response, found a TLS alert: the port expects https")
+            }
+            Self::NotHttp(found) => {
+                write!(f, "expected an HTTP response, found {}", Excerpt(found))
+            }
+            Self::Malformed(error) => write!(f, "the response head is malformed: {error}"),
+            Self::TooLarge => write!(f, "the response head is larger than {MAX_HEAD_BYTES} bytes"),
+            Self::TooManyFields => {
+                write!(f, "the response head has more than {MAX_HEADERS} fields")
+            }
+        }
+    }
+}
+
+/// A TLS record of type alert (RFC 8446 section 5.1).
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
+
+/// The first bytes of something, quoted and without anything unprintable.
+pub(super) struct Excerpt<'a>(pub(super) &'a [u8]);
+
+impl Excerpt<'_> {
+    const LONGEST: usize = 40;
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = self.0.len().min(Self::LONGEST);
+        let more = if cut < self.0.len() { "\u{2026}" } else { "" };
+        write!(f, "\"{}{more}\"", self.0[..cut].escape_ascii())
+    }
+}
+
+impl<'h, 'b> Head<'h, 'b> {
+    /// Room for [`Head::parse`].
+    pub(super) const fn fields() -> Fields<'b> {
+        [const { MaybeUninit::uninit() }; MAX_HEADERS]
+    }
+
+    /// Reads a head that is complete: what [`Heads::next`] found.
+    pub(super) fn parse(
+        bytes: &'b [u8],
+        fields: &'h mut Fields<'b>,
+    ) -> Result<Self, HeadError<'b>> {
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default()
+            // A client must cope with folded lines (RFC 9112 section 5.2).
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .parse_response_with_uninit_headers(&mut response, bytes, fields);
+        match parsed {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) => return Err(HeadError::NotHttp(bytes)),
+            Err(httparse::Error::Version) => return Err(HeadError::NotHttp(bytes)),
+            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
+            Err(error) => return Err(HeadError::Malformed(error)),
+        }
+        match (response.version, response.code) {
+            (Some(minor_version), Some(status)) if status >= 100 => Ok(Self {
+                minor_version,
+                status,
+                fields: response.headers,
+            }),
+            _ => Err(HeadError::Malformed(httparse::Error::Status)),
+        }
+    }
+
+    /// All values of a field, in order, without the space around them.
+    pub(super) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+        self.fields
+            .iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value.trim_ascii())
+    }
+
+    /// The first value of a field.
+    pub(super) fn value(&self, name: &str) -> Option<&'b [u8]> {
+        self.values(name).next()
+    }
+
+    /// Whether this is an interim response, to be followed by another. 101 is
+    /// not: it ends HTTP on the connection (RFC 9110 section 15.2.2).
+    pub(super) const fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+}
+
+/// A value as it should be matched: the ends of folded lines are spaces (RFC
+/// 9112 section 5.2).
+pub(super) fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    if !value.contains(&b'\n') {
+        return Cow::Borrowed(value);
+    }
+    let space = |byte: &u8| match byte {
+        b'\r' | b'\n' => b' ',
+        byte => *byte,
+    };
+    Cow::Owned(value.iter().map(space).collect())
+}
+
+/// What arrived of a head that is not complete. Empty most of the time, since
+/// most heads arrive in one piece.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    held: Vec<u8>,
+    /// Where the search for the end goes on, so that a head that arrives byte
+    /// by byte is searched once.
+    searched: usize,
+}
+
+impl Heads {
+    /// Whether nothing of a response has arrived.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Puts what arrived behind what was held. [`Heads::next`] is called with
+    /// the result until it finds no more.
+    pub(super) fn gather<'a>(&mut self, data: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.held.is_empty() {
+            return Cow::Borrowed(data);
+        }
+        let mut held = core::mem::take(&mut self.held);
+        held.extend_from_slice(data);
+        Cow::Owned(held)
+    }
+
+    /// The length of the head at the front of `bytes`, or `None` if it is not
+    /// complete: the caller then gives the rest to [`Heads::keep`].
+    pub(super) fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<usize>, HeadError<'b>> {
+        let begin = b"HTTP/1.";
+        let seen = bytes.len().min(begin.len());
+        if bytes[..seen] != begin[..seen] {
+            return Err(HeadError::NotHttp(bytes));
+        }
+        let end = end_of_head(bytes, self.searched);
+        self.searched = 0;
+        match end {
+            Some(end) if end <= MAX_HEAD_BYTES => Ok(Some(end)),
+            None if bytes.len() <= MAX_HEAD_BYTES => {
+                // The last two bytes may begin what ends the head.
+                self.searched = bytes.len().saturating_sub(2);
+                Ok(None)
+            }
+            _ => Err(HeadError::TooLarge),
+        }
+    }
+
+    /// Holds what is left of `bytes` from `from` until more arrives.
+    pub(super) fn keep(&mut self, bytes: Cow<'_, [u8]>, from: usize) {
+        self.held = match bytes {
+            Cow::Borrowed(bytes) => bytes[from..].to_vec(),
+            Cow::Owned(mut bytes) => {
+                bytes.drain(..from);
+                bytes
+            }
+        };
+    }
+}
+
+/// The position after the empty line that ends a head. A lone LF may end a
+/// line (RFC 9112 section 2.2).
+fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(offset) = bytes.get(at..)?.iter().position(|byte| *byte == b'\n') {
+        at += offset + 1;
+        match bytes.get(at..) {
+            Some([b'\n', ..]) => return Some(at + 1),
+            Some([b'\r', b'\n', ..]) => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString as _;
+    use alloc::{format, vec};
+    use proptest::prelude::*;
+
+    /// Status codes of the heads that were read, the reason for which reading
+    /// ended, and what followed the last head.
+    type Read = (Vec<u16>, Option<Reason>, Vec<u8>);
+
+    /// Reads heads as a run does: up to the first that is not interim.
+    fn read(parts: &[&[u8]]) -> Read {
+        let mut heads = Heads::default();
+        let mut statuses = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            let bytes = heads.gather(part);
+            let mut at = 0;
+            loop {
+                let length = match heads.next(&bytes[at..]) {
+                    Ok(Some(length)) => length,
+                    Ok(None) => break,
+                    Err(error) => return (statuses, Some(error.reason()), Vec::new()),
+                };
+                let mut fields = Head::fields();
+                let head = match Head::parse(&bytes[at..at + length], &mut fields) {
+                    Ok(head) => head,
+                    Err(error) => return (statuses, Some(error.reason()), Vec::new()),
+                };
+                at += length;
+                statuses.push(head.status);
+                if !head.is_interim() {
+                    let mut rest = bytes[at..].to_vec();
+                    rest.extend(parts[index + 1..].concat());
+                    return (statuses, None, rest);
+                }
+            }
+            heads.keep(bytes, at);
+        }
+        (statuses, None, Vec::new())
+    }
+
+    fn parse(text: &str) -> Result<u16, Reason> {
+        let (statuses, reason, _) = read(&[text.as_bytes()]);
+        reason.map_or_else(|| Ok(statuses[0]), Err)
+    }
+
+    #[test]
+    fn heads_in_use_are_read() {
+        for (text, status) in [
+            ("HTTP/1.1 200 OK\r\nA: b\r\n\r\n", 200),
+            ("HTTP/1.0 404\r\n\r\n", 404),
+            ("HTTP/1.1 503 \n\n", 503),
+            ("HTTP/1.1 999 X\r\nA: b\n\r\nbody", 999),
+        ] {
+            assert_eq!(parse(text), Ok(status), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_is_malformed() {
+        for text in [
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "H2",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "http/1.1 200 OK\r\n\r\n",
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "HTTP/1.2 200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+        ] {
+            assert_eq!(parse(text), Err(Reason::HttpMalformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_what_was_found_and_nothing_unprintable() {
+        for (bytes, detail) in [
+            (
+                &b"SSH-2.0-x\r\n"[..],
+                r#"expected an HTTP response, found "SSH-2.0-x\r\n""#,
+            ),
+            (
+                b"\x00\xff\"\x1b[31m",
+                r#"expected an HTTP response, found "\x00\xff\"\x1b[31m""#,
+            ),
+            (
+                b"\x15\x03\x01\x00\x02\x02\x46",
+                "expected an HTTP response, found a TLS alert: the port expects https",
+            ),
+        ] {
+            let mut heads = Heads::default();
+            assert_eq!(heads.next(bytes).unwrap_err().to_string(), detail);
+        }
+        let long = vec![b'x'; 1_000];
+        let shown = Heads::default().next(&long).unwrap_err().to_string();
+        assert!(
+            shown.ends_with("x\u{2026}\"") && shown.len() < 100,
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn values_are_found_whatever_the_case_and_folded_lines_unfolded() {
+        let text = b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:  b \r\nX: 1\r\n  2\r\n\r\n";
+        let mut fields = Head::fields();
+        let head = Head::parse(text, &mut fields).unwrap();
+        let cookies: Vec<_> = head.values("SET-COOKIE").collect();
+        assert_eq!(cookies, [b"a", b"b"]);
+        assert_eq!(&*unfolded(head.value("x").unwrap()), b"1    2");
+        assert_eq!(head.value("y"), None);
+    }
+
+    #[test]
+    fn interim_responses_are_skipped_and_101_is_final() {
+        let text = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody";
+        assert_eq!(read(&[text]), (vec![100, 103, 200], None, b"body".to_vec()));
+        let text = b"HTTP/1.1 101 Switching\r\n\r\nbinary";
+        assert_eq!(read(&[text]), (vec![101], None, b"binary".to_vec()));
+    }
+
+    #[test]
+    fn endless_heads_are_cut_off() {
+        let endless = [
+            b"HTTP/1.1 200 OK\r\nA: ".to_vec(),
+            vec![b'x'; MAX_HEAD_BYTES],
+        ]
+        .concat();
+        assert_eq!(read(&[&endless]).1, Some(Reason::HttpHeaderLimit));
+        let complete = [&endless[..], b"\r\n\r\n"].concat();
+        assert_eq!(read(&[&complete]).1, Some(Reason::HttpHeaderLimit));
+        let many = format!(
+            "HTTP/1.1 200 OK\r\n{}\r\n",
+            "A: b\r\n".repeat(MAX_HEADERS + 1)
+        );
+        assert_eq!(parse(&many), Err(Reason::HttpHeaderLimit));
+        let just = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_HEADERS));
+        assert_eq!(parse(&just), Ok(200));
+    }
+
+    #[test]
+    fn a_head_byte_by_byte_is_searched_once() {
+        let mut heads = Heads::default();
+        let text = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        for (index, byte) in text.iter().enumerate() {
+            let bytes = heads.gather(core::slice::from_ref(byte));
+            let found = heads.next(&bytes).unwrap();
+            assert_eq!(found.is_some(), index + 1 == text.len());
+            assert!(found.is_some() || heads.searched >= index.saturating_sub(1));
+            heads.keep(bytes, 0);
+        }
+    }
+
+    fn split<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut parts = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            parts.push(&bytes[from..cut]);
+            from = cut;
+        }
+        parts.push(&bytes[from..]);
+        parts
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_the_input_changes_nothing(
+            text in "(HTTP/1\\.[01] [1-5][0-9]{2} ?[A-Z]{0,3}\r?\n(([A-C]: ?[a-z]{0,4}( \r\n)?|[:x])\r?\n){0,3}\r?\n){0,3}.{0,4}",
+            cuts in proptest::collection::vec(0..200_usize, 0..12),
+        ) {
+            let bytes = text.as_bytes();
+            prop_assert_eq!(read(&split(bytes, &cuts)), read(&[bytes]));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(tail: Vec<u8>, cuts in proptest::collection::vec(0..200_usize, 0..4)) {
+            let bytes = [&b"HTTP/1.1 "[..], &tail].concat();
+            read(&split(&bytes, &cuts));
+            read(&split(&tail, &cuts));
+        }
+    }
+}
