@@ -132,6 +132,9 @@ macro_rules! checks {
         /// The names of all kinds, as `prober:` has them.
         pub const KINDS: &[&str] = &[$(stringify!($name),)+];
 
+        /// The series that runs of each kind may yield, in the order of [`KINDS`].
+        pub const TABLES: &[&[Fact]] = &[$(<$name::$variant as Kind>::FACTS,)+];
+
         impl ModuleConfig {
             /// Checks every section and compiles the one that `prober` names.
             ///
