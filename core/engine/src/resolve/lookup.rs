@@ -500,7 +500,7 @@ impl Lookup {
                     addresses.extend_from_slice(found);
                     ttl = ttl.min(*lowest);
                 }
-                Part::Known(Found::NotFound(lowest)) => {
+                Part::Known(Found::NxDomain(lowest)) => {
                     self.negative_ttl = self.negative_ttl.min(lowest.unwrap_or_default());
                 }
                 Part::Known(Found::NoData(lowest)) => {

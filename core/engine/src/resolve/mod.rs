@@ -25,6 +25,8 @@
 mod cache;
 mod config;
 mod lookup;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -231,6 +233,13 @@ impl Resolver {
         let waiters = self.waiting[lookup.ask() as usize].remove(lookup.host());
         for (run, families) in waiters.into_iter().flat_map(BTreeMap::into_values) {
             self.answers.push_back((run, apply(families, answer)));
+        }
+    }
+
+    /// Forgets the look-ups that have not started: nobody waits any more.
+    pub(crate) fn shut_down(&mut self) {
+        for lookup in core::mem::take(&mut self.queue) {
+            self.answer(&lookup, &Err(failure(Reason::Shutdown)));
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) enum Found {
     /// negative TTL, if the server gave one.
     NoData(Option<Duration>),
     /// The name does not exist (RFC 2308 section 2.1).
-    NotFound(Option<Duration>),
+    NxDomain(Option<Duration>),
 }
 
 /// An absolute name from its text, which has no trailing dot.
@@ -143,7 +143,7 @@ fn judge(message: &Message, question: Question<'_>) -> Reply {
         }
         (ResponseCode::NoError, _) if is_referral(message) => return Reply::Failed,
         (ResponseCode::NoError, _) => Found::NoData(negative_ttl(message)),
-        (ResponseCode::NXDomain, _) => Found::NotFound(negative_ttl(message)),
+        (ResponseCode::NXDomain, _) => Found::NxDomain(negative_ttl(message)),
         // An extended code (RFC 6891 section 6.1.3).
         _ => return Reply::Failed,
     };
@@ -355,7 +355,7 @@ mod tests {
             let ttl = Some(Duration::from_secs(expected));
             assert_eq!(judged(&message), Reply::Known(Found::NoData(ttl)));
             message.metadata.response_code = ResponseCode::NXDomain;
-            assert_eq!(judged(&message), Reply::Known(Found::NotFound(ttl)));
+            assert_eq!(judged(&message), Reply::Known(Found::NxDomain(ttl)));
         }
     }
 
