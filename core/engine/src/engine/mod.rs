@@ -365,7 +365,7 @@ impl Engine {
                 Output::Send(conn, bytes.unwrap_or_default())
             }
             Effect::Close(conn) => Output::Close(conn),
-            Effect::Report => Output::Report(report(run)?),
+            Effect::Report | Effect::Release => Output::Report(report(run)?),
         };
         Some((id, output))
     }
@@ -385,6 +385,7 @@ impl Engine {
         for id in unfinished {
             self.abort(id, Reason::Shutdown, now);
         }
+        self.shared.resolver.shut_down();
         self.settle(now);
     }
 
