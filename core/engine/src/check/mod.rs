@@ -51,8 +51,11 @@ pub(crate) trait Kind {
         params: TargetParams<'_>,
     ) -> Result<Self::Spec, TargetError>;
 
-    /// How connections of this target are secured, if they ever are.
-    fn tls(spec: &Self::Spec) -> Option<&Arc<TlsOptions>>;
+    /// How connections of this module are secured, if they ever are.
+    fn tls(module: &Self::Module) -> Option<&Arc<TlsOptions>>;
+
+    /// The module of a target.
+    fn module_of(spec: &Self::Spec) -> &Arc<Self::Module>;
 
     /// Bytes that are the same in every run of the target, rendered once; see
     /// [`Cx::send_request`].
@@ -111,19 +114,19 @@ macro_rules! checks {
             $(
                 $(#[doc = $doc])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                pub $name: Option<<$name::$variant as Kind>::Config>,
+                pub $name: Option<$name::Config>,
             )+
         }
 
         /// A valid module, cheap to clone.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
-        pub enum Module { $($(#[doc = $doc])+ $variant(Arc<<$name::$variant as Kind>::Module>),)+ }
+        pub enum Module { $($(#[doc = $doc])+ $variant(Arc<$name::Module>),)+ }
 
         /// A check of one target.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
-        pub enum CheckSpec { $($(#[doc = $doc])+ $variant(<$name::$variant as Kind>::Spec),)+ }
+        pub enum CheckSpec { $($(#[doc = $doc])+ $variant($name::Spec),)+ }
 
         /// The state of one run of any kind.
         #[derive(Debug)]
@@ -170,6 +173,11 @@ macro_rules! checks {
                 match self { $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+ }
             }
 
+            /// How connections are secured, if they ever are.
+            pub fn tls(&self) -> Option<&Arc<TlsOptions>> {
+                match self { $(Self::$variant(module) => <$name::$variant as Kind>::tls(module),)+ }
+            }
+
             /// Applies the module to a target as people write it.
             ///
             /// # Errors
@@ -200,7 +208,11 @@ macro_rules! checks {
 
             /// How its connections are secured, if they ever are.
             pub fn tls(&self) -> Option<&Arc<TlsOptions>> {
-                match self { $(Self::$variant(spec) => <$name::$variant as Kind>::tls(spec),)+ }
+                match self {
+                    $(Self::$variant(spec) => {
+                        <$name::$variant as Kind>::tls(<$name::$variant as Kind>::module_of(spec))
+                    })+
+                }
             }
 
             pub(crate) fn request(&self) -> &[u8] {

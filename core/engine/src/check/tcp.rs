@@ -109,8 +109,12 @@ impl Kind for Tcp {
         })
     }
 
-    fn tls(spec: &Spec) -> Option<&Arc<TlsOptions>> {
-        spec.module.tls.as_ref()
+    fn tls(module: &Module) -> Option<&Arc<TlsOptions>> {
+        module.tls.as_ref()
+    }
+
+    fn module_of(spec: &Spec) -> &Arc<Module> {
+        &spec.module
     }
 
     fn request(_: &Spec) -> &[u8] {

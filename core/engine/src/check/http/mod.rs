@@ -240,8 +240,12 @@ impl Kind for Http {
         })
     }
 
-    fn tls(spec: &Spec) -> Option<&Arc<TlsOptions>> {
-        (spec.url.secure || spec.module.follow_redirects).then_some(&spec.module.tls)
+    fn tls(module: &Module) -> Option<&Arc<TlsOptions>> {
+        Some(&module.tls)
+    }
+
+    fn module_of(spec: &Spec) -> &Arc<Module> {
+        &spec.module
     }
 
     fn request(spec: &Spec) -> &[u8] {
