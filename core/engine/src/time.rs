@@ -41,7 +41,7 @@ impl Instant {
 }
 
 /// `duration` in nanoseconds, saturating at [`u64::MAX`] (584 years).
-pub const fn nanos(duration: Duration) -> u64 {
+pub(crate) const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
     if nanos > u64::MAX as u128 {
         u64::MAX
