@@ -1,6 +1,6 @@
 //! From rustls' errors to reasons and sentences.
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::config::Versions;

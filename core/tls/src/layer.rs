@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use probity_engine::tls::{TlsFailure, TlsInfo, TlsVersion};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};

@@ -9,7 +9,7 @@
 //! * says when the longest-lived verified chain expires, root included, which
 //!   rustls does not expose;
 //! * says in one sentence why a connection could not be secured, with a
-//!   [`Reason`](probity_engine::outcome::Reason) for metrics;
+//!   [`Reason`](probity_engine::Reason) for metrics;
 //! * accepts what Go accepts where people rely on it: a server certificate that
 //!   is itself in the CA file, even if it is a CA's; and with `skip_verify`
 //!   any certificate, though the handshake's signature must still be right.

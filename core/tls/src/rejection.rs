@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use rustls::pki_types::ServerName;
 
 use crate::certificate::Certificate;

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use probity_engine::tls::ChainInfo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -307,5 +307,40 @@ impl Found {
                 self.refused.get_or_insert(rejection);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::crypto::ring;
+
+    use super::*;
+    use crate::roots::Origin;
+
+    #[test]
+    fn a_system_without_roots_is_told_to_have_none() {
+        let params = CertificateParams::new(vec!["example.test".into()]).expect("a name");
+        let cert = params
+            .self_signed(&KeyPair::generate().expect("a key"))
+            .expect("a certificate");
+        let verifier = Verifier::new(
+            Trust::Roots(Arc::new(Roots::new(Origin::System, []))),
+            ring::default_provider().signature_verification_algorithms,
+        );
+        let name = ServerName::try_from("example.test").expect("a name");
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_749_945_600));
+        let answer = verifier.verify_server_cert(cert.der(), &[], &name, &[], now);
+        assert!(answer.is_err());
+        let verdict = verifier.verdict().expect("a verdict");
+        let rejection = verdict.rejection.as_ref().expect("a rejection");
+        assert_eq!(rejection.reason, Reason::TlsUnknownIssuer);
+        assert!(
+            rejection.detail.contains("no system roots were found"),
+            "{rejection}"
+        );
+        assert!(verdict.chain.is_some());
     }
 }

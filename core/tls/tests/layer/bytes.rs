@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use probity_tls::{Eof, Layer, NotOpen, TlsOptions};
 use rustls::version::{TLS12, TLS13};
 

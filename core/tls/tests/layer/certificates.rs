@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use probity_tls::{ClientConfig, TlsFailure, TlsOptions};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,

@@ -1,6 +1,6 @@
 //! Versions, names, ALPN and client certificates.
 
-use probity_engine::outcome::Reason;
+use probity_engine::Reason;
 use probity_engine::tls::ClientIdentity;
 use probity_tls::{Eof, Layer, NotOpen, TlsOptions, TlsVersion};
 use rustls::pki_types::pem::PemObject;

@@ -91,7 +91,7 @@ proptest! {
 /// Certificates that do not parse, or only just.
 #[test]
 fn unreadable_certificates_are_refused_or_accepted_without_facts() {
-    use probity_engine::outcome::Reason;
+    use probity_engine::Reason;
     use rustls::pki_types::CertificateDer;
 
     let ca = root();
@@ -145,6 +145,6 @@ fn a_maze_of_issuers_ends() {
     wire.settle();
     assert_eq!(
         wire.heard.failed().reason,
-        probity_engine::outcome::Reason::TlsUnknownIssuer
+        probity_engine::Reason::TlsUnknownIssuer
     );
 }
