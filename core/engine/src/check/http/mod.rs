@@ -18,11 +18,13 @@
 //! - the time in which the head of a redirect arrives counts as `transfer`;
 //! - cookies that a redirect sets are not sent on, and there is no `Referer`.
 
+mod answer;
 mod auth;
 mod body;
 mod config;
 mod date;
 mod judge;
+mod place;
 mod request;
 mod response;
 mod size;
@@ -34,25 +36,25 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
 pub use auth::{Authorization, BasicAuth};
 pub use config::{Config, HeaderMatch, Module};
 pub use size::ByteSize;
 
-use self::body::{Framing, Piece};
+use self::answer::Answer;
 use self::judge::Fault;
+use self::place::{Hop, Place};
 use self::request::Request;
 use self::response::{Head, Heads};
 use self::url::{Url, UrlError};
 use super::cx::Cx;
-use super::dial::{self, Destination, Dial};
+use super::dial::{self, Dial};
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files};
 use crate::fact::Fact;
 use crate::id::Conn;
-use crate::io::{Closed, Families, Input};
+use crate::io::Input;
 use crate::outcome::{Phase, Reason};
 use crate::tls::TlsOptions;
 
@@ -122,37 +124,6 @@ enum State {
     Body(Conn, Answer),
 }
 
-/// A response of which the body is being read.
-#[derive(Debug)]
-struct Answer {
-    framing: Framing,
-    /// Bytes of the body so far.
-    received: u64,
-    /// The body so far, if it is to be matched.
-    held: Vec<u8>,
-    matched: bool,
-    /// What is known to be wrong: said when the body has been read.
-    fault: Option<Fault>,
-    minor_version: u8,
-}
-
-/// A request that a redirect asked for.
-#[derive(Debug)]
-struct Hop {
-    url: Url,
-    /// See [`Request::bare`].
-    bare: bool,
-    /// See [`Request::trusted`].
-    trusted: bool,
-}
-
-/// Where the current request goes, whether by a redirect or not.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    spec: &'a Spec,
-    hop: Option<&'a Hop>,
-}
-
 impl Kind for Http {
     const FACTS: &'static [Fact] = &[
         dial::FACTS[0],
@@ -215,8 +186,11 @@ impl Kind for Http {
         target: &str,
         params: TargetParams<'_>,
     ) -> Result<Spec, TargetError> {
-        let url = Url::target(target).map_err(|error| TargetError {
-            message: format!("expected an http or https URL, found {target:?}: {error}"),
+        let url = Url::target(target).map_err(|error| {
+            // What stands before an @ may be a password.
+            let shown = target.rsplit('@').next().unwrap_or_default();
+            let message = format!("expected an http or https URL, found {shown:?}: {error}");
+            TargetError { message }
         })?;
         let host = config::host_header(module, params.hostname)
             .map_err(|message| TargetError { message })?;
@@ -250,58 +224,6 @@ impl Kind for Http {
 
     fn request(spec: &Spec) -> &[u8] {
         &spec.request
-    }
-}
-
-impl<'a> Place<'a> {
-    fn url(self) -> &'a Url {
-        self.hop.map_or(&self.spec.url, |hop| &hop.url)
-    }
-
-    fn is_own_host(self) -> bool {
-        self.hop
-            .is_none_or(|hop| hop.url.is_same_host(&self.spec.url))
-    }
-
-    fn destination(self) -> Destination<'a> {
-        let (spec, url) = (self.spec, self.url());
-        let own = self.is_own_host();
-        let name = spec.server_name.as_deref().filter(|_| own);
-        Destination {
-            host: &url.host,
-            port: url.port(),
-            // The protocol was asked for with the target in mind; elsewhere
-            // the other one will do.
-            families: Families {
-                fallback: spec.module.families.fallback || !own,
-                ..spec.module.families
-            },
-            source: spec.module.source,
-            secure: url.secure.then_some(name.unwrap_or(&url.host)),
-        }
-    }
-
-    fn request(self) -> Request<'a> {
-        Request {
-            module: &self.spec.module,
-            url: self.url(),
-            host: self.spec.host.as_deref().filter(|_| self.is_own_host()),
-            bare: self.hop.is_some_and(|hop| hop.bare),
-            trusted: self.hop.is_none_or(|hop| hop.trusted),
-        }
-    }
-
-    /// The next request, or why there is none.
-    fn redirected(self, status: u16, location: &[u8]) -> Result<Hop, UrlError> {
-        let request = self.request();
-        let url = request.url.join(location)?;
-        Ok(Hop {
-            trusted: request.trusted && url.is_within(&self.spec.url),
-            // RFC 9110 section 15.4: 307 and 308 repeat the request; after
-            // the others every client in use asks with GET.
-            bare: request.bare || !matches!(status, 307 | 308),
-            url,
-        })
     }
 }
 
@@ -340,7 +262,8 @@ impl Check for Http {
                     true => "before it answered",
                     false => "in the middle of the response head",
                 };
-                broken_off(Reason::PeerClosed, &why, when, cx);
+                let (reason, words) = answer::broken_off(Reason::PeerClosed, &why, cx);
+                cx.fail(reason, format_args!("{words} {when}"));
             }
             (State::Body(conn, answer), Input::Data(from, data)) if *conn == from => {
                 answer.on_data(place, data, cx);
@@ -431,24 +354,16 @@ impl Http {
             }
         }
         let secured = place.url().secure;
-        note(head, announced.length, secured, cx);
+        answer::note(head, announced.length, secured, cx);
         let mut fault = judge::status(module, head.status);
         if let (Some(Fault::Status(status)), true) = (fault, limited && module.follow_redirects) {
             fault = Some(Fault::RedirectLimit(status));
         }
         let fault = fault.or_else(|| judge::headers(module, head));
-        let mut answer = Answer {
-            framing: announced.framing,
-            received: 0,
-            held: Vec::new(),
-            matched: fault.is_none() && module.matches_body(),
-            fault,
-            minor_version: head.minor_version,
-        };
+        let (framing, matched) = (announced.framing, module.matches_body());
+        let mut answer = Answer::new(framing, fault, head.minor_version, matched);
         if redirect.is_some() {
-            answer.fault = fault.or(answer.matched.then_some(Fault::BodyUnread));
-            answer.matched = false;
-            return answer.judge(place, cx);
+            return answer.refuse(place, cx);
         }
         answer.on_data(place, rest, cx);
         if !cx.is_finished() {
@@ -478,97 +393,11 @@ impl Http {
     }
 }
 
-impl Answer {
-    fn on_data(&mut self, place: Place<'_>, mut data: &[u8], cx: &mut Cx<'_>) {
-        let limit = place.spec.module.largest_body(self.matched);
-        loop {
-            match self.framing.next(&mut data) {
-                Ok(Piece::Content(content)) => {
-                    let room = limit - self.received;
-                    let fits = content
-                        .len()
-                        .min(usize::try_from(room).unwrap_or(usize::MAX));
-                    self.received += fits as u64;
-                    cx.set(BODY_LENGTH, self.received as f64);
-                    if fits < content.len() {
-                        let sentence = format_args!("the body is larger than {limit} bytes");
-                        return self.unreadable(place, Reason::BodyLimit, sentence, cx);
-                    }
-                    if self.matched {
-                        self.held.extend_from_slice(content);
-                    }
-                }
-                Ok(Piece::More) => return,
-                Ok(Piece::End) => return self.judge(place, cx),
-                Err(error) => {
-                    return self.unreadable(place, error.reason(), format_args!("{error}"), cx);
-                }
-            }
-        }
-    }
-
-    fn on_closed(&mut self, place: Place<'_>, why: &Closed, cx: &mut Cx<'_>) {
-        if *why == Closed::End && self.framing.ends_with_connection() {
-            return self.judge(place, cx);
-        }
-        if self.matched {
-            cx.set(REGEX_FAILED, 1.0);
-        }
-        match self.fault {
-            Some(fault) => fault.report(&place.spec.module, cx),
-            None => broken_off(Reason::BodyTruncated, why, "before the end of the body", cx),
-        }
-    }
-
-    /// Ends the run: the body cannot be read to its end. What was wrong
-    /// before goes first.
-    fn unreadable(
-        &self,
-        place: Place<'_>,
-        reason: Reason,
-        sentence: fmt::Arguments<'_>,
-        cx: &mut Cx<'_>,
-    ) {
-        if self.matched {
-            cx.set(REGEX_FAILED, 1.0);
-        }
-        match self.fault {
-            Some(fault) => fault.report(&place.spec.module, cx),
-            None => cx.fail(reason, sentence),
-        }
-    }
-
-    /// Ends the run: all that is wanted of the response is there.
-    fn judge(&self, place: Place<'_>, cx: &mut Cx<'_>) {
-        let module = &*place.spec.module;
-        let fault = self
-            .fault
-            .or_else(|| self.matched.then(|| judge::body(module, &self.held))?)
-            .or_else(|| judge::transport(module, self.minor_version, place.url().secure));
-        cx.end_phase();
-        match fault {
-            Some(fault) => fault.report(module, cx),
-            None => cx.succeed(),
-        }
-    }
-}
-
 /// The target of a redirect. Without `Location` a 3xx is a final response.
 fn redirect<'b>(head: &Head<'_, 'b>) -> Option<&'b [u8]> {
     matches!(head.status, 301..=303 | 307 | 308)
         .then(|| head.value("Location"))?
         .filter(|location| !location.is_empty())
-}
-
-/// Notes what the head of the final response says.
-fn note(head: &Head<'_, '_>, length: i64, secured: bool, cx: &mut Cx<'_>) {
-    cx.set(STATUS_CODE, f64::from(head.status));
-    cx.set(VERSION, if head.minor_version == 0 { 1.0 } else { 1.1 });
-    cx.set(CONTENT_LENGTH, length as f64);
-    cx.set(SSL, if secured { 1.0 } else { 0.0 });
-    if let Some(date) = head.value("Last-Modified").and_then(date::parse) {
-        cx.set(LAST_MODIFIED, date as f64);
-    }
 }
 
 fn invalid_redirect(location: &[u8], error: &UrlError, cx: &mut Cx<'_>) {
@@ -583,19 +412,4 @@ fn invalid_redirect(location: &[u8], error: &UrlError, cx: &mut Cx<'_>) {
             format_args!("redirect to {shown} is not a URL: {what}"),
         ),
     }
-}
-
-/// Ends the run: the connection ended too early. `closed` is the reason if the
-/// peer closed it in order.
-fn broken_off(closed: Reason, why: &Closed, when: &str, cx: &mut Cx<'_>) {
-    let reason = match why {
-        Closed::End => closed,
-        Closed::Tls(failure) => {
-            return cx.fail(failure.reason, format_args!("{} {when}", failure.detail));
-        }
-        Closed::TimedOut => cx.core.phase.timeout(),
-        Closed::Unreachable => Reason::ConnectUnreachable,
-        Closed::Reset | Closed::Refused | Closed::Other(_) | Closed::Local(_) => Reason::PeerReset,
-    };
-    cx.fail(reason, format_args!("{why} {when}"));
 }

@@ -45,8 +45,10 @@ fn parse(text: &str) -> Option<i64> {
         b'+' => (1.0, &text[1..]),
         _ => (1.0, text),
     };
-    if rest == "0" {
-        return Some(0);
+    match rest {
+        "" => return None,
+        "0" => return Some(0),
+        _ => {}
     }
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     let mut total = 0.0;
@@ -59,8 +61,7 @@ fn parse(text: &str) -> Option<i64> {
     }
     let total = sign * total;
     // 2^63 and above do not fit.
-    (text.len() > 1 && (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&total))
-        .then_some(total as i64)
+    (total.abs() < (1_u64 << 63) as f64).then_some(total as i64)
 }
 
 fn unit(name: &str) -> Option<f64> {

@@ -1,0 +1,77 @@
+//! Where a request of a run goes and what it carries: at the target, and after
+//! redirects.
+
+use super::Spec;
+use super::request::Request;
+use super::url::{Url, UrlError};
+use crate::check::dial::Destination;
+use crate::io::Families;
+
+/// A request that a redirect asked for.
+#[derive(Debug)]
+pub(super) struct Hop {
+    pub(super) url: Url,
+    /// See [`Request::bare`].
+    bare: bool,
+    /// See [`Request::trusted`].
+    trusted: bool,
+}
+
+/// Where the current request goes, whether by a redirect or not.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) hop: Option<&'a Hop>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn url(self) -> &'a Url {
+        self.hop.map_or(&self.spec.url, |hop| &hop.url)
+    }
+
+    fn is_own_host(self) -> bool {
+        self.hop
+            .is_none_or(|hop| hop.url.is_same_host(&self.spec.url))
+    }
+
+    pub(super) fn destination(self) -> Destination<'a> {
+        let (spec, url) = (self.spec, self.url());
+        let own = self.is_own_host();
+        let name = spec.server_name.as_deref().filter(|_| own);
+        Destination {
+            host: &url.host,
+            port: url.port(),
+            // The protocol was asked for with the target in mind; elsewhere
+            // the other one will do.
+            families: Families {
+                fallback: spec.module.families.fallback || !own,
+                ..spec.module.families
+            },
+            source: spec.module.source,
+            secure: url.secure.then_some(name.unwrap_or(&url.host)),
+        }
+    }
+
+    pub(super) fn request(self) -> Request<'a> {
+        Request {
+            module: &self.spec.module,
+            url: self.url(),
+            host: self.spec.host.as_deref().filter(|_| self.is_own_host()),
+            bare: self.hop.is_some_and(|hop| hop.bare),
+            trusted: self.hop.is_none_or(|hop| hop.trusted),
+        }
+    }
+
+    /// The next request, or why there is none.
+    pub(super) fn redirected(self, status: u16, location: &[u8]) -> Result<Hop, UrlError> {
+        let request = self.request();
+        let url = request.url.join(location)?;
+        Ok(Hop {
+            trusted: request.trusted && url.is_within(&self.spec.url),
+            // RFC 9110 section 15.4: 307 and 308 repeat the request; after
+            // the others every client in use asks with GET.
+            bare: request.bare || !matches!(status, 307 | 308),
+            url,
+        })
+    }
+}

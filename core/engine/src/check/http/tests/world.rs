@@ -1,0 +1,242 @@
+//! An engine, and a world of scripted peers around it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::check::http::Config;
+use crate::check::{ModuleConfig, TargetParams};
+use crate::config::NoFiles;
+use crate::io::{Closed, Families, Input, Output};
+use crate::resolve::ResolverConfig;
+use crate::threshold;
+use crate::tls::{TlsFailure, TlsInfo};
+use crate::{Conn, Engine, GroupId, Instant, Outcome, Phase, Reason, Schedule};
+
+/// What a peer does once it has been asked.
+#[derive(Clone, Default)]
+pub(super) struct Peer {
+    /// A millisecond apart.
+    pub(super) sends: Vec<Vec<u8>>,
+    pub(super) closes: Option<Closed>,
+    /// Instead of a TLS handshake.
+    pub(super) tls_failure: Option<Reason>,
+}
+
+pub(super) fn answers(text: &str) -> Peer {
+    Peer {
+        sends: vec![text.as_bytes().to_vec()],
+        ..Peer::default()
+    }
+}
+
+pub(super) fn closes(text: &str, closes: Closed) -> Peer {
+    Peer {
+        closes: Some(closes),
+        ..answers(text)
+    }
+}
+
+pub(super) fn redirects(status: u16, location: &str) -> Peer {
+    answers(&format!(
+        "HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 5\r\n\r\nmoved"
+    ))
+}
+
+pub(super) fn ok(body: &str) -> Peer {
+    let length = body.len();
+    answers(&format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+    ))
+}
+
+/// All that can be seen of a run from outside.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) outcome: Outcome,
+    pub(super) detail: String,
+    pub(super) facts: BTreeMap<String, f64>,
+    pub(super) phases: Vec<Phase>,
+    pub(super) secured: bool,
+    /// One for each connection.
+    pub(super) requests: Vec<String>,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) names: Vec<String>,
+    pub(super) looked_up: Vec<(String, Families)>,
+    /// Connections that neither side has closed.
+    pub(super) open: BTreeSet<Conn>,
+}
+
+impl Seen {
+    pub(super) fn fact(&self, name: &str) -> Option<f64> {
+        self.facts.get(name).copied()
+    }
+
+    pub(super) fn failed(&self, reason: Reason, detail: &str) {
+        assert_eq!(self.outcome, Outcome::Failure(reason), "{self:?}");
+        assert_eq!(self.detail, detail);
+        assert!(self.open.is_empty(), "every connection is closed");
+    }
+
+    pub(super) fn succeeded(&self) {
+        assert_eq!(self.outcome, Outcome::Success, "{self:?}");
+        assert!(self.open.is_empty(), "every connection is closed");
+    }
+}
+
+fn info() -> Arc<TlsInfo> {
+    Arc::new(TlsInfo {
+        version: "TLS 1.3",
+        cipher: "TLS_AES_128_GCM_SHA256",
+        alpn: None,
+        chain: None,
+    })
+}
+
+pub(super) fn run(target: &str, peers: &[Peer]) -> Seen {
+    run_with(target, peers, |_| {})
+}
+
+/// Probes `target`; the n-th connection finds the n-th peer, or the last one.
+pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Config)) -> Seen {
+    let mut config = Config::default();
+    change(&mut config);
+    let module = ModuleConfig {
+        prober: "http".into(),
+        http: Some(config),
+        ..ModuleConfig::default()
+    };
+    let module = module.compile(&NoFiles).unwrap();
+    let second = Duration::from_secs(1);
+    let spec = crate::Spec {
+        check: module.target(target, TargetParams::default()).unwrap(),
+        schedule: Schedule::new(second, second, Duration::ZERO).unwrap(),
+        threshold: threshold::Config::new(threshold::Kind::Plain, 1, 1).unwrap(),
+        group: GroupId(0),
+    };
+    drive(Arc::new(spec), peers)
+}
+
+/// What the world has still to tell the engine.
+enum News {
+    Address,
+    Opened(Conn),
+    Secured(Conn),
+    Refused(Conn, Reason),
+    Play(Conn, Peer),
+}
+
+fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
+    let mut now = Instant::ZERO;
+    let config = crate::Config {
+        resolver: ResolverConfig::delegated(),
+        ..crate::Config::default()
+    };
+    let mut engine = Engine::new(config, now);
+    let timeout = spec.schedule.timeout();
+    let id = engine.run_once(spec, timeout, false, now).unwrap();
+    let mut seen = Seen {
+        outcome: Outcome::Success,
+        detail: String::new(),
+        facts: BTreeMap::new(),
+        phases: Vec::new(),
+        secured: false,
+        requests: Vec::new(),
+        addresses: Vec::new(),
+        names: Vec::new(),
+        looked_up: Vec::new(),
+        open: BTreeSet::new(),
+    };
+    let peer = |conn: Conn| peers[usize::from(conn.0).min(peers.len() - 1)].clone();
+    for _ in 0..1_000 {
+        let mut news = Vec::new();
+        while let Some((_, output)) = engine.poll_output() {
+            match output {
+                Output::Resolve(name, families) => {
+                    seen.looked_up.push((name.into(), families));
+                    news.push(News::Address);
+                }
+                Output::Open(conn, endpoint) => {
+                    seen.open.insert(conn);
+                    seen.addresses.push(endpoint.to);
+                    news.push(News::Opened(conn));
+                }
+                Output::Secure(conn, params) => {
+                    seen.names.push(params.server_name.into());
+                    news.push(match peer(conn).tls_failure {
+                        Some(reason) => News::Refused(conn, reason),
+                        None => News::Secured(conn),
+                    });
+                }
+                Output::Send(conn, bytes) => {
+                    let text = core::str::from_utf8(bytes).unwrap();
+                    seen.requests.push(text.into());
+                    news.push(News::Play(conn, peer(conn)));
+                }
+                Output::Close(conn) => {
+                    seen.open.remove(&conn);
+                }
+                Output::Report(report) => {
+                    seen.outcome = report.outcome;
+                    seen.detail = report.detail.into();
+                    seen.phases = report.phases.iter().map(|(phase, _)| phase).collect();
+                    seen.secured = report.tls.is_some();
+                    for fact in report.spec.check.facts() {
+                        if let Some(value) = fact.read(report.facts, &report.phases) {
+                            let label = fact.label.map_or("", |(_, label)| label);
+                            let name = fact.name.trim_start_matches("probe_");
+                            seen.facts.insert(format!("{name}{label}"), value);
+                        }
+                    }
+                    return seen;
+                }
+            }
+        }
+        now += Duration::from_millis(1);
+        if news.is_empty() {
+            now = engine
+                .poll_timeout()
+                .expect("a run has a deadline")
+                .max(now);
+            engine.handle_timeout(now);
+        }
+        for item in news {
+            match item {
+                News::Address => {
+                    let addresses = ["192.0.2.80".parse().unwrap()];
+                    engine.handle_input(id, Input::Resolved(Ok(&addresses)), now);
+                }
+                News::Opened(conn) => engine.handle_input(id, Input::Opened(conn), now),
+                News::Secured(conn) => engine.handle_input(id, Input::Secured(conn, &info()), now),
+                News::Refused(conn, reason) => {
+                    seen.open.remove(&conn);
+                    engine.handle_input(id, Input::Closed(conn, failure(reason)), now);
+                }
+                News::Play(conn, peer) => {
+                    for bytes in &peer.sends {
+                        now += Duration::from_millis(1);
+                        engine.handle_input(id, Input::Data(conn, bytes), now);
+                    }
+                    if let Some(why) = peer.closes {
+                        seen.open.remove(&conn);
+                        engine.handle_input(id, Input::Closed(conn, why), now);
+                    }
+                }
+            }
+        }
+    }
+    panic!("the run does not end");
+}
+
+pub(super) fn failure(reason: Reason) -> Closed {
+    Closed::Tls(Box::new(TlsFailure {
+        reason,
+        detail: "bad record".into(),
+        info: None,
+    }))
+}
