@@ -5,9 +5,9 @@
 //! turn, for as many rounds as there are attempts:
 //!
 //! ```text
-//! Idle -> Udp -> Udp -> ...        next server: silence, failure, nonsense
-//!          |`-> Tcp -> Udp -> ...  truncated: the same server by TCP
-//!          `-> (result)
+//! start -> UDP -> UDP -> ...        silence, failure, nonsense: the next server
+//!           |`-> TCP -> UDP -> ...  truncated: the same server by TCP
+//!           `-> result, or the next candidate
 //! ```
 //!
 //! Both questions go out at once from a socket of their own for each attempt,
@@ -15,19 +15,7 @@
 //! 5452). What does not answer the question is ignored; it neither ends nor
 //! prolongs the wait. A family that is known is not asked for again.
 //!
-//! # Which error wins
-//!
-//! For one candidate: that it does not exist (every family says so), or has no
-//! addresses, is believed at once, from the first server that says it. If no
-//! server knows, what a server said outweighs silence:
-//! `dns_server_failure` (it refused or failed) over `dns_malformed` (its
-//! answers made no sense, or answered something else) over `dns_timeout` over
-//! being unreachable, which is `dns_server_failure` too.
-//!
-//! Between candidates: a failure over `dns_no_address` over `dns_not_found`,
-//! because a name that could not be looked up may exist. As in glibc, the
-//! search goes on after a server's failure, and ends when no server says
-//! anything.
+//! Which error wins is described in `verdict`.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -37,9 +25,9 @@ use core::time::Duration;
 
 use hickory_proto::rr::Name;
 
-use super::cache::Answer;
 use super::config::Stub;
 use super::failure;
+use super::verdict::{LookupResult, Trouble, Verdict};
 use super::wire::{self, Found, Question, Reply};
 use crate::check::cx::Cx;
 use crate::id::Conn;
@@ -86,24 +74,6 @@ impl Ask {
 /// The families of [`Lookup::parts`].
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-/// What a look-up found.
-#[derive(Debug)]
-pub(crate) struct LookupResult {
-    pub(super) answer: Answer,
-    /// For how long it holds; `None` if it is not to be remembered.
-    pub(super) ttl: Option<Duration>,
-}
-
-impl LookupResult {
-    /// The look-up failed, or could not be made.
-    pub(crate) const fn failed(error: ResolveError) -> Self {
-        Self {
-            answer: Err(error),
-            ttl: None,
-        }
-    }
-}
-
 /// How far one question of a candidate is.
 #[derive(Debug)]
 enum Part {
@@ -138,48 +108,6 @@ enum Framing {
     /// TCP: two bytes of length before each message (RFC 1035 section 4.2.2).
     /// Holds what came of an incomplete one.
     Stream(Vec<u8>),
-}
-
-/// Why a server did not help, from least to most telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    Unreachable,
-    Silent,
-    Malformed,
-    Failed,
-}
-
-impl Trouble {
-    const fn reason(self) -> Reason {
-        match self {
-            Self::Unreachable | Self::Failed => Reason::DnsServerFailure,
-            Self::Silent => Reason::DnsTimeout,
-            Self::Malformed => Reason::DnsMalformed,
-        }
-    }
-
-    /// Whether a server said anything at all.
-    const fn is_answer(self) -> bool {
-        matches!(self, Self::Malformed | Self::Failed)
-    }
-}
-
-/// What the candidates so far came to, from least to most telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
-    NotFound,
-    NoAddress,
-    Failed(Trouble),
-}
-
-impl Verdict {
-    const fn reason(self) -> Reason {
-        match self {
-            Self::NotFound => Reason::DnsNotFound,
-            Self::NoAddress => Reason::DnsNoAddress,
-            Self::Failed(trouble) => trouble.reason(),
-        }
-    }
 }
 
 /// The state of one look-up.

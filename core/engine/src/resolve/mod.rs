@@ -1,8 +1,8 @@
 //! Name resolution as a machine: a stub resolver with the hosts file,
 //! resolv.conf, a cache, and one query for many waiting runs.
 //!
-//! The [`Resolver`] answers what it knows at once. What it does not know
-//! becomes a [`Lookup`]: a run of its own, driven by the engine like a check,
+//! The `Resolver` answers what it knows at once. What it does not know
+//! becomes a `Lookup`: a run of its own, driven by the engine like a check,
 //! that asks servers over UDP and TCP.
 //!
 //! # Rules
@@ -19,14 +19,16 @@
 //!   RFC 2308 says, for at least one second. Failures are not remembered.
 //! - A family that was not answered does not spoil what the other one yielded.
 //!
-//! How servers are asked, and which error wins, is described in the files
-//! `lookup` and `wire`.
+//! How servers are asked is described in `lookup`, which error wins in
+//! `verdict`.
 
 mod cache;
 mod config;
+mod hosts;
 mod lookup;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -39,7 +41,8 @@ use cache::{Answer, Cache};
 pub use config::{MAX_SEARCH, MAX_SERVERS, ResolverConfig};
 use config::{Stub, ends_with_label, relative};
 use lookup::Ask;
-pub(crate) use lookup::{Lookup, LookupResult};
+pub(crate) use lookup::Lookup;
+pub(crate) use verdict::LookupResult;
 
 use crate::check::cx::Resolution;
 use crate::id::RunId;

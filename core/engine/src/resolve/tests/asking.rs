@@ -7,6 +7,7 @@ use core::time::Duration;
 use hickory_proto::op::{MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{RData, Record, RecordType};
+use proptest::prelude::*;
 
 use super::{ONE, SECOND, TWO, World, framed, name, one, servers};
 use crate::{Closed, Input, Outcome, Reason, Transport};
@@ -364,4 +365,56 @@ fn a_server_without_edns_is_asked_without() {
     assert_eq!(plain.conn, asked.conn);
     world.datagram(&plain, &plain.addresses(&["192.0.2.1"], 60));
     assert_eq!(world.result().unwrap(), "192.0.2.1");
+}
+
+proptest! {
+    /// Whatever servers do: a look-up ends, its run reports once, nothing is
+    /// left open, and the same name can be looked up again.
+    #[test]
+    fn every_look_up_ends(
+        deeds in prop::collection::vec((0..14_u8, any::<(u8, u8)>()), 0..60),
+        both in any::<bool>(),
+    ) {
+        let config = servers(&[ONE, TWO]).search(&["a.example", "b.example"]);
+        let mut world = World::new(config);
+        if both { world.run("web") } else { world.run_v4("web") };
+        for (deed, (at, with)) in deeds {
+            let Some(asked) = world.asked.pop_front() else {
+                break;
+            };
+            let mut reply = asked.addresses(&["192.0.2.1", "2001:db8::1"], 60);
+            match deed {
+                0 => world.advance(6 * SECOND),
+                1 => reply.metadata.response_code = ResponseCode::ServFail,
+                2 => reply.metadata.response_code = ResponseCode::FormErr,
+                3 | 4 => reply.metadata.response_code = ResponseCode::NXDomain,
+                5 => reply.answers.clear(),
+                6 | 7 => reply.metadata.truncation = true,
+                8 => reply.metadata.id ^= 1,
+                9 => world.closed(&asked, Closed::Refused),
+                _ => {}
+            }
+            let mut bytes = match asked.transport {
+                Transport::Udp => reply.to_vec().unwrap(),
+                Transport::Tcp => framed(&reply),
+            };
+            if deed >= 11 {
+                let length = bytes.len();
+                bytes[usize::from(at) % length] = with;
+            }
+            let cut = if deed == 10 { bytes.len() - 1 } else { bytes.len() };
+            world.tell(&asked, Input::Data(asked.conn, &bytes[..cut]));
+        }
+        world.advance(99 * SECOND);
+        prop_assert_eq!(world.reports.len(), 1);
+        world.advance(301 * SECOND);
+        prop_assert!(world.open.is_empty());
+        prop_assert_eq!(world.stats().lookups_in_flight, 0);
+        prop_assert!(world.opened <= 32);
+        world.asked.clear();
+        world.reports.clear();
+        world.run_v4("web");
+        world.answer_all(|asked| asked.addresses(&["192.0.2.1"], 60));
+        prop_assert_eq!(world.result().unwrap(), "192.0.2.1");
+    }
 }

@@ -1,0 +1,81 @@
+//! What a look-up came to.
+//!
+//! # Which error wins
+//!
+//! For one candidate: that it does not exist (every family says so), or has no
+//! addresses, is believed at once, from the first server that says it. If no
+//! server knows, what a server said outweighs silence:
+//! `dns_server_failure` (it refused or failed) over `dns_malformed` (its
+//! answers made no sense, or answered something else) over `dns_timeout` over
+//! being unreachable, which is `dns_server_failure` too.
+//!
+//! Between candidates: a failure over `dns_no_address` over `dns_not_found`,
+//! because a name that could not be looked up may exist. As in glibc, the
+//! search goes on after a server's failure, and ends when no server says
+//! anything.
+
+use core::time::Duration;
+
+use super::cache::Answer;
+use crate::io::ResolveError;
+use crate::outcome::Reason;
+
+/// What a look-up found.
+#[derive(Debug)]
+pub(crate) struct LookupResult {
+    pub(super) answer: Answer,
+    /// For how long it holds; `None` if it is not to be remembered.
+    pub(super) ttl: Option<Duration>,
+}
+
+impl LookupResult {
+    /// The look-up failed, or could not be made.
+    pub(crate) const fn failed(error: ResolveError) -> Self {
+        Self {
+            answer: Err(error),
+            ttl: None,
+        }
+    }
+}
+
+/// Why a server did not help, from least to most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    Unreachable,
+    Silent,
+    Malformed,
+    Failed,
+}
+
+impl Trouble {
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Unreachable | Self::Failed => Reason::DnsServerFailure,
+            Self::Silent => Reason::DnsTimeout,
+            Self::Malformed => Reason::DnsMalformed,
+        }
+    }
+
+    /// Whether a server said anything at all.
+    pub(super) const fn is_answer(self) -> bool {
+        matches!(self, Self::Malformed | Self::Failed)
+    }
+}
+
+/// What the candidates so far came to, from least to most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    NotFound,
+    NoAddress,
+    Failed(Trouble),
+}
+
+impl Verdict {
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::NotFound => Reason::DnsNotFound,
+            Self::NoAddress => Reason::DnsNoAddress,
+            Self::Failed(trouble) => trouble.reason(),
+        }
+    }
+}
