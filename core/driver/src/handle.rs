@@ -1,0 +1,377 @@
+//! How the rest of a program talks to the workers: `std` types only.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mio::{Poll, Waker};
+use probity_engine::{Instant, Spec, TargetId};
+
+use crate::clerk::Clerk;
+use crate::clock::Clock;
+use crate::config::{Capacity, Config, StartError};
+use crate::inbox::{Command, Inbox, Refused, on_our_thread};
+use crate::limits::{self, COMMANDS_PER_TURN};
+use crate::notices::{self, Notices};
+use crate::report::{Done, OwnedReport};
+use crate::snapshot::{Fleet, FleetJob, FleetQuery, StatsJob};
+use crate::stats::Stats;
+use crate::worker::{self, Worker};
+
+/// Starts workers; see [`Driver::start`].
+#[derive(Debug)]
+pub struct Driver;
+
+/// One change of the fleet.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Adds a target or changes it; one whose spec is equal is left alone.
+    Upsert(TargetId, Arc<Spec>),
+    /// Forgets it.
+    Remove(TargetId),
+}
+
+/// A run outside any schedule.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// What to check. Its schedule is not used.
+    pub spec: Arc<Spec>,
+    /// Time that the run may take.
+    pub timeout: Duration,
+    /// Whether to keep the steps of the run.
+    pub trace: bool,
+}
+
+/// The driver has stopped, or a worker has died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the driver has stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// The workers have too much to do already, or the driver has stopped. The
+/// callback that came with the request is not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the driver is too busy, or has stopped")
+    }
+}
+
+impl std::error::Error for Busy {}
+
+/// A running driver. Clones are the same driver; when the last one is dropped
+/// it shuts down without grace.
+///
+/// No method may be called from a signal handler; all may be called from any
+/// thread, also from a callback. On a thread of the driver nothing waits.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Arc<Clock>,
+    capacity: Capacity,
+    inboxes: Arc<[Inbox]>,
+    notices: Arc<notices::Queue>,
+    clerk: Clerk,
+    /// The worker that gets the next single run.
+    next: AtomicUsize,
+    /// Workers, then the clerk; empty once they are joined.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Driver {
+    /// Raises the descriptor limit, starts the workers and returns at once.
+    /// No target is due before [`Handle::begin`].
+    ///
+    /// # Errors
+    /// If the system has no room for another thread or event queue.
+    pub fn start(config: Config) -> Result<Handle, StartError> {
+        let descriptors = limits::raise_descriptor_limit();
+        let workers = match config.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let mut budget = limits::budget(descriptors, config.in_flight);
+        budget.starts_per_destination = config.starts_per_destination;
+        budget.burst_per_destination = config.burst_per_destination;
+        let share = limits::share(budget, workers);
+        let mut seed = [0; 32];
+        match config.seed {
+            Some(given) => seed = given,
+            None => getrandom::fill(&mut seed).map_err(|error| StartError::Random(error.into()))?,
+        }
+
+        let clock = Arc::new(Clock::new());
+        let notices = Arc::new(notices::Queue::new(workers));
+        let mut polls = Vec::with_capacity(workers);
+        let mut inboxes = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let poll = Poll::new().map_err(StartError::Poll)?;
+            let waker = Waker::new(poll.registry(), worker::WAKE).map_err(StartError::Poll)?;
+            polls.push(poll);
+            inboxes.push(Inbox::new(waker));
+        }
+        let inboxes: Arc<[Inbox]> = inboxes.into();
+        let (clerk, clerk_thread) = Clerk::start().map_err(StartError::Thread)?;
+        let handle = Handle {
+            shared: Arc::new(Shared {
+                clock: Arc::clone(&clock),
+                capacity: Capacity {
+                    workers,
+                    descriptors,
+                    in_flight: share.in_flight as usize * workers,
+                },
+                inboxes: Arc::clone(&inboxes),
+                notices: Arc::clone(&notices),
+                clerk,
+                next: AtomicUsize::new(0),
+                threads: Mutex::new(vec![clerk_thread]),
+            }),
+        };
+        for (number, poll) in polls.into_iter().enumerate() {
+            let engine = probity_engine::Config {
+                limits: share,
+                resolver: config.resolver.clone(),
+                seed: seed_of(seed, number),
+            };
+            let worker = Worker::new(
+                number,
+                poll,
+                engine,
+                Arc::clone(&clock),
+                Arc::clone(&inboxes),
+                Arc::clone(&notices),
+            );
+            // If this fails the handle is dropped, which stops the others.
+            let thread = thread::Builder::new()
+                .name(format!("probity-{number}"))
+                .spawn(move || worker.run())
+                .map_err(StartError::Thread)?;
+            let mut threads = handle.shared.lock_threads();
+            let place = threads.len() - 1;
+            threads.insert(place, thread);
+        }
+        Ok(handle)
+    }
+}
+
+/// Every shard has randomness of its own.
+fn seed_of(mut seed: [u8; 32], worker: usize) -> [u8; 32] {
+    for (byte, number) in seed.iter_mut().zip((worker as u64).to_le_bytes()) {
+        *byte ^= number;
+    }
+    seed
+}
+
+impl Handle {
+    /// What the driver made of its configuration and of the machine.
+    pub fn capacity(&self) -> Capacity {
+        self.shared.capacity
+    }
+
+    /// Applies changes in order; each target's go to the worker
+    /// `id % workers`. Waits while that worker's inbox is full, and returns
+    /// before the changes are made.
+    ///
+    /// A worker makes at most 256 of them between two looks at its sockets, so
+    /// that a large change never delays checks that run. A target for which
+    /// the engine has no room is reported in [`Handle::notices`].
+    ///
+    /// # Errors
+    /// If the driver has stopped. Some changes may have been made.
+    pub fn apply(&self, changes: Vec<Change>) -> Result<(), Stopped> {
+        let workers = self.shared.inboxes.len();
+        let mut batches: Vec<Vec<Change>> = Vec::new();
+        batches.resize_with(workers, Vec::new);
+        let send = |worker: usize, batch: Vec<Change>| {
+            let command = Command::Apply(batch);
+            self.shared.inboxes[worker]
+                .push(command)
+                .map_err(|_| Stopped)
+        };
+        for change in changes {
+            let (Change::Upsert(id, _) | Change::Remove(id)) = &change;
+            let worker = (id.0 % workers as u64) as usize;
+            batches[worker].push(change);
+            if batches[worker].len() >= COMMANDS_PER_TURN {
+                send(worker, std::mem::take(&mut batches[worker]))?;
+            }
+        }
+        for (worker, batch) in batches.into_iter().enumerate() {
+            if !batch.is_empty() {
+                send(worker, batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends start-up: from now on targets are due, those that were added
+    /// before spread over their period from here.
+    ///
+    /// # Errors
+    /// If the driver has stopped.
+    pub fn begin(&self) -> Result<(), Stopped> {
+        for inbox in &*self.shared.inboxes {
+            inbox.push(Command::Begin).map_err(|_| Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Starts one run outside any schedule.
+    ///
+    /// `done` is called exactly once, on a thread of the driver, and must not
+    /// block. If too many such runs are in flight it gets `Unknown(overload)`,
+    /// if the driver stops first `Unknown(shutdown)`.
+    ///
+    /// # Errors
+    /// If all inboxes are full or the driver has stopped; `done` is not called.
+    pub fn run_once(
+        &self,
+        once: Once,
+        done: impl FnOnce(OwnedReport) + Send + 'static,
+    ) -> Result<(), Busy> {
+        let Once {
+            spec,
+            timeout,
+            trace,
+        } = once;
+        let now = self.now();
+        let mut command = Command::Once {
+            done: Done::new(Arc::clone(&spec), now, Box::new(done)),
+            spec,
+            timeout,
+            trace,
+        };
+        let workers = self.shared.inboxes.len();
+        let first = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        for offset in 0..workers {
+            let inbox = &self.shared.inboxes[first.wrapping_add(offset) % workers];
+            command = match inbox.try_push(command) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(command) | Refused::Stopped(command)) => command,
+            };
+        }
+        if let Command::Once { done, .. } = command {
+            done.forget();
+        }
+        Err(Busy)
+    }
+
+    /// Copies the state of targets, in parts between the workers' turns.
+    /// `done` is called once, on a thread of the driver that runs no checks.
+    ///
+    /// # Errors
+    /// If an inbox is full or the driver has stopped; `done` is not called.
+    pub fn fleet(
+        &self,
+        query: FleetQuery,
+        done: impl FnOnce(Fleet) + Send + 'static,
+    ) -> Result<(), Busy> {
+        let job = Arc::new(FleetJob::new(
+            query,
+            self.shared.inboxes.len(),
+            self.shared.clerk.clone(),
+            Box::new(move |parts, complete| done(Fleet::assemble(parts, complete))),
+        ));
+        self.ask(|| Command::Fleet(Arc::clone(&job)))
+            .inspect_err(|_| job.cancel())
+    }
+
+    /// Copies counters, gauges and the histograms of all groups, likewise.
+    ///
+    /// # Errors
+    /// If an inbox is full or the driver has stopped; `done` is not called.
+    pub fn stats(&self, done: impl FnOnce(Stats) + Send + 'static) -> Result<(), Busy> {
+        let notices = Arc::clone(&self.shared.notices);
+        let job = Arc::new(StatsJob::new(
+            (),
+            self.shared.inboxes.len(),
+            self.shared.clerk.clone(),
+            Box::new(move |parts, complete| {
+                done(Stats::assemble(parts, complete, notices.dropped()));
+            }),
+        ));
+        self.ask(|| Command::Stats(Arc::clone(&job)))
+            .inspect_err(|_| job.cancel())
+    }
+
+    fn ask(&self, command: impl Fn() -> Command) -> Result<(), Busy> {
+        for inbox in &*self.shared.inboxes {
+            inbox.try_push(command()).map_err(|_| Busy)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what happened to scheduled targets since the last call: results
+    /// that are not plain successes, and flips. Waits up to `wait` for the
+    /// first. At most 65,536 are kept; what comes after them is counted and
+    /// lost.
+    pub fn notices(&self, wait: Duration) -> Notices {
+        self.shared.notices.take(wait)
+    }
+
+    /// Ends the driver: no new runs; those in flight finish, or are reported
+    /// as `Unknown(shutdown)` when `grace` is over. Returns when the threads
+    /// have ended; on a thread of the driver, at once.
+    ///
+    /// A second call changes nothing but that grace may become shorter.
+    pub fn shutdown(&self, grace: Duration) {
+        self.shared.shutdown(grace);
+    }
+
+    /// Unix time, in seconds, of an instant of this driver.
+    pub fn unix_time(&self, at: Instant) -> f64 {
+        self.shared.clock.unix_time(at)
+    }
+
+    /// The driver's clock.
+    pub fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+}
+
+impl Shared {
+    fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shutdown(&self, grace: Duration) {
+        let deadline = self.clock.now() + grace;
+        for inbox in &*self.inboxes {
+            inbox.stop(deadline);
+        }
+        if on_our_thread() {
+            return;
+        }
+        let mut threads = self.lock_threads();
+        let clerk = threads.pop();
+        for worker in threads.drain(..) {
+            // A panic was printed when it happened.
+            let _ = worker.join();
+        }
+        self.clerk.stop();
+        if let Some(clerk) = clerk {
+            let _ = clerk.join();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.shutdown(Duration::ZERO);
+        self.clerk.stop();
+    }
+}

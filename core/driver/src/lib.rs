@@ -1,0 +1,105 @@
+//! Runs the engine on this machine: worker threads, sockets, TLS and the
+//! clock. The only crate that has any of these, and it decides nothing.
+//!
+//! ```text
+//!   Handle ----commands---> Inbox ---> Worker: Engine + mio::Poll + sockets   (one per core)
+//!      ^                                  | reports that are not plain successes
+//!      '----------- Notices <-------------'
+//! ```
+//!
+//! [`Driver::start`] gives a [`Handle`]: plain `std` types, for any thread and
+//! any runtime. Each worker owns a shard of the targets (`id % workers`) and
+//! shares nothing with the others while it works.
+//!
+//! ```
+//! use std::sync::{Arc, mpsc};
+//! use std::time::Duration;
+//! use probity_driver::{Config, Driver, Once};
+//! use probity_engine::check::{ModuleConfig, TargetParams};
+//! use probity_engine::config::NoFiles;
+//! use probity_engine::threshold::{self, Kind};
+//! use probity_engine::{GroupId, Schedule, Spec};
+//!
+//! let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let module = ModuleConfig { prober: "tcp".into(), ..ModuleConfig::default() };
+//! let check = module
+//!     .compile(&NoFiles)?
+//!     .target(&server.local_addr()?.to_string(), TargetParams::default())?;
+//! let second = Duration::from_secs(1);
+//! let spec = Arc::new(Spec {
+//!     check,
+//!     schedule: Schedule::new(10 * second, 5 * second, Duration::ZERO)?,
+//!     threshold: threshold::Config::new(Kind::Plain, 1, 3)?,
+//!     group: GroupId(0),
+//! });
+//!
+//! let handle = Driver::start(Config { workers: 1, ..Config::default() })?;
+//! let (tx, rx) = mpsc::channel();
+//! let once = Once { spec, timeout: 5 * second, trace: false };
+//! handle.run_once(once, move |report| tx.send(report).unwrap_or_default())?;
+//! assert!(rx.recv()?.outcome.is_success());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How far off a clock reading can be
+//!
+//! A worker reads the clock once for every event, after it has done what the
+//! event says and just before it tells the engine, and carries out what the
+//! engine asks in answer before it looks at the next event. So a phase ends
+//! late by the time for which the event waited behind others of its batch: at
+//! most [`EVENTS`](limits::EVENTS) of them, some microseconds each. A run
+//! starts, and a deadline is noticed, up to 1 ms late on top, because
+//! `epoll_wait` counts in milliseconds and is made to round up: rounding down
+//! would spin. The lag of starts is measured ([`Stats::engine`]), and it is
+//! not billed to the target.
+//!
+//! # Threads, panics, logs
+//!
+//! Callbacks are called on threads of the driver and must not block. A
+//! callback that panics is caught; the panic hook has printed it. A worker
+//! that panics is a defect: the hook prints it, the whole driver stops, every
+//! callback that is still owed is called, and every call of a [`Handle`]
+//! returns [`Stopped`] or [`Busy`] from then on, so that half a fleet is never
+//! silently left unprobed. With `panic = "abort"` the process ends instead.
+//! Nothing is logged: a library does not own a logger.
+//!
+//! # Closing
+//!
+//! Sockets are closed in order: a FIN, for TLS preceded by close_notify.
+//! `SO_LINGER` is not set, although the kubelet sets it to one second: on
+//! Linux that makes `close` wait for the peer's acknowledgement, also on a
+//! non-blocking socket, so that one dead peer would stop a worker and all its
+//! targets for a second; and nothing in the kernel makes TIME_WAIT shorter
+//! for it. An HTTP check asks the server to close first, and then the
+//! server's side owns the TIME_WAIT.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a mio token holds a slot and its generation, which needs 64 bits");
+
+mod clerk;
+mod clock;
+mod config;
+mod errors;
+mod handle;
+mod inbox;
+pub mod limits;
+mod net;
+mod notices;
+mod report;
+mod snapshot;
+mod sockets;
+mod stats;
+mod tls;
+mod worker;
+
+pub use config::{Capacity, Config, StartError};
+pub use handle::{Busy, Change, Driver, Handle, Once, Stopped};
+pub use limits::raise_descriptor_limit;
+pub use notices::{Notice, Notices};
+pub use report::OwnedReport;
+pub use snapshot::{Fleet, FleetQuery, Row};
+pub use stats::{GroupStats, PhaseStats, Stats, WorkerStats};
+pub use tls::check_tls;

@@ -1,0 +1,145 @@
+//! Every bound of the driver, and how many descriptors there are to spend.
+
+use probity_engine::Limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Events taken from the kernel at once.
+pub const EVENTS: usize = 128;
+
+/// Bytes read by one system call; one such buffer for each worker.
+pub const READ_BUFFER: usize = 64 * 1024;
+
+/// Reads from one connection before the others have their turn.
+pub const READS_PER_VISIT: usize = 4;
+
+/// Changes of the fleet (or other commands) that a worker takes between two
+/// looks at its sockets.
+pub const COMMANDS_PER_TURN: usize = 256;
+
+/// Commands that wait for a worker. One command holds at most
+/// [`COMMANDS_PER_TURN`] changes.
+pub const INBOX: usize = 1_024;
+
+/// Events of our own (a connect that fails at once) that are told in one turn.
+pub const DEFERRED_PER_TURN: usize = 256;
+
+/// Targets looked at for a copy of the fleet in one turn.
+pub const ROWS_PER_TURN: usize = 1_024;
+
+/// Groups whose histograms are copied in one turn: up to 250 KiB each.
+pub const GROUPS_PER_TURN: usize = 4;
+
+/// Notices that are kept until somebody takes them.
+pub const NOTICES: usize = 65_536;
+
+/// Buffers for bytes that the kernel did not take, kept for reuse, and the
+/// largest capacity that is worth keeping.
+pub const POOLED_BUFFERS: usize = 64;
+/// See [`POOLED_BUFFERS`]; bytes.
+pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
+
+/// TLS configurations that are remembered.
+pub const TLS_CONFIGS: usize = 1_024;
+
+/// Descriptors left to the host: its listeners, files, event queues.
+const RESERVED_DESCRIPTORS: u64 = 256;
+
+/// Most runs in flight that are derived from a descriptor limit. Some
+/// containers have a limit of 2^30; what is in flight also costs memory, at
+/// most 4 KiB each.
+const MOST_IN_FLIGHT: u64 = 65_536;
+
+/// Raises the soft limit of open descriptors to the hard one and returns the
+/// limit now in force; `u64::MAX` is none.
+///
+/// If the system does not let us, the limit stays what it is.
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        // Refused: nothing changes, and what is read below says so.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Bounds of all shards together, for `descriptors` of them. `in_flight` is
+/// what the user wants, or 0.
+pub(crate) fn budget(descriptors: u64, in_flight: usize) -> Limits {
+    let spendable = descriptors
+        .saturating_sub(RESERVED_DESCRIPTORS)
+        .max(descriptors / 2)
+        .min(MOST_IN_FLIGHT);
+    let once = (spendable / 32).clamp(16, 1_024);
+    let lookups = (spendable / 64).clamp(8, 1_024);
+    let derived = spendable.saturating_sub(once + lookups).max(16);
+    let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    Limits {
+        in_flight: match in_flight {
+            0 => narrow(derived),
+            wanted => narrow(wanted as u64),
+        },
+        once_in_flight: narrow(once),
+        lookups: narrow(lookups),
+        ..Limits::default()
+    }
+}
+
+/// One worker's share of `limits`: at least 1 of everything, a rate of 0 (no
+/// limit) stays 0.
+pub(crate) fn share(limits: Limits, workers: usize) -> Limits {
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
+    let part = |value: u32| value.div_ceil(workers).max(1);
+    Limits {
+        in_flight: part(limits.in_flight),
+        once_in_flight: part(limits.once_in_flight),
+        lookups: part(limits.lookups),
+        cached_names: part(limits.cached_names),
+        starts_per_destination: limits.starts_per_destination.div_ceil(workers),
+        burst_per_destination: part(limits.burst_per_destination),
+        ..limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_fits_into_the_descriptors() {
+        for descriptors in [256, 1_024, 20_000, 65_536, 1 << 30, u64::MAX] {
+            let limits = budget(descriptors, 0);
+            assert!(
+                u64::from(limits.slots()) <= descriptors,
+                "{descriptors}: {limits:?}"
+            );
+            assert!(limits.in_flight >= 16);
+        }
+        assert!(budget(20_000, 0).in_flight > 18_500);
+        assert_eq!(budget(20_000, 77).in_flight, 77);
+    }
+
+    #[test]
+    fn shares_are_never_nothing() {
+        let limits = Limits {
+            in_flight: 3,
+            starts_per_destination: 0,
+            ..Limits::default()
+        };
+        let share = share(limits, 64);
+        assert_eq!(share.in_flight, 1);
+        assert_eq!(share.starts_per_destination, 0);
+    }
+
+    #[test]
+    fn the_soft_limit_reaches_the_hard_one() {
+        let limit = raise_descriptor_limit();
+        assert_eq!(
+            limit,
+            getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+        );
+    }
+}

@@ -1,0 +1,419 @@
+//! Does with sockets what the engine asks for.
+//!
+//! Rules: a socket is registered once, for reading and writing, edge-triggered,
+//! and never deregistered: closing it does that. A write is tried at once, and
+//! only what the kernel does not take is kept for the next event. An error of
+//! a write does not end a connection before what the peer has sent is read.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::{TcpStream, UdpSocket};
+use mio::{Events, Interest, Poll};
+use probity_engine::tls::TlsParams;
+use probity_engine::{Closed, Conn, Endpoint, Reason, RunId, Transport};
+use probity_tls::Layer;
+use socket2::{Domain, Protocol, Type};
+
+use crate::errors;
+use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use crate::sockets::{Io, Key, Socket, Sockets, Stage};
+use crate::tls::Cache;
+
+/// On Linux a read that yields less than was asked for has emptied the socket,
+/// and an edge will tell what comes later (epoll(7), question 9). This saves
+/// one system call for each read.
+const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Something to tell the engine that no event of the kernel will tell.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Opened(Conn),
+    Closed(Conn, Closed),
+    /// The engine wants us to resolve a name.
+    Unresolved,
+}
+
+/// How far a connect is.
+#[derive(Debug)]
+pub(crate) enum Connect {
+    Pending,
+    Done(RunId, Conn),
+    Failed(RunId, Conn, Closed),
+}
+
+/// What a read yielded.
+#[derive(Debug)]
+pub(crate) enum Got {
+    /// That many bytes; whether there can be more.
+    Bytes(usize, bool),
+    /// Nothing yet.
+    Nothing,
+    /// The peer has sent all that it will.
+    End,
+    Error(io::Error),
+}
+
+/// The sockets of one worker, and what is needed to use them.
+#[derive(Debug)]
+pub(crate) struct Net {
+    poll: Poll,
+    pub(crate) sockets: Sockets,
+    tls: Cache,
+    pub(crate) told: VecDeque<(RunId, Told)>,
+    /// Sockets that may have something to read though no event will say so.
+    revisit: Vec<Key>,
+    /// Buffers for [`Socket::unsent`].
+    pool: Vec<Vec<u8>>,
+    /// For what TLS wants to send.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl Net {
+    pub(crate) fn new(poll: Poll) -> Self {
+        Self {
+            poll,
+            sockets: Sockets::default(),
+            tls: Cache::default(),
+            told: VecDeque::new(),
+            revisit: Vec::new(),
+            pool: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Waits for events, at most for `timeout`.
+    pub(crate) fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) {
+        match self.poll.poll(events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // EBADF, EFAULT, EINVAL: a defect of ours, and no event will ever
+            // come again. See the crate's page on panics.
+            Err(error) => panic!("cannot wait for events: {error}"),
+        }
+    }
+
+    /// Whether there is something to do without waiting.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.told.is_empty() || !self.revisit.is_empty()
+    }
+
+    /// Carries out [`Output::Open`](probity_engine::Output::Open).
+    pub(crate) fn open(&mut self, run: RunId, conn: Conn, endpoint: Endpoint) {
+        let told = match self.try_open(run, conn, endpoint) {
+            // The event of the connect comes, even if it has succeeded by now.
+            Ok(()) if endpoint.transport == Transport::Tcp => return,
+            Ok(()) => Told::Opened(conn),
+            Err(closed) => Told::Closed(conn, closed),
+        };
+        self.told.push_back((run, told));
+    }
+
+    fn try_open(&mut self, run: RunId, conn: Conn, endpoint: Endpoint) -> Result<(), Closed> {
+        let io = connect(endpoint).map_err(|error| errors::closed(&error))?;
+        let key = self
+            .sockets
+            .insert(Socket {
+                run,
+                conn,
+                io,
+                unsent: Vec::new(),
+                sent: 0,
+                broken: None,
+                revisit: false,
+            })
+            .ok_or(Closed::Local(Reason::Internal))?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        let registered = match self.sockets.get_mut(key).map(|socket| &mut socket.io) {
+            Some(Io::Stream(stream, _)) => registry.register(stream, key.into(), both),
+            // A datagram that cannot be sent at once is lost, so there is
+            // nothing to do when it could be.
+            Some(Io::Datagrams(socket)) => {
+                registry.register(socket, key.into(), Interest::READABLE)
+            }
+            None => Ok(()),
+        };
+        registered.map_err(|error| {
+            self.sockets.remove(key);
+            errors::closed(&error)
+        })
+    }
+
+    /// Carries out [`Output::Secure`](probity_engine::Output::Secure).
+    pub(crate) fn secure(&mut self, run: RunId, conn: Conn, params: &TlsParams<'_>) {
+        let Some(key) = self.sockets.find(run, conn) else {
+            return;
+        };
+        let mut hello = mem::take(&mut self.scratch);
+        hello.clear();
+        let layer = match self.tls.get(params.options) {
+            None => Err(Closed::Local(Reason::LocalTls)),
+            Some(config) => Layer::new(config, params.server_name)
+                .and_then(|mut layer| layer.start(&mut hello).map(|()| layer))
+                .map_err(|failure| match failure.reason {
+                    Reason::LocalTls => Closed::Local(Reason::LocalTls),
+                    _ => Closed::Tls(Box::new(failure)),
+                }),
+        };
+        match layer {
+            Ok(layer) => {
+                self.wrap(key, layer);
+                self.write(key, &hello);
+            }
+            Err(closed) => {
+                self.release(key);
+                self.told.push_back((run, Told::Closed(conn, closed)));
+            }
+        }
+        self.scratch = hello;
+    }
+
+    /// Puts TLS on a stream. Nothing else is ever asked to be secured.
+    fn wrap(&mut self, key: Key, layer: Layer) {
+        if let Some(socket) = self.sockets.get_mut(key)
+            && let Io::Stream(_, stage) = &mut socket.io
+        {
+            *stage = Stage::Secured(Box::new(layer));
+        }
+    }
+
+    /// Carries out [`Output::Send`](probity_engine::Output::Send).
+    pub(crate) fn send(&mut self, run: RunId, conn: Conn, bytes: &[u8]) {
+        let Some(key) = self.sockets.find(run, conn) else {
+            return;
+        };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if let Io::Stream(_, Stage::Secured(layer)) = &mut socket.io {
+            let mut records = mem::take(&mut self.scratch);
+            records.clear();
+            // Not open: it has ended in the same batch, which the engine is
+            // told next.
+            if layer.send(bytes, &mut records).is_ok() {
+                self.write(key, &records);
+            }
+            self.scratch = records;
+        } else {
+            self.write(key, bytes);
+        }
+    }
+
+    /// Carries out [`Output::Close`](probity_engine::Output::Close): a FIN,
+    /// after a close_notify if there is room for one. What the kernel has not
+    /// taken yet is given up, and so is what the peer has sent unread: then
+    /// Linux sends a RST instead.
+    pub(crate) fn close(&mut self, run: RunId, conn: Conn) {
+        let Some(key) = self.sockets.find(run, conn) else {
+            return;
+        };
+        if let Some(socket) = self.sockets.get_mut(key)
+            && socket.unsent.is_empty()
+            && socket.broken.is_none()
+            && let Io::Stream(stream, Stage::Secured(layer)) = &mut socket.io
+        {
+            self.scratch.clear();
+            layer.close(&mut self.scratch);
+            if !self.scratch.is_empty() {
+                // Best effort: the peer is told by the FIN as well.
+                let _ = stream.write(&self.scratch);
+            }
+        }
+        self.release(key);
+    }
+
+    /// Closes a socket of which the engine knows or is about to be told.
+    pub(crate) fn release(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.remove(key) {
+            self.give_back(socket.unsent);
+        }
+    }
+
+    /// Looks whether a connect has ended, as mio prescribes: `SO_ERROR`, then
+    /// whether there is a peer.
+    pub(crate) fn connected(&mut self, key: Key) -> Connect {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Connect::Pending;
+        };
+        let (run, conn) = (socket.run, socket.conn);
+        let Io::Stream(stream, stage) = &mut socket.io else {
+            return Connect::Pending;
+        };
+        let error = match stream.take_error() {
+            Ok(None) => match stream.peer_addr() {
+                Ok(_) => {
+                    *stage = Stage::Plain;
+                    return Connect::Done(run, conn);
+                }
+                Err(error) if error.kind() == ErrorKind::NotConnected => return Connect::Pending,
+                Err(error) => error,
+            },
+            Ok(Some(error)) | Err(error) => error,
+        };
+        self.release(key);
+        Connect::Failed(run, conn, errors::closed(&error))
+    }
+
+    /// Writes what the kernel did not take before.
+    pub(crate) fn flush(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        let Io::Stream(stream, _) = &mut socket.io else {
+            return;
+        };
+        match write_all(stream, &socket.unsent[socket.sent..]) {
+            Ok(written) => {
+                socket.sent += written;
+                if socket.sent < socket.unsent.len() {
+                    return;
+                }
+            }
+            Err(error) => socket.broken = Some(errors::closed(&error)),
+        }
+        let broken = socket.broken.is_some();
+        socket.sent = 0;
+        let buffer = mem::take(&mut socket.unsent);
+        self.give_back(buffer);
+        if broken {
+            self.look_again(key);
+        }
+    }
+
+    /// Writes to the socket itself, and keeps what it does not take.
+    pub(crate) fn write(&mut self, key: Key, bytes: &[u8]) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if socket.broken.is_some() {
+            return;
+        }
+        let result = match &mut socket.io {
+            Io::Datagrams(io) => match io.send(bytes) {
+                // No room: then the datagram is lost, as it may be anywhere
+                // on its way.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(bytes.len()),
+                other => other.map(|_| bytes.len()),
+            },
+            Io::Stream(..) if !socket.unsent.is_empty() => Ok(0),
+            Io::Stream(stream, _) => write_all(stream, bytes),
+        };
+        match result {
+            Ok(written) if written == bytes.len() => {}
+            Ok(written) => {
+                if socket.unsent.capacity() == 0
+                    && let Some(buffer) = self.pool.pop()
+                {
+                    socket.unsent = buffer;
+                }
+                socket.unsent.extend_from_slice(&bytes[written..]);
+            }
+            Err(error) => {
+                socket.broken = Some(errors::closed(&error));
+                self.look_again(key);
+            }
+        }
+    }
+
+    /// Reads once from the socket itself.
+    pub(crate) fn read(&mut self, key: Key, buffer: &mut [u8]) -> Got {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Got::Nothing;
+        };
+        loop {
+            let (result, is_stream) = match &mut socket.io {
+                Io::Stream(_, Stage::Connecting) => return Got::Nothing,
+                Io::Stream(stream, _) => (stream.read(buffer), true),
+                Io::Datagrams(io) => (io.recv(buffer), false),
+            };
+            return match result {
+                Ok(0) if is_stream => Got::End,
+                Ok(len) => {
+                    let emptied = is_stream && SHORT_READ_EMPTIES && len < buffer.len();
+                    Got::Bytes(len, !emptied)
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Got::Nothing,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Got::Error(error),
+            };
+        }
+    }
+
+    /// Has [`Net::take_revisits`] yield this socket.
+    pub(crate) fn look_again(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.get_mut(key)
+            && !socket.revisit
+        {
+            socket.revisit = true;
+            self.revisit.push(key);
+        }
+    }
+
+    /// Swaps the list of sockets to look at again with `list`, which is empty.
+    pub(crate) fn take_revisits(&mut self, list: &mut Vec<Key>) {
+        mem::swap(&mut self.revisit, list);
+        for key in list {
+            if let Some(socket) = self.sockets.get_mut(*key) {
+                socket.revisit = false;
+            }
+        }
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        let worth_it = (1..=POOLED_BUFFER_BYTES).contains(&buffer.capacity());
+        if worth_it && self.pool.len() < POOLED_BUFFERS {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+}
+
+/// Begins to connect. For datagrams that is all there is to it.
+fn connect(endpoint: Endpoint) -> io::Result<Io> {
+    let Endpoint {
+        transport,
+        to,
+        from,
+    } = endpoint;
+    let (kind, protocol) = match transport {
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+    };
+    // Non-blocking and close-on-exec from the start.
+    let socket = socket2::Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
+    if transport == Transport::Tcp {
+        // A check writes a request at once and waits: nothing to coalesce.
+        socket.set_tcp_nodelay(true)?;
+    }
+    if let Some(from) = from {
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
+    match socket.connect(&to.into()) {
+        Ok(()) => {}
+        Err(error)
+            if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::INPROGRESS) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(match transport {
+        Transport::Tcp => Io::Stream(TcpStream::from_std(socket.into()), Stage::Connecting),
+        Transport::Udp => Io::Datagrams(UdpSocket::from_std(socket.into())),
+    })
+}
+
+/// Writes until the kernel takes no more. Returns how much it took.
+fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.write(&bytes[written..]) {
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,146 @@
+//! Reports that outlive the engine's next call.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_engine::fact::Facts;
+use probity_engine::threshold::Transition;
+use probity_engine::tls::TlsInfo;
+use probity_engine::{Instant, Outcome, Phase, Phases, Reason, Report, Spec, Step, TargetId};
+
+/// An owned copy of a [`Report`]; the fields are described there.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "they are those of the engine's report")]
+pub struct OwnedReport {
+    pub target: Option<TargetId>,
+    pub spec: Arc<Spec>,
+    pub outcome: Outcome,
+    pub detail: Box<str>,
+    pub phase: Phase,
+    pub due: Instant,
+    pub started: Instant,
+    pub finished: Instant,
+    pub total: Duration,
+    pub phases: Phases,
+    pub facts: Facts,
+    pub tls: Option<Arc<TlsInfo>>,
+    pub address: Option<SocketAddr>,
+    pub transition: Option<Transition>,
+    pub trace: Vec<Step>,
+}
+
+impl From<&Report<'_>> for OwnedReport {
+    fn from(report: &Report<'_>) -> Self {
+        Self {
+            target: report.target,
+            spec: Arc::clone(report.spec),
+            outcome: report.outcome,
+            detail: report.detail.into(),
+            phase: report.phase,
+            due: report.due,
+            started: report.started,
+            finished: report.finished,
+            total: report.total,
+            phases: report.phases,
+            facts: *report.facts,
+            tls: report.tls.cloned(),
+            address: report.address,
+            transition: report.transition,
+            trace: report.trace.to_vec(),
+        }
+    }
+}
+
+impl OwnedReport {
+    /// The report of a run that never began, for a reason of ours.
+    fn unstarted(spec: Arc<Spec>, reason: Reason, now: Instant) -> Self {
+        Self {
+            target: None,
+            spec,
+            outcome: Outcome::Unknown(reason),
+            detail: match reason {
+                Reason::Overload => "too many runs are in flight: the prober is overloaded".into(),
+                _ => format!("the run was ended by the prober: {reason}").into(),
+            },
+            phase: Phase::Resolve,
+            due: now,
+            started: now,
+            finished: now,
+            total: Duration::ZERO,
+            phases: Phases::default(),
+            facts: Facts::default(),
+            tls: None,
+            address: None,
+            transition: None,
+            trace: Vec::new(),
+        }
+    }
+}
+
+/// Somebody waits for the report of one run, and is told exactly once: at the
+/// latest when this is dropped, wherever that happens.
+pub(crate) struct Done {
+    callback: Option<Box<dyn FnOnce(OwnedReport) + Send>>,
+    spec: Arc<Spec>,
+    /// When it was asked for.
+    asked: Instant,
+}
+
+impl std::fmt::Debug for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Done").finish_non_exhaustive()
+    }
+}
+
+impl Done {
+    pub(crate) fn new(
+        spec: Arc<Spec>,
+        asked: Instant,
+        callback: Box<dyn FnOnce(OwnedReport) + Send>,
+    ) -> Self {
+        Self {
+            callback: Some(callback),
+            spec,
+            asked,
+        }
+    }
+
+    /// The run is over.
+    pub(crate) fn report(mut self, report: &Report<'_>) {
+        self.call(report.into());
+    }
+
+    /// There was no room for the run.
+    pub(crate) fn refuse(mut self) {
+        let spec = Arc::clone(&self.spec);
+        self.call(OwnedReport::unstarted(spec, Reason::Overload, self.asked));
+    }
+
+    /// Nobody is told: whoever asked was told otherwise.
+    pub(crate) fn forget(mut self) {
+        self.callback = None;
+    }
+
+    fn call(&mut self, report: OwnedReport) {
+        if let Some(callback) = self.callback.take() {
+            guarded(|| callback(report));
+        }
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if self.callback.is_some() {
+            let spec = Arc::clone(&self.spec);
+            self.call(OwnedReport::unstarted(spec, Reason::Shutdown, self.asked));
+        }
+    }
+}
+
+/// Calls code of the host's. If it panics the hook has said so, and the
+/// thread that called it lives on.
+pub(crate) fn guarded(callback: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(callback));
+}

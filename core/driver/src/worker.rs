@@ -1,0 +1,491 @@
+//! One worker: a shard of the engine, its sockets, and the loop that joins
+//! them. It is the loop that the engine's documentation describes.
+//!
+//! What is done between two waits is bounded: events ([`EVENTS`]), reads per
+//! socket, commands, rows that are copied, runs that the engine starts. What
+//! is left over is done in the next turn, after another look at the sockets.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Poll, Token};
+use probity_engine::{
+    Closed, Conn, Engine, GroupId, Input, Instant, Outcome, Output, Phase, Reason, Report,
+    ResolveError, RunId, TargetId,
+};
+use probity_tls::Event as TlsEvent;
+
+use crate::clock::Clock;
+use crate::errors;
+use crate::handle::Change;
+use crate::inbox::{Command, Inbox, mark_thread};
+use crate::limits::{
+    DEFERRED_PER_TURN, EVENTS, GROUPS_PER_TURN, NOTICES, READ_BUFFER, READS_PER_VISIT,
+};
+use crate::net::{Connect, Got, Net, Told};
+use crate::notices::{self, Notice};
+use crate::report::Done;
+use crate::snapshot::{FleetJob, StatsJob};
+use crate::sockets::{Io, Key, Stage};
+use crate::stats::{Busy, GroupStats, Groups, ShardStats, WorkerStats};
+
+/// The token of a worker's waker: a slot that no socket reaches.
+pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// See the top of this file.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    number: usize,
+    clock: Arc<Clock>,
+    engine: Engine,
+    net: Net,
+    book: Book,
+    inboxes: Arc<[Inbox]>,
+    /// The inbox held more than a turn's worth.
+    more_commands: bool,
+    commands: Vec<Command>,
+    copies: VecDeque<Copy>,
+    revisits: Vec<Key>,
+    buffer: Box<[u8]>,
+    busy: Busy,
+    turns: u64,
+    /// Set once the worker was told to stop: when it has to be done.
+    stop_at: Option<Instant>,
+}
+
+/// A copy under way, and how far it is.
+#[derive(Debug)]
+enum Copy {
+    Fleet(Arc<FleetJob>, u32),
+    Stats(Arc<StatsJob>, usize, Vec<(GroupId, GroupStats)>),
+}
+
+/// Where reports go.
+#[derive(Debug)]
+struct Book {
+    groups: Groups,
+    waiting: HashMap<RunId, Done>,
+    /// Of this turn.
+    collected: Vec<Notice>,
+    notices: Arc<notices::Queue>,
+}
+
+/// Runs when a worker ends, in whatever way.
+struct End {
+    number: usize,
+    inboxes: Arc<[Inbox]>,
+    notices: Arc<notices::Queue>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Not told to: it panics. Then all stop, see the crate's page.
+        if std::thread::panicking() {
+            for inbox in &*self.inboxes {
+                inbox.stop(Instant::ZERO);
+            }
+        }
+        // Whoever waits for what was not begun is told when it is dropped.
+        let mut left = Vec::new();
+        while self.inboxes[self.number].take(&mut left) {
+            left.clear();
+        }
+        drop(left);
+        self.notices.worker_ended();
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(
+        number: usize,
+        poll: Poll,
+        config: probity_engine::Config,
+        clock: Arc<Clock>,
+        inboxes: Arc<[Inbox]>,
+        notices: Arc<notices::Queue>,
+    ) -> Self {
+        let now = clock.now();
+        Self {
+            number,
+            engine: Engine::new(config, now),
+            net: Net::new(poll),
+            book: Book {
+                groups: Groups::default(),
+                waiting: HashMap::new(),
+                collected: Vec::new(),
+                notices,
+            },
+            inboxes,
+            more_commands: false,
+            commands: Vec::new(),
+            copies: VecDeque::new(),
+            revisits: Vec::new(),
+            buffer: vec![0; READ_BUFFER].into(),
+            busy: Busy::new(now),
+            turns: 0,
+            stop_at: None,
+            clock,
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) {
+        mark_thread();
+        let _end = End {
+            number: self.number,
+            inboxes: Arc::clone(&self.inboxes),
+            notices: Arc::clone(&self.book.notices),
+        };
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.is_over() {
+            let before = self.clock.now();
+            let patience = self.patience(before);
+            self.net.wait(&mut events, patience);
+            let now = self.clock.now();
+            self.busy.waited(now - before, now);
+            self.turn(&events);
+        }
+        self.engine.shutdown(self.clock.now());
+        self.drain();
+        self.book.flush();
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop_at
+            .is_some_and(|at| self.engine.in_flight() == 0 || at <= self.clock.now())
+    }
+
+    /// How long to wait for events; `None` is until there is one.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        if self.more_commands || self.net.has_work() || !self.copies.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.engine.poll_timeout();
+        let at = match (next, self.stop_at) {
+            (Some(next), Some(stop)) => Some(next.min(stop)),
+            (next, stop) => next.or(stop),
+        };
+        at.map(|at| at - now)
+    }
+
+    /// Everything that is done between two waits.
+    fn turn(&mut self, events: &Events) {
+        self.turns += 1;
+        for event in events {
+            if event.token() != WAKE {
+                self.ready(event);
+            }
+        }
+        self.visit_again();
+        self.tell_deferred();
+        if self.more_commands || self.inboxes[self.number].is_signalled() {
+            self.obey();
+        }
+        let now = self.clock.now();
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle_timeout(now);
+            self.drain();
+        }
+        self.copy();
+        self.book.flush();
+    }
+
+    /// Tells the engine of one event, with a fresh clock reading, and does
+    /// what it asks for in answer.
+    fn tell(&mut self, run: RunId, input: Input<'_>) {
+        self.engine.handle_input(run, input, self.clock.now());
+        self.drain();
+    }
+
+    /// Does what the engine asks for.
+    fn drain(&mut self) {
+        while let Some((run, output)) = self.engine.poll_output() {
+            match output {
+                Output::Open(conn, endpoint) => self.net.open(run, conn, endpoint),
+                Output::Secure(conn, params) => self.net.secure(run, conn, &params),
+                Output::Send(conn, bytes) => self.net.send(run, conn, bytes),
+                Output::Close(conn) => self.net.close(run, conn),
+                Output::Report(report) => self.book.report(run, &report),
+                Output::Resolve(..) => self.net.told.push_back((run, Told::Unresolved)),
+            }
+        }
+    }
+
+    /// The kernel says that a socket is ready.
+    fn ready(&mut self, event: &Event) {
+        let key = Key::from(event.token());
+        let Some(socket) = self.net.sockets.get_mut(key) else {
+            return;
+        };
+        if let Io::Stream(_, Stage::Connecting) = socket.io {
+            match self.net.connected(key) {
+                Connect::Pending => return,
+                Connect::Done(run, conn) => self.tell(run, Input::Opened(conn)),
+                Connect::Failed(run, conn, closed) => {
+                    return self.tell(run, Input::Closed(conn, closed));
+                }
+            }
+        } else if event.is_writable() && !socket.unsent.is_empty() {
+            self.net.flush(key);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            // A short read says nothing about an end that has come already.
+            self.read(key, event.is_read_closed() || event.is_error());
+        }
+    }
+
+    /// Reads what there is, within bounds. `to_the_end`: a short read is no
+    /// reason to stop.
+    fn read(&mut self, key: Key, to_the_end: bool) {
+        for _ in 0..READS_PER_VISIT {
+            let got = self.net.read(key, &mut self.buffer);
+            let Some(socket) = self.net.sockets.get_mut(key) else {
+                return;
+            };
+            let (run, conn) = (socket.run, socket.conn);
+            let closed = match got {
+                Got::Bytes(len, more) => {
+                    self.received(key, run, conn, len);
+                    if more || to_the_end {
+                        continue;
+                    }
+                    return;
+                }
+                Got::Nothing => match socket.broken.take() {
+                    Some(closed) => closed,
+                    None => return,
+                },
+                Got::End => match &mut socket.io {
+                    Io::Stream(_, Stage::Secured(layer)) => match layer.eof() {
+                        Ok(_) => Closed::End,
+                        Err(failure) => Closed::Tls(Box::new(failure)),
+                    },
+                    _ => Closed::End,
+                },
+                Got::Error(error) => errors::closed(&error),
+            };
+            self.net.release(key);
+            return self.tell(run, Input::Closed(conn, closed));
+        }
+        self.net.look_again(key);
+    }
+
+    /// Passes on what was read into the buffer.
+    fn received(&mut self, key: Key, run: RunId, conn: Conn, len: usize) {
+        let Net {
+            sockets, scratch, ..
+        } = &mut self.net;
+        let bytes = &mut self.buffer[..len];
+        let Some(socket) = sockets.get_mut(key) else {
+            return;
+        };
+        let Io::Stream(_, Stage::Secured(layer)) = &mut socket.io else {
+            let now = self.clock.now();
+            self.engine.handle_input(run, Input::Data(conn, bytes), now);
+            return self.drain();
+        };
+        scratch.clear();
+        let mut ended = false;
+        let (engine, clock) = (&mut self.engine, &self.clock);
+        let result = layer.receive(bytes, scratch, |event| match event {
+            TlsEvent::Secured(info) => {
+                engine.handle_input(run, Input::Secured(conn, &info), clock.now());
+            }
+            TlsEvent::Data(plain) => {
+                engine.handle_input(run, Input::Data(conn, plain), clock.now());
+            }
+            TlsEvent::PeerClosed => ended = true,
+        });
+        // The handshake's last words go out before what the engine now wants
+        // to send; so does the alert that says why it has failed.
+        if !self.net.scratch.is_empty() {
+            let records = mem::take(&mut self.net.scratch);
+            self.net.write(key, &records);
+            self.net.scratch = records;
+        }
+        let closed = match result {
+            Err(failure) => Closed::Tls(Box::new(failure)),
+            Ok(()) if ended => Closed::End,
+            Ok(()) => return self.drain(),
+        };
+        self.net.release(key);
+        self.tell(run, Input::Closed(conn, closed));
+    }
+
+    /// Goes on with sockets that had more to read than a visit may take.
+    fn visit_again(&mut self) {
+        let mut list = mem::take(&mut self.revisits);
+        self.net.take_revisits(&mut list);
+        for key in list.drain(..) {
+            self.read(key, true);
+        }
+        self.revisits = list;
+    }
+
+    /// Tells the engine what no event tells.
+    fn tell_deferred(&mut self) {
+        for _ in 0..DEFERRED_PER_TURN {
+            let Some((run, told)) = self.net.told.pop_front() else {
+                return;
+            };
+            let unresolved = ResolveError {
+                reason: Reason::Internal,
+                server: None,
+            };
+            self.tell(
+                run,
+                match told {
+                    Told::Opened(conn) => Input::Opened(conn),
+                    Told::Closed(conn, closed) => Input::Closed(conn, closed),
+                    Told::Unresolved => Input::Resolved(Err(unresolved)),
+                },
+            );
+        }
+    }
+
+    /// Does a turn's worth of what was asked from outside.
+    fn obey(&mut self) {
+        let mut commands = mem::take(&mut self.commands);
+        let inbox = &self.inboxes[self.number];
+        if let Some(at) = inbox.stop_at() {
+            self.engine.drain();
+            self.stop_at = Some(at);
+        }
+        self.more_commands = inbox.take(&mut commands);
+        if self.stop_at.is_some() {
+            // What was not begun never will be; see `Done` and `Job`.
+            commands.clear();
+        }
+        for command in commands.drain(..) {
+            self.execute(command);
+        }
+        self.drain();
+        self.commands = commands;
+    }
+
+    fn execute(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Apply(changes) => {
+                for change in changes {
+                    match change {
+                        Change::Remove(id) => self.engine.remove(id, now),
+                        Change::Upsert(id, spec) => {
+                            if self.engine.upsert(id, spec, now).is_err() {
+                                self.book.no_room_for(id, now);
+                            }
+                        }
+                    }
+                }
+            }
+            Command::Begin => self.engine.begin(now),
+            Command::Once {
+                spec,
+                timeout,
+                trace,
+                done,
+            } => match self.engine.run_once(spec, timeout, trace, now) {
+                Ok(run) => {
+                    self.book.waiting.insert(run, done);
+                }
+                Err(probity_engine::Full) => done.refuse(),
+            },
+            Command::Fleet(job) => self.copies.push_back(Copy::Fleet(job, 0)),
+            Command::Stats(job) => self.copies.push_back(Copy::Stats(job, 0, Vec::new())),
+        }
+    }
+
+    /// Copies one part of what was asked for first.
+    fn copy(&mut self) {
+        let next = match self.copies.pop_front() {
+            None => return,
+            Some(Copy::Fleet(job, cursor)) => {
+                if job.is_cancelled() {
+                    return;
+                }
+                let mut rows = Vec::new();
+                let next = job.query.copy(&self.engine, cursor, &mut rows);
+                if !rows.is_empty() {
+                    job.add(rows);
+                }
+                if next.is_none() {
+                    job.answered();
+                }
+                next.map(|cursor| Copy::Fleet(job, cursor))
+            }
+            Some(Copy::Stats(job, cursor, mut groups)) => {
+                if job.is_cancelled() {
+                    return;
+                }
+                let next = self.book.groups.copy(cursor, GROUPS_PER_TURN, &mut groups);
+                match next {
+                    Some(cursor) => Some(Copy::Stats(job, cursor, groups)),
+                    None => {
+                        job.add(self.stats(groups));
+                        job.answered();
+                        None
+                    }
+                }
+            }
+        };
+        if let Some(next) = next {
+            self.copies.push_front(next);
+        }
+    }
+
+    fn stats(&self, groups: Vec<(GroupId, GroupStats)>) -> ShardStats {
+        ShardStats {
+            engine: self.engine.stats(self.clock.now()),
+            worker: WorkerStats {
+                worker: self.number,
+                busy_ratio: self.busy.ratio(),
+                turns: self.turns,
+                connections_open: u32::try_from(self.net.sockets.len()).unwrap_or(u32::MAX),
+            },
+            groups,
+        }
+    }
+}
+
+impl Book {
+    fn report(&mut self, run: RunId, report: &Report<'_>) {
+        self.groups.count(report);
+        if let Some(notice) = notices::of(report) {
+            self.collect(notice);
+        }
+        if report.target.is_none()
+            && let Some(done) = self.waiting.remove(&run)
+        {
+            done.report(report);
+        }
+    }
+
+    /// The engine has as many targets as it may.
+    fn no_room_for(&mut self, target: TargetId, now: Instant) {
+        self.collect(Notice {
+            target,
+            outcome: Outcome::Unknown(Reason::Overload),
+            detail: "no room for another target: it is not probed".into(),
+            phase: Phase::Resolve,
+            at: now,
+            transition: None,
+        });
+    }
+
+    fn collect(&mut self, notice: Notice) {
+        self.collected.push(notice);
+        // A turn in which everything fails at once.
+        if self.collected.len() >= NOTICES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.collected.is_empty() {
+            self.notices.append(&mut self.collected);
+        }
+    }
+}
