@@ -6,6 +6,7 @@
 //! leaves a field at its default.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::slice;
 
@@ -16,13 +17,18 @@ use serde::de::{self, DeserializeSeed, Deserializer, Error as _, Expected, IntoD
 use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::error::{Mistake, Position, excerpt, segment};
+use crate::error::{Mistake, excerpt, segment};
 use crate::node::{Entry, Form, Key, Node, Scalar, Value};
 use crate::suggest;
 
 /// Reads a value of type `T`; paths of mistakes are relative to `node`.
 pub(crate) fn from_node<'n, T: Deserialize<'n>>(node: &'n Node<'_>) -> Result<T, Mistake> {
-    T::deserialize(NodeReader(node))
+    read(node, PhantomData)
+}
+
+fn read<'n, S: DeserializeSeed<'n>>(node: &'n Node<'_>, seed: S) -> Result<S::Value, Mistake> {
+    let value = seed.deserialize(NodeReader(node));
+    value.map_err(|mistake| mistake.at(node.position))
 }
 
 #[derive(Clone, Copy)]
@@ -42,13 +48,23 @@ impl<'n> NodeReader<'n, '_> {
     /// The text of a plain scalar, the only form that can be more than text.
     fn plain(&self) -> Option<&'n str> {
         match &self.0.value {
-            Value::Scalar(Scalar { text, form: Form::Plain }) => Some(text),
+            Value::Scalar(Scalar {
+                text,
+                form: Form::Plain,
+            }) => Some(text),
             _ => None,
         }
     }
 
-    fn sequence<V: Visitor<'n>>(self, items: &'n [Rc<Node<'_>>], visitor: V) -> Result<V::Value, Mistake> {
-        let list = List { items: items.iter(), index: 0 };
+    fn sequence<V: Visitor<'n>>(
+        self,
+        items: &'n [Rc<Node<'_>>],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        let list = List {
+            items: items.iter(),
+            index: 0,
+        };
         self.place(visitor.visit_seq(list))
     }
 
@@ -60,11 +76,17 @@ impl<'n> NodeReader<'n, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mistake> {
-        let mut fields = Fields { entries: entries.iter(), known: fields, current: None };
+        let mut fields = Fields {
+            entries: entries.iter(),
+            known: fields,
+            current: None,
+        };
         let result = visitor.visit_map(&mut fields);
         // What is said after a key was read, but not about its value, is
         // about the key; what is said after the last one, about the whole.
-        let position = fields.current.map_or(self.0.position, |entry| entry.key.position);
+        let position = fields
+            .current
+            .map_or(self.0.position, |entry| entry.key.position);
         result.map_err(|mistake| mistake.at(position))
     }
 
@@ -125,7 +147,10 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
 
     fn deserialize_string<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match &self.0.value {
-            Value::Scalar(Scalar { text, form: Form::Binary }) => {
+            Value::Scalar(Scalar {
+                text,
+                form: Form::Binary,
+            }) => {
                 let bytes = self.binary(text)?;
                 self.place(match String::from_utf8(bytes) {
                     Ok(text) => visitor.visit_string(text),
@@ -134,14 +159,22 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
             }
             // A value left out is an empty text, as in Go.
             Value::Scalar(_) if self.0.is_null() => self.place(visitor.visit_str("")),
-            Value::Scalar(scalar) => self.place(visitor.visit_str(&scalar.text)),
+            Value::Scalar(scalar) => visitor.visit_str(&scalar.text).or_else(|mistake: Mistake| {
+                if mistake.message == IP_ADDRESS {
+                    return self.expected(&"an IP address");
+                }
+                self.place(Err(mistake))
+            }),
             _ => self.expected(&visitor),
         }
     }
 
     fn deserialize_byte_buf<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match &self.0.value {
-            Value::Scalar(Scalar { text, form: Form::Binary }) => {
+            Value::Scalar(Scalar {
+                text,
+                form: Form::Binary,
+            }) => {
                 let bytes = self.binary(text)?;
                 self.place(visitor.visit_byte_buf(bytes))
             }
@@ -167,11 +200,19 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
         }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'n>>(self, _: &'static str, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_unit_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'n>>(self, _: &'static str, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_newtype_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
         self.place(visitor.visit_newtype_struct(self))
     }
 
@@ -282,13 +323,16 @@ struct List<'n, 'a> {
 impl<'n> SeqAccess<'n> for List<'n, '_> {
     type Error = Mistake;
 
-    fn next_element_seed<T: DeserializeSeed<'n>>(&mut self, seed: T) -> Result<Option<T::Value>, Mistake> {
+    fn next_element_seed<T: DeserializeSeed<'n>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Mistake> {
         let Some(node) = self.items.next() else {
             return Ok(None);
         };
         let index = self.index;
         self.index += 1;
-        seed.deserialize(NodeReader(node))
+        read(node, seed)
             .map(Some)
             .map_err(|mistake| mistake.within(&format!("[{index}]")))
     }
@@ -307,35 +351,47 @@ struct Fields<'n, 'a> {
 impl<'n> MapAccess<'n> for Fields<'n, '_> {
     type Error = Mistake;
 
-    fn next_key_seed<K: DeserializeSeed<'n>>(&mut self, seed: K) -> Result<Option<K::Value>, Mistake> {
+    fn next_key_seed<K: DeserializeSeed<'n>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Mistake> {
         let known = self.known;
         let absent = |entry: &&Entry<'_>| {
             entry.value.is_null() && known.contains(&entry.key.text.as_ref().as_ref())
         };
         self.current = self.entries.find(|entry| !absent(entry));
-        let Some(Entry { key: Key { text, position }, .. }) = self.current else {
+        let Some(Entry {
+            key: Key { text, position },
+            ..
+        }) = self.current
+        else {
             return Ok(None);
         };
         let reader: StrDeserializer<'_, Mistake> = Cow::as_ref(text).into_deserializer();
-        seed.deserialize(reader).map(Some).map_err(|mistake| mistake.at(*position))
+        seed.deserialize(reader)
+            .map(Some)
+            .map_err(|mistake| mistake.at(*position))
     }
 
     fn next_value_seed<V: DeserializeSeed<'n>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
         let Some(entry) = self.current else {
             return Err(Mistake::custom("a value was asked for before its key"));
         };
-        seed.deserialize(NodeReader(&entry.value))
-            .map_err(|mistake| mistake.within(&segment(&entry.key.text)))
+        read(&entry.value, seed).map_err(|mistake| mistake.within(&segment(&entry.key.text)))
     }
 }
 
 impl de::Error for Mistake {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::new("", message.to_string())
+        Self::new("", one_line(&message.to_string()))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("expected {}, found {}", wanted(expected), shown(found)))
+        Self::custom(format_args!(
+            "expected {}, found {}",
+            wanted(expected),
+            shown(found)
+        ))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -354,6 +410,9 @@ impl de::Error for Mistake {
         Self::custom(format_args!("missing field `{field}`"))
     }
 }
+
+/// What serde says of a text that is no IP address, without saying what it is.
+const IP_ADDRESS: &str = "invalid IP address syntax";
 
 /// What serde's visitors call themselves, in a user's words.
 fn wanted(expected: &dyn Expected) -> Cow<'static, str> {
@@ -377,6 +436,15 @@ fn wanted(expected: &dyn Expected) -> Cow<'static, str> {
     Cow::Borrowed(range)
 }
 
+/// Some messages draw a marker under what they quote; ours are one line each.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim);
+    let lines: Vec<&str> = lines
+        .filter(|line| line.contains(|c: char| c != '^'))
+        .collect();
+    lines.join(" ")
+}
+
 fn shown(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => value.to_string(),
@@ -398,15 +466,22 @@ fn visit_integer<'n, V: Visitor<'n>>(number: i128, visitor: V) -> Result<V::Valu
     } else if let Ok(number) = i64::try_from(number) {
         visitor.visit_i64(number)
     } else {
-        Err(Mistake::custom(format_args!("expected {}, found {number}", wanted(&visitor))))
+        Err(Mistake::custom(format_args!(
+            "expected {}, found {number}",
+            wanted(&visitor)
+        )))
     }
 }
 
 /// Every spelling that yaml.v3 takes where a boolean is asked for.
 fn boolean(text: &str) -> Option<bool> {
     match text {
-        "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
-        "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+        "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
+            Some(true)
+        }
+        "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+            Some(false)
+        }
         _ => None,
     }
 }
@@ -427,7 +502,11 @@ fn integer(text: &str) -> Option<i128> {
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
         return None;
     }
-    let whole = if radix == 10 { digits.split_once('.') } else { None };
+    let whole = if radix == 10 {
+        digits.split_once('.')
+    } else {
+        None
+    };
     let digits = match whole {
         Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
         Some(_) => return None,

@@ -29,7 +29,10 @@ mod tests {
     fn the_default_is_a_valid_file_without_jobs() {
         let file = File::parse("default", super::DEFAULT, &NoFiles).unwrap();
         let names: Vec<&str> = file.modules().map(|(name, _)| name).collect();
-        assert_eq!(names, ["http_2xx", "http_post_2xx", "tcp_connect", "tls_connect"]);
+        assert_eq!(
+            names,
+            ["http_2xx", "http_post_2xx", "tcp_connect", "tls_connect"]
+        );
         assert!(file.jobs().is_empty());
     }
 }

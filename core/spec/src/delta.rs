@@ -27,11 +27,14 @@ impl Delta {
     /// Only what the engine is told about counts: which series a job shows,
     /// or the position of a job in the file, is not a change of its targets.
     pub fn between(old: &[Target], new: &mut [Target]) -> Self {
-        let mut gone: HashMap<TargetId, &Target> = old.iter().map(|target| (target.id, target)).collect();
+        let mut gone: HashMap<TargetId, &Target> =
+            old.iter().map(|target| (target.id, target)).collect();
         let mut delta = Self::default();
         for target in new {
             match gone.remove(&target.id) {
-                Some(before) if Arc::ptr_eq(&before.spec, &target.spec) || before.spec == target.spec => {
+                Some(before)
+                    if Arc::ptr_eq(&before.spec, &target.spec) || before.spec == target.spec =>
+                {
                     target.spec = Arc::clone(&before.spec);
                     delta.unchanged += 1;
                 }

@@ -27,13 +27,19 @@ impl FilePattern {
         let (directory, name) = split(text);
         let found = crate::error::excerpt(text);
         if Format::of(name).is_none() {
-            return Err(format!("expected a path that ends in .json, .yml or .yaml, found {found}"));
+            return Err(format!(
+                "expected a path that ends in .json, .yml or .yaml, found {found}"
+            ));
         }
         if directory.contains(['*', '?']) {
-            return Err(format!("expected * and ? in the last part of the path only, found {found}"));
+            return Err(format!(
+                "expected * and ? in the last part of the path only, found {found}"
+            ));
         }
         if name.contains(['[', ']', '\\']) {
-            return Err(format!("expected a file name without [, ] and \\, found {found}"));
+            return Err(format!(
+                "expected a file name without [, ] and \\, found {found}"
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -65,7 +71,10 @@ impl FilePattern {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&directory).map_err(fail)? {
             let found = entry.map_err(fail)?.file_name();
-            if found.to_str().is_some_and(|found| matches(name.as_bytes(), found.as_bytes())) {
+            if found
+                .to_str()
+                .is_some_and(|found| matches(name.as_bytes(), found.as_bytes()))
+            {
                 paths.push(directory.join(found));
             }
         }
@@ -155,7 +164,9 @@ impl FileSd {
 
     /// Files that have a last good content, in the order of their paths.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &[Group])> {
-        self.files.iter().map(|(path, groups)| (path.as_path(), groups.as_slice()))
+        self.files
+            .iter()
+            .map(|(path, groups)| (path.as_path(), groups.as_slice()))
     }
 }
 
@@ -165,15 +176,38 @@ mod tests {
 
     #[test]
     fn patterns_have_stars_in_their_last_part_only() {
-        for good in ["a.json", "a/b.yml", "/a/*.yaml", "a/x*y*.JSON", "t?.yml", "a.b/*.YML", "[x]/a.yml"] {
+        for good in [
+            "a.json",
+            "a/b.yml",
+            "/a/*.yaml",
+            "a/x*y*.JSON",
+            "t?.yml",
+            "a.b/*.YML",
+            "[x]/a.yml",
+        ] {
             assert!(FilePattern::parse(good).is_ok(), "{good}");
         }
         for (bad, message) in [
-            ("", "expected a path that ends in .json, .yml or .yaml, found \"\""),
-            ("a.txt", "expected a path that ends in .json, .yml or .yaml, found \"a.txt\""),
-            ("a.json/", "expected a path that ends in .json, .yml or .yaml, found \"a.json/\""),
-            ("*/a.json", "expected * and ? in the last part of the path only, found \"*/a.json\""),
-            ("a/[xy].json", "expected a file name without [, ] and \\, found \"a/[xy].json\""),
+            (
+                "",
+                "expected a path that ends in .json, .yml or .yaml, found \"\"",
+            ),
+            (
+                "a.txt",
+                "expected a path that ends in .json, .yml or .yaml, found \"a.txt\"",
+            ),
+            (
+                "a.json/",
+                "expected a path that ends in .json, .yml or .yaml, found \"a.json/\"",
+            ),
+            (
+                "*/a.json",
+                "expected * and ? in the last part of the path only, found \"*/a.json\"",
+            ),
+            (
+                "a/[xy].json",
+                "expected a file name without [, ] and \\, found \"a/[xy].json\"",
+            ),
         ] {
             assert_eq!(FilePattern::parse(bad), Err(message.to_owned()), "{bad}");
         }
@@ -192,7 +226,11 @@ mod tests {
             ("a.yml", "a.yml", true),
             ("**.yml", "x.yml", true),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
         }
     }
 
@@ -204,9 +242,19 @@ mod tests {
         }
         let expand = |pattern: &str| FilePattern::parse(pattern).unwrap().expand(folder.path());
         let paths = expand("*.json").unwrap();
-        assert_eq!(paths, [folder.path().join("a.json"), folder.path().join("b.json")]);
-        assert_eq!(expand("missing.json").unwrap(), [folder.path().join("missing.json")]);
+        assert_eq!(
+            paths,
+            [folder.path().join("a.json"), folder.path().join("b.json")]
+        );
+        assert_eq!(
+            expand("missing.json").unwrap(),
+            [folder.path().join("missing.json")]
+        );
         assert_eq!(expand("*.yaml").unwrap(), Vec::<PathBuf>::new());
-        assert!(expand("missing/*.json").unwrap_err().starts_with("cannot list "));
+        assert!(
+            expand("missing/*.json")
+                .unwrap_err()
+                .starts_with("cannot list ")
+        );
     }
 }

@@ -42,7 +42,9 @@ fn prometheus(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let (count, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
         let (name, next) = after.split_at(end);
         // Taking from the iterator is what enforces the order.
         let (_, unit) = units.find(|(unit, _)| *unit == name)?;
@@ -117,7 +119,17 @@ mod tests {
             assert_eq!(JobDuration::parse(printed), Some(duration), "{text}");
         }
         assert_eq!(JobDuration::parse("10us").unwrap().to_string(), "10\u{b5}s");
-        for text in ["", "15", "s", "-1s", "1d1w", "1d 1h", "1.5d", "1x", "99999999999999999y"] {
+        for text in [
+            "",
+            "15",
+            "s",
+            "-1s",
+            "1d1w",
+            "1d 1h",
+            "1.5d",
+            "1x",
+            "99999999999999999y",
+        ] {
             assert_eq!(JobDuration::parse(text), None, "{text}");
         }
     }

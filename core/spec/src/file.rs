@@ -33,7 +33,9 @@ impl File {
     /// # Errors
     /// If it cannot be read, is not UTF-8, or as [`File::parse`] does.
     pub fn load(path: &str, files: &dyn Files) -> Result<Self, Errors> {
-        let content = files.read(path).map_err(|error| Errors::whole(path, error))?;
+        let content = files
+            .read(path)
+            .map_err(|error| Errors::whole(path, error))?;
         Self::parse(path, utf8(path, &content)?, files)
     }
 
@@ -83,7 +85,10 @@ impl File {
 
     /// Modules in the order of their names.
     pub fn modules(&self) -> impl Iterator<Item = (&str, &NamedModule)> {
-        self.modules.valid.iter().map(|(name, module)| (name.as_str(), module))
+        self.modules
+            .valid
+            .iter()
+            .map(|(name, module)| (name.as_str(), module))
     }
 
     /// A module by its name.
@@ -117,7 +122,10 @@ impl NamedModule {
 
     /// Longest time that one run may take; none or 0 is no limit.
     pub fn timeout(&self) -> Option<Duration> {
-        self.config.timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero())
+        self.config
+            .timeout
+            .map(|timeout| timeout.0)
+            .filter(|timeout| !timeout.is_zero())
     }
 }
 
@@ -133,7 +141,10 @@ impl Modules {
     fn read(node: &Node<'_>, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Self {
         let mut modules = Self::default();
         let Some(entries) = node.entries() else {
-            let message = format!("expected a mapping of names to modules, found {}", node.describe());
+            let message = format!(
+                "expected a mapping of names to modules, found {}",
+                node.describe()
+            );
             mistakes.push(Mistake::new("modules", message).at(node.position));
             return modules;
         };
@@ -181,11 +192,10 @@ impl Modules {
 
 /// Paths of mistakes are relative to the module.
 fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<NamedModule, Mistake> {
-    // Before everything else: the section of such a prober is unknown too,
+    // Before everything else: the section of an unknown prober is unknown too,
     // and that would be the less helpful thing to say.
     if let Some(prober) = node.get("prober")
         && let Some(name) = prober.text()
-        && suggest::is_upstream_prober(name)
         && !KINDS.contains(&name)
     {
         let message = suggest::unknown("prober", name, KINDS);
@@ -215,12 +225,17 @@ fn read_jobs(node: &Node<'_>, modules: &Modules, mistakes: &mut Vec<Mistake>) ->
         let position = items[index].locate(&mistake.path);
         mistake.at(position).within(&format!("jobs[{index}]"))
     };
-    let names = items.iter().map(|item| item.get("job_name").and_then(Node::text).unwrap_or_default());
+    let names = items.iter().map(|item| {
+        item.get("job_name")
+            .and_then(Node::text)
+            .unwrap_or_default()
+    });
     for (index, first) in repeated(names) {
         let Some(name) = items[index].get("job_name").and_then(Node::text) else {
             continue;
         };
-        let message = format!("expected a unique name, found {name:?}, which is that of jobs[{first}]");
+        let message =
+            format!("expected a unique name, found {name:?}, which is that of jobs[{first}]");
         mistakes.push(place(Mistake::new("job_name", message), index));
     }
     let mut jobs: Vec<(usize, Job)> = Vec::new();
@@ -258,7 +273,9 @@ fn indistinguishable(jobs: &[(usize, Job)]) -> Vec<(usize, Mistake)> {
                     Some(same) if *same == (*index, target) => {}
                     Some((other, found)) => {
                         let path = format!("static_configs[{group_index}].targets[{target_index}]");
-                        let message = format!("the labels are those of the target {found:?} of jobs[{other}]: their series could not be told apart");
+                        let message = format!(
+                            "the labels are those of the target {found:?} of jobs[{other}]: their series could not be told apart"
+                        );
                         mistakes.push((*index, Mistake::new(path, message)));
                     }
                 }
@@ -273,10 +290,19 @@ pub(crate) fn utf8<'c>(name: &str, content: &'c [u8]) -> Result<&'c str, Errors>
     std::str::from_utf8(content).map_err(|error| {
         let good = &content[..error.valid_up_to()];
         let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-        let start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let start = good
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |newline| newline + 1);
         let column = 1 + String::from_utf8_lossy(&good[start..]).chars().count();
-        let found = content.get(error.valid_up_to()).copied().unwrap_or_default();
+        let found = content
+            .get(error.valid_up_to())
+            .copied()
+            .unwrap_or_default();
         let message = format!("expected UTF-8, found the byte {found:#04x}");
-        Errors::new(name, vec![Mistake::new("", message).at(Position { line, column })])
+        Errors::new(
+            name,
+            vec![Mistake::new("", message).at(Position { line, column })],
+        )
     })
 }

@@ -20,9 +20,14 @@ impl Files for SystemFiles {
         let fail = |error: std::io::Error| format!("cannot read {path}: {}", words(&error));
         let file = File::open(path).map_err(fail)?;
         let mut content = Vec::new();
-        file.take(Self::MAX_BYTES + 1).read_to_end(&mut content).map_err(fail)?;
+        file.take(Self::MAX_BYTES + 1)
+            .read_to_end(&mut content)
+            .map_err(fail)?;
         if content.len() as u64 > Self::MAX_BYTES {
-            return Err(format!("cannot read {path}: it has more than {} bytes", Self::MAX_BYTES));
+            return Err(format!(
+                "cannot read {path}: it has more than {} bytes",
+                Self::MAX_BYTES
+            ));
         }
         Ok(content)
     }
@@ -52,8 +57,21 @@ mod tests {
             SystemFiles.read(&missing).unwrap_err(),
             format!("cannot read {missing}: no such file or directory")
         );
-        assert!(SystemFiles.read(&path("")).unwrap_err().contains("is a directory"));
-        File::create(path("c")).unwrap().set_len(SystemFiles::MAX_BYTES + 1).unwrap();
-        assert!(SystemFiles.read(&path("c")).unwrap_err().ends_with("more than 16777216 bytes"));
+        assert!(
+            SystemFiles
+                .read(&path(""))
+                .unwrap_err()
+                .contains("is a directory")
+        );
+        File::create(path("c"))
+            .unwrap()
+            .set_len(SystemFiles::MAX_BYTES + 1)
+            .unwrap();
+        assert!(
+            SystemFiles
+                .read(&path("c"))
+                .unwrap_err()
+                .ends_with("more than 16777216 bytes")
+        );
     }
 }

@@ -34,7 +34,9 @@ impl Group {
                 format!("expected a target, found {target:?}")
             } else if target.len() > MAX_TARGET_BYTES || target.contains(char::is_control) {
                 let found = excerpt(target);
-                format!("expected at most {MAX_TARGET_BYTES} bytes without control characters, found {found}")
+                format!(
+                    "expected at most {MAX_TARGET_BYTES} bytes without control characters, found {found}"
+                )
             } else {
                 continue;
             };
@@ -81,7 +83,10 @@ pub fn parse_groups(name: &str, text: &str, format: Format) -> Result<Vec<Group>
         .zip(&groups)
         .flat_map(|(index, group)| {
             let outer = format!("[{index}]");
-            group.check().into_iter().map(move |mistake| mistake.within(&outer))
+            group
+                .check()
+                .into_iter()
+                .map(move |mistake| mistake.within(&outer))
         })
         .collect();
     if mistakes.is_empty() {
@@ -113,14 +118,23 @@ fn json(text: &str) -> Result<Vec<Group>, Mistake> {
         let suffix = format!(" at line {line} column {column}");
         let message = message.strip_suffix(&suffix).unwrap_or(&message);
         let mistake = Mistake::new("", format!("not valid JSON groups: {message}"));
-        if line > 0 { mistake.at(Position { line, column: column.max(1) }) } else { mistake }
+        if line > 0 {
+            mistake.at(Position {
+                line,
+                column: column.max(1),
+            })
+        } else {
+            mistake
+        }
     })
 }
 
 fn from_yaml(text: &str) -> Result<Vec<Group>, Vec<Mistake>> {
     let (root, mut mistakes) = yaml::parse(text);
     let Some(root) = root else {
-        let blank = text.lines().all(|line| line.is_empty() || line.starts_with('#'));
+        let blank = text
+            .lines()
+            .all(|line| line.is_empty() || line.starts_with('#'));
         return if blank { Ok(Vec::new()) } else { Err(mistakes) };
     };
     let mut groups = Vec::new();
@@ -139,7 +153,11 @@ fn from_yaml(text: &str) -> Result<Vec<Group>, Vec<Mistake>> {
             mistakes.push(Mistake::new("", message).at(root.position));
         }
     }
-    if mistakes.is_empty() { Ok(groups) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(groups)
+    } else {
+        Err(mistakes)
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +170,8 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same() {
-        let yaml = "- targets: [a:1, 'b:2']\n  labels: {team: core, shard: 7, on: yes}\n- targets:\n";
+        let yaml =
+            "- targets: [a:1, 'b:2']\n  labels: {team: core, shard: 7, on: yes}\n- targets:\n";
         let json = r#"[{"targets": ["a:1", "b:2"], "labels": {"team": "core", "shard": "7", "on": "yes"}},
             {"targets": []}]"#;
         let groups = parse_groups("t", yaml, Format::Yaml).unwrap();
@@ -164,7 +183,11 @@ mod tests {
     #[test]
     fn no_groups_is_fine_and_no_json_is_not() {
         for text in ["", "# nothing\n", "[]", "---\n", "null"] {
-            assert_eq!(parse_groups("t", text, Format::Yaml), Ok(vec![]), "{text:?}");
+            assert_eq!(
+                parse_groups("t", text, Format::Yaml),
+                Ok(vec![]),
+                "{text:?}"
+            );
         }
         assert_eq!(parse_groups("t", "[]", Format::Json), Ok(vec![]));
         assert!(parse_groups("t", "", Format::Json).is_err());
@@ -174,22 +197,58 @@ mod tests {
     #[test]
     fn mistakes_have_their_place() {
         for (text, message) in [
-            ("- targets: [a]\n  lables: {}\n", "t:2:3: [0]: unknown field `lables`, did you mean `labels`? Expected one of targets, labels"),
-            ("- null\n", "t:1:3: [0]: expected a mapping of targets and labels, found nothing"),
-            ("targets: [a]\n", "t:1:1: expected a list of groups, found a mapping"),
-            ("- targets: a\n", "t:1:12: [0].targets: expected a list, found \"a\""),
-            ("- labels: {__x: y, 9: z}\n", "t:1:17: [0].labels.__x: label names that begin with __ are reserved\nt:1:23: [0].labels.9: expected a label name of letters, digits and _, not beginning with a digit"),
-            ("- targets: ['']\n", "t:1:13: [0].targets[0]: expected a target, found \"\""),
-            ("- targets: [a\n", "t:2:1: not valid YAML: while parsing a flow sequence, expected ',' or ']'"),
+            (
+                "- targets: [a]\n  lables: {}\n",
+                "t:2:3: [0]: unknown field `lables`, did you mean `labels`? Expected one of targets, labels",
+            ),
+            (
+                "- null\n",
+                "t:1:3: [0]: expected a mapping of targets and labels, found nothing",
+            ),
+            (
+                "targets: [a]\n",
+                "t:1:1: expected a list of groups, found a mapping",
+            ),
+            (
+                "- targets: a\n",
+                "t:1:12: [0].targets: expected a list, found \"a\"",
+            ),
+            (
+                "- labels: {__x: y, 9: z}\n",
+                "t:1:17: [0].labels.__x: label names that begin with __ are reserved\nt:1:23: [0].labels.9: expected a label name of letters, digits and _, not beginning with a digit",
+            ),
+            (
+                "- targets: ['']\n",
+                "t:1:13: [0].targets[0]: expected a target, found \"\"",
+            ),
+            (
+                "- targets: [a\n",
+                "t:1:12: not valid YAML: unclosed bracket '['",
+            ),
         ] {
             assert_eq!(refused(text, Format::Yaml), message, "{text:?}");
         }
         for (text, message) in [
-            ("[\n {\"targets\": [\"a\"], \"x\": 1}]", "t:2:24: not valid JSON groups: unknown field `x`, expected `targets` or `labels`"),
-            ("[{\"targets\": [1]}]", "t:1:15: not valid JSON groups: invalid type: integer `1`, expected a string"),
-            ("[null]", "t:1:5: not valid JSON groups: invalid type: null, expected a mapping of targets and labels"),
-            ("- targets: [a]", "t:1:2: not valid JSON groups: invalid number"),
-            ("[{\"targets\": [\"\"]}]", "t:1:15: [0].targets[0]: expected a target, found \"\""),
+            (
+                "[\n {\"targets\": [\"a\"], \"x\": 1}]",
+                "t:2:23: not valid JSON groups: unknown field `x`, expected `targets` or `labels`",
+            ),
+            (
+                "[{\"targets\": [1]}]",
+                "t:1:15: not valid JSON groups: invalid type: integer `1`, expected a string",
+            ),
+            (
+                "[null]",
+                "t:1:5: not valid JSON groups: invalid type: null, expected a mapping of targets and labels",
+            ),
+            (
+                "- targets: [a]",
+                "t:1:2: not valid JSON groups: invalid number",
+            ),
+            (
+                "[{\"targets\": [\"\"]}]",
+                "t:1:15: [0].targets[0]: expected a target, found \"\"",
+            ),
         ] {
             assert_eq!(refused(text, Format::Json), message, "{text:?}");
         }

@@ -58,7 +58,10 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect()
     }
 
     /// If this fails, every target in the world moves within its period.
@@ -72,7 +75,11 @@ mod tests {
     }
 
     /// Computed by an independent implementation.
-    const GOLDEN: [u64; 3] = [0xa5e0_dba6_c385_580a, 0xef6a_cb1c_97e3_1d4c, 0x731a_aa46_db3e_3c59];
+    const GOLDEN: [u64; 3] = [
+        0xa5e0_dba6_c385_580a,
+        0xef6a_cb1c_97e3_1d4c,
+        0x731a_aa46_db3e_3c59,
+    ];
 
     #[test]
     fn every_part_counts_and_their_borders_too() {
@@ -96,9 +103,16 @@ mod tests {
         let none = labels(&[]);
         let mut buckets = [0; 10];
         for host in 0..1000 {
-            let id = target_id("web", &format!("10.0.{}.{}:80", host / 256, host % 256), &none);
+            let id = target_id(
+                "web",
+                &format!("10.0.{}.{}:80", host / 256, host % 256),
+                &none,
+            );
             buckets[(id.0 % 15_000_000_000 / 1_500_000_000) as usize] += 1;
         }
-        assert!(buckets.iter().all(|count| (60..140).contains(count)), "{buckets:?}");
+        assert!(
+            buckets.iter().all(|count| (60..140).contains(count)),
+            "{buckets:?}"
+        );
     }
 }

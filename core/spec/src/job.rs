@@ -60,8 +60,9 @@ impl Job {
     /// Shortest `refresh_interval`.
     pub const SHORTEST_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
     /// Buckets of `classic_buckets: true`, in seconds: Prometheus' defaults.
-    pub const DEFAULT_BUCKETS: &[f64] =
-        &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    pub const DEFAULT_BUCKETS: &[f64] = &[
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ];
     /// Most buckets of a target.
     pub const MAX_BUCKETS: usize = 64;
 
@@ -120,7 +121,10 @@ impl Job {
         let module = modules.get(&written.module);
         if module.is_none() && !modules.was_refused(&written.module) {
             let names: Vec<&str> = modules.names().collect();
-            mistakes.push(Mistake::new("module", suggest::unknown("module", &written.module, &names)));
+            mistakes.push(Mistake::new(
+                "module",
+                suggest::unknown("module", &written.module, &names),
+            ));
         }
         let module_timeout = module.and_then(|module| module.timeout());
         let schedule = keep(&mut mistakes, schedule(&written, module_timeout));
@@ -158,12 +162,19 @@ impl Job {
 
     /// Checks that the module can probe every target of `groups`, which were
     /// read from `text`, the content of the file called `name`.
-    pub(crate) fn check_groups(&self, name: &str, text: &str, groups: &[Group]) -> Result<(), Errors> {
+    pub(crate) fn check_groups(
+        &self,
+        name: &str,
+        text: &str,
+        groups: &[Group],
+    ) -> Result<(), Errors> {
         let mistakes: Vec<Mistake> = (0..)
             .zip(groups)
             .flat_map(|(index, group)| {
                 let outer = format!("[{index}]");
-                unprobeable(group, &self.module).into_iter().map(move |mistake| mistake.within(&outer))
+                unprobeable(group, &self.module)
+                    .into_iter()
+                    .map(move |mistake| mistake.within(&outer))
             })
             .collect();
         if mistakes.is_empty() {
@@ -195,31 +206,46 @@ fn unprobeable(group: &Group, module: &Module) -> Vec<Mistake> {
 
 fn schedule(written: &Written, module_timeout: Option<Duration>) -> Result<Schedule, Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    let mut one_of = |own: (&'static str, Option<JobDuration>), kube: (&'static str, Option<u32>)| {
+    let mut one_of = |own: (&'static str, Option<JobDuration>),
+                      kube: (&'static str, Option<u32>)| {
         if own.1.is_some() && kube.1.is_some() {
             let message = format!("expected one of {} and {}, found both", own.0, kube.0);
             mistakes.push(Mistake::new(kube.0, message));
         }
-        let kube_value = kube.1.filter(|seconds| *seconds > 0).map(|s| Duration::from_secs(s.into()));
+        let kube_value = kube
+            .1
+            .filter(|seconds| *seconds > 0)
+            .map(|s| Duration::from_secs(s.into()));
         let name = if own.1.is_some() { own.0 } else { kube.0 };
         (name, own.1.map(|duration| duration.0).or(kube_value))
     };
-    let (interval_field, interval) =
-        one_of(("interval", written.interval), ("periodSeconds", written.period_seconds));
-    let (timeout_field, timeout) =
-        one_of(("timeout", written.timeout), ("timeoutSeconds", written.timeout_seconds));
-    let (delay_field, delay) =
-        one_of(("initial_delay", written.initial_delay), ("initialDelaySeconds", written.initial_delay_seconds));
+    let (interval_field, interval) = one_of(
+        ("interval", written.interval),
+        ("periodSeconds", written.period_seconds),
+    );
+    let (timeout_field, timeout) = one_of(
+        ("timeout", written.timeout),
+        ("timeoutSeconds", written.timeout_seconds),
+    );
+    let (delay_field, delay) = one_of(
+        ("initial_delay", written.initial_delay),
+        ("initialDelaySeconds", written.initial_delay_seconds),
+    );
     let period = interval.unwrap_or(Job::DEFAULT_INTERVAL);
     if let Some(timeout) = timeout
         && timeout > period
     {
         let (timeout, period) = (JobDuration(timeout), JobDuration(period));
-        let default = if interval.is_none() { " (the default)" } else { "" };
+        let default = if interval.is_none() {
+            " (the default)"
+        } else {
+            ""
+        };
         let message = format!("expected at most the interval, {period}{default}, found {timeout}");
         mistakes.push(Mistake::new(timeout_field, message));
     }
-    let timeout = timeout.unwrap_or_else(|| module_timeout.unwrap_or(Job::DEFAULT_TIMEOUT).min(period));
+    let timeout =
+        timeout.unwrap_or_else(|| module_timeout.unwrap_or(Job::DEFAULT_TIMEOUT).min(period));
     match Schedule::new(period, timeout, delay.unwrap_or_default()) {
         Ok(schedule) if mistakes.is_empty() => return Ok(schedule),
         Ok(_) => {}
@@ -282,7 +308,11 @@ fn buckets(written: &Buckets) -> Result<Option<Box<[f64]>>, Vec<Mistake>> {
         Buckets::Bounds(bounds) => bounds,
     };
     if bounds.is_empty() || bounds.len() > Job::MAX_BUCKETS {
-        let message = format!("expected 1 to {} bounds, found {}", Job::MAX_BUCKETS, bounds.len());
+        let message = format!(
+            "expected 1 to {} bounds, found {}",
+            Job::MAX_BUCKETS,
+            bounds.len()
+        );
         return Err(vec![Mistake::new("classic_buckets", message)]);
     }
     let mut last = 0.0;
@@ -295,7 +325,11 @@ fn buckets(written: &Buckets) -> Result<Option<Box<[f64]>>, Vec<Mistake>> {
             last = *bound;
         }
     }
-    if mistakes.is_empty() { Ok(Some(bounds.as_slice().into())) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(Some(bounds.as_slice().into()))
+    } else {
+        Err(mistakes)
+    }
 }
 
 fn sources(written: &[FileSdConfig]) -> Result<Vec<FileSource>, Vec<Mistake>> {
@@ -315,15 +349,27 @@ fn sources(written: &[FileSdConfig]) -> Result<Vec<FileSource>, Vec<Mistake>> {
                 }
             }
         }
-        let refresh_interval = config.refresh_interval.map_or(Job::DEFAULT_REFRESH_INTERVAL, |refresh| refresh.0);
+        let refresh_interval = config
+            .refresh_interval
+            .map_or(Job::DEFAULT_REFRESH_INTERVAL, |refresh| refresh.0);
         if refresh_interval < Job::SHORTEST_REFRESH_INTERVAL {
-            let (least, found) = (JobDuration(Job::SHORTEST_REFRESH_INTERVAL), JobDuration(refresh_interval));
+            let (least, found) = (
+                JobDuration(Job::SHORTEST_REFRESH_INTERVAL),
+                JobDuration(refresh_interval),
+            );
             let message = format!("expected at least {least}, found {found}");
             mistakes.push(Mistake::new("refresh_interval", message).within(&outer));
         }
-        sources.push(FileSource { patterns, refresh_interval });
+        sources.push(FileSource {
+            patterns,
+            refresh_interval,
+        });
     }
-    if mistakes.is_empty() { Ok(sources) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(sources)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// Names that occur more than once, each with its second and later places.

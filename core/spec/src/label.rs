@@ -46,7 +46,9 @@ fn check_name(name: &str) -> Result<(), String> {
     let first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let valid = name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit());
     if !valid {
-        return Err("expected a label name of letters, digits and _, not beginning with a digit".into());
+        return Err(
+            "expected a label name of letters, digits and _, not beginning with a digit".into(),
+        );
     }
     if name.starts_with("__") {
         return Err("label names that begin with __ are reserved".into());
@@ -55,37 +57,58 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err("the label is used by the series themselves, choose another name".into());
     }
     if name.len() > MAX_BYTES {
-        return Err(format!("expected a label name of at most {MAX_BYTES} bytes, found {}", name.len()));
+        return Err(format!(
+            "expected a label name of at most {MAX_BYTES} bytes, found {}",
+            name.len()
+        ));
     }
     Ok(())
 }
 
 fn check_value(value: &str) -> Result<(), String> {
     if value.len() > MAX_BYTES {
-        return Err(format!("expected a label value of at most {MAX_BYTES} bytes, found {}", value.len()));
+        return Err(format!(
+            "expected a label value of at most {MAX_BYTES} bytes, found {}",
+            value.len()
+        ));
     }
     Ok(())
 }
 
 /// Labels of a group without the empty ones, which are labels that a series
 /// does not have, and with the job's name unless the group says otherwise.
-pub(crate) fn of_group(labels: &BTreeMap<String, String>, job: &Arc<str>) -> BTreeMap<Arc<str>, Arc<str>> {
+pub(crate) fn of_group(
+    labels: &BTreeMap<String, String>,
+    job: &Arc<str>,
+) -> BTreeMap<Arc<str>, Arc<str>> {
     let mut shared: BTreeMap<Arc<str>, Arc<str>> = labels
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
         .collect();
-    shared.entry("job".into()).or_insert_with(|| Arc::clone(job));
+    shared
+        .entry("job".into())
+        .or_insert_with(|| Arc::clone(job));
     shared
 }
 
 /// Labels of one target of a group: `instance` is the target itself unless
 /// the group says otherwise.
-pub(crate) fn of_target(group: &BTreeMap<Arc<str>, Arc<str>>, instance: &Arc<str>, target: &Arc<str>) -> Labels {
+pub(crate) fn of_target(
+    group: &BTreeMap<Arc<str>, Arc<str>>,
+    instance: &Arc<str>,
+    target: &Arc<str>,
+) -> Labels {
     if group.contains_key(instance) {
-        return group.iter().map(|(name, value)| (Arc::clone(name), Arc::clone(value))).collect();
+        return group
+            .iter()
+            .map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
+            .collect();
     }
-    let mut labels: Vec<_> = group.iter().map(|(name, value)| (Arc::clone(name), Arc::clone(value))).collect();
+    let mut labels: Vec<_> = group
+        .iter()
+        .map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
+        .collect();
     let at = labels.partition_point(|(name, _)| name < instance);
     labels.insert(at, (Arc::clone(instance), Arc::clone(target)));
     labels.into()

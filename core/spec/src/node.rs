@@ -79,7 +79,10 @@ impl<'a> Node<'a> {
 
     /// The value of `key` in a mapping.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
-        let entry = self.entries()?.iter().find(|entry| **entry.key.text == key)?;
+        let entry = self
+            .entries()?
+            .iter()
+            .find(|entry| **entry.key.text == *key)?;
         Some(&entry.value)
     }
 

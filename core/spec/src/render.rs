@@ -49,7 +49,10 @@ impl File {
     /// If the serialiser refuses, which no file that was parsed makes it do.
     pub fn render(&self) -> Result<String, String> {
         let rendered = Rendered {
-            modules: self.modules().map(|(name, module)| (name, module.config())).collect(),
+            modules: self
+                .modules()
+                .map(|(name, module)| (name, module.config()))
+                .collect(),
             jobs: self.jobs().iter().map(job).collect(),
         };
         serde_saphyr::to_string(&rendered).map_err(|error| error.to_string())
@@ -75,7 +78,11 @@ fn job(job: &Job) -> RenderedJob<'_> {
 
 fn source(source: &FileSource) -> RenderedSource<'_> {
     RenderedSource {
-        files: source.patterns.iter().map(|pattern| pattern.as_str()).collect(),
+        files: source
+            .patterns
+            .iter()
+            .map(|pattern| pattern.as_str())
+            .collect(),
         refresh_interval: JobDuration(source.refresh_interval),
     }
 }

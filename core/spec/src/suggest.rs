@@ -5,14 +5,27 @@ use crate::error::excerpt;
 /// blackbox_exporter's keys and probers that this version has nothing for.
 /// They are right, so nothing is suggested in their place.
 const UPSTREAM: &[&str] = &[
-    "authorization", "basic_auth", "bearer_token", "bearer_token_file", "body_file",
-    "body_size_limit", "ca_ref", "cert_ref", "compression", "dns", "enable_http2",
-    "enable_http3", "expect", "expect_bytes", "fail_if_body_json_matches_cel",
-    "fail_if_body_json_not_matches_cel", "grpc", "http_headers", "icmp", "key_ref",
-    "no_follow_redirects", "no_proxy", "oauth2", "proxy_connect_header",
-    "proxy_from_environment", "proxy_url", "query_response", "send",
-    "skip_resolve_phase_with_proxy", "source_ip_address", "starttls", "unix",
-    "valid_http_versions", "websocket",
+    "body_file",
+    "ca_ref",
+    "cert_ref",
+    "compression",
+    "dns",
+    "enable_http3",
+    "fail_if_body_json_matches_cel",
+    "fail_if_body_json_not_matches_cel",
+    "grpc",
+    "http_headers",
+    "icmp",
+    "key_ref",
+    "no_proxy",
+    "oauth2",
+    "proxy_connect_header",
+    "proxy_from_environment",
+    "proxy_url",
+    "query_response",
+    "skip_resolve_phase_with_proxy",
+    "unix",
+    "websocket",
 ];
 
 /// Says that `found` is no `what`, which it should have been, and what is.
@@ -20,7 +33,7 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     let list = list(known);
     if UPSTREAM.contains(&found) {
         return format!(
-            "the {what} `{found}` of blackbox_exporter is not supported by this version, which knows {list}"
+            "the {what} `{found}` of blackbox_exporter is not supported by this version"
         );
     }
     let shown = if found.len() <= 64 && !found.contains(char::is_control) {
@@ -32,7 +45,7 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
         Some(name) => {
             format!("unknown {what} {shown}, did you mean `{name}`? Expected one of {list}")
         }
-        None if known.is_empty() => format!("unknown {what} {shown}, expected none"),
+        None if known.is_empty() => format!("unknown {what} {shown}, there are none"),
         None => format!("unknown {what} {shown}, expected one of {list}"),
     }
 }
@@ -40,11 +53,6 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
 /// Names as a list for a sentence.
 pub(crate) fn list(names: &[&str]) -> String {
     names.join(", ")
-}
-
-/// Whether `prober` is one of blackbox_exporter's.
-pub(crate) fn is_upstream_prober(prober: &str) -> bool {
-    matches!(prober, "dns" | "grpc" | "icmp" | "unix" | "websocket")
 }
 
 /// The name that takes the fewest edits, if they are few for its length.

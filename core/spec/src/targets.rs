@@ -75,7 +75,11 @@ pub struct Dropped {
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "job {:?}: target {:?} {}", self.job, self.target, self.why)
+        write!(
+            f,
+            "job {:?}: target {:?} {}",
+            self.job, self.target, self.why
+        )
     }
 }
 
@@ -104,7 +108,11 @@ impl Fleet {
             for group in job.groups() {
                 builder.group(index, job, id, group);
             }
-            for (_, found) in discovered.get(job.name()).into_iter().flat_map(FileSd::files) {
+            for (_, found) in discovered
+                .get(job.name())
+                .into_iter()
+                .flat_map(FileSd::files)
+            {
                 for group in found {
                     builder.group(index, job, id, group);
                 }
@@ -144,21 +152,41 @@ impl Builder {
         labels: Labels,
     ) -> Result<(), String> {
         let id = identity::target_id(job.name(), name, &labels);
-        if let Some(other) = self.by_id.get(&id).and_then(|index| self.fleet.targets.get(*index)) {
+        if let Some(other) = self
+            .by_id
+            .get(&id)
+            .and_then(|index| self.fleet.targets.get(*index))
+        {
             if other.job == index && other.name == *name && other.labels == labels {
                 return Ok(());
             }
-            return Err(format!("has the same identity as {:?} by an accident of hashing: change a label", other.name));
+            return Err(format!(
+                "has the same identity as {:?} by an accident of hashing: change a label",
+                other.name
+            ));
         }
         if self.labels.contains(&labels) {
-            return Err("has the labels of another target, their series could not be told apart".into());
+            return Err(
+                "has the labels of another target, their series could not be told apart".into(),
+            );
         }
         let check = job.module().target(name, TargetParams::default());
         let check = check.map_err(|error| format!("cannot be probed: {error}"))?;
-        let spec = Arc::new(Spec { check, schedule: job.schedule(), threshold: job.threshold(), group });
+        let spec = Arc::new(Spec {
+            check,
+            schedule: job.schedule(),
+            threshold: job.threshold(),
+            group,
+        });
         self.by_id.insert(id, self.fleet.targets.len());
         self.labels.insert(Labels::clone(&labels));
-        self.fleet.targets.push(Target { id, job: index, name: Arc::clone(name), labels, spec });
+        self.fleet.targets.push(Target {
+            id,
+            job: index,
+            name: Arc::clone(name),
+            labels,
+            spec,
+        });
         Ok(())
     }
 }

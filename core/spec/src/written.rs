@@ -48,7 +48,10 @@ pub(crate) struct Written {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a mapping of files and refresh_interval")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping of files and refresh_interval"
+)]
 pub(crate) struct FileSdConfig {
     #[serde(default)]
     pub(crate) files: Vec<String>,

@@ -89,7 +89,8 @@ enum Role {
 
 impl<'a> Builder<'a> {
     fn run(&mut self, text: &'a str) -> Result<(), Mistake> {
-        let mut options = options! { block_nesting_limit: MAX_DEPTH + 1, flow_nesting_limit: MAX_DEPTH + 1 };
+        let mut options =
+            options! { block_nesting_limit: MAX_DEPTH + 1, flow_nesting_limit: MAX_DEPTH + 1 };
         options.set_emit_comments(false);
         for event in Parser::new_from_str_with_options(text, options) {
             let (event, span) = event.map_err(|error| syntax(&error))?;
@@ -107,7 +108,15 @@ impl<'a> Builder<'a> {
                 let form = self.form(style, tag.as_deref(), position);
                 let weight = 1 + text.len() / 64;
                 let value = Value::Scalar(Scalar { text, form });
-                self.complete(anchor, Node { position, value, depth: 1, weight })
+                self.complete(
+                    anchor,
+                    Node {
+                        position,
+                        value,
+                        depth: 1,
+                        weight,
+                    },
+                )
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(node) => self.add(position, Rc::clone(node)),
@@ -126,16 +135,34 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn open(&mut self, position: Position, anchor: usize, content: Content<'a>) -> Result<(), Mistake> {
+    fn open(
+        &mut self,
+        position: Position,
+        anchor: usize,
+        content: Content<'a>,
+    ) -> Result<(), Mistake> {
         if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(position));
         }
-        self.open.push(Open { position, anchor, content, depth: 1, weight: 1 });
+        self.open.push(Open {
+            position,
+            anchor,
+            content,
+            depth: 1,
+            weight: 1,
+        });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Mistake> {
-        let Some(Open { position, anchor, content, depth, mut weight }) = self.open.pop() else {
+        let Some(Open {
+            position,
+            anchor,
+            content,
+            depth,
+            mut weight,
+        }) = self.open.pop()
+        else {
             return Ok(());
         };
         let value = match content {
@@ -147,11 +174,24 @@ impl<'a> Builder<'a> {
                 Value::Mapping(mapping.entries)
             }
         };
-        self.complete(anchor, Node { position, value, depth, weight })
+        self.complete(
+            anchor,
+            Node {
+                position,
+                value,
+                depth,
+                weight,
+            },
+        )
     }
 
     /// Adds the entries of `source` that are not there yet; their weight.
-    fn merge(&mut self, mapping: &mut Mapping<'a>, source: &Node<'a>, position: Position) -> Result<usize, Mistake> {
+    fn merge(
+        &mut self,
+        mapping: &mut Mapping<'a>,
+        source: &Node<'a>,
+        position: Position,
+    ) -> Result<usize, Mistake> {
         let mut weight = 0;
         for entry in source.entries().unwrap_or_default() {
             self.merged += 1;
@@ -159,7 +199,9 @@ impl<'a> Builder<'a> {
                 return Err(self.too_large(position));
             }
             if !mapping.lines.contains_key(&entry.key.text) {
-                mapping.lines.insert(Rc::clone(&entry.key.text), entry.key.position.line);
+                mapping
+                    .lines
+                    .insert(Rc::clone(&entry.key.text), entry.key.position.line);
                 weight += entry.value.weight;
                 mapping.entries.push(entry.clone());
             }
@@ -218,16 +260,26 @@ impl<'a> Builder<'a> {
             }
         };
         let path = self.path();
-        let Some(Open { content: Content::Mapping(mapping), .. }) = self.open.last_mut() else {
+        let Some(Open {
+            content: Content::Mapping(mapping),
+            ..
+        }) = self.open.last_mut()
+        else {
             return;
         };
-        let key = Key { text: Rc::new(text), position };
+        let key = Key {
+            text: Rc::new(text),
+            position,
+        };
         let mut role = role;
         let mut problem = problem;
         if role == Role::Entry {
             if let Some(line) = mapping.lines.get(&key.text) {
                 role = Role::Invalid;
-                problem = Some(format!("duplicate key `{}`, first in line {line}", key.text));
+                problem = Some(format!(
+                    "duplicate key `{}`, first in line {line}",
+                    key.text
+                ));
             } else {
                 mapping.lines.insert(Rc::clone(&key.text), position.line);
             }
@@ -247,14 +299,22 @@ impl<'a> Builder<'a> {
             let message = format!("expected a mapping to merge, found {}", wrong.describe());
             let mistake = self.mistake(position, &message);
             self.mistakes.push(mistake);
-        } else if let Some(Open { content: Content::Mapping(mapping), .. }) = self.open.last_mut() {
+        } else if let Some(Open {
+            content: Content::Mapping(mapping),
+            ..
+        }) = self.open.last_mut()
+        {
             mapping.merges.extend(sources);
         }
     }
 
     fn form(&mut self, style: ScalarStyle, tag: Option<&Tag>, position: Position) -> Form {
         const CORE: &str = "tag:yaml.org,2002:";
-        let by_style = if style == ScalarStyle::Plain { Form::Plain } else { Form::Text };
+        let by_style = if style == ScalarStyle::Plain {
+            Form::Plain
+        } else {
+            Form::Text
+        };
         let Some(tag) = tag else { return by_style };
         match tag.suffix_in_namespace(CORE).as_deref() {
             Some("str") => Form::Text,
@@ -285,7 +345,10 @@ impl<'a> Builder<'a> {
     }
 
     fn too_deep(&self, position: Position) -> Mistake {
-        self.mistake(position, &format!("expected at most {MAX_DEPTH} levels of nesting"))
+        self.mistake(
+            position,
+            &format!("expected at most {MAX_DEPTH} levels of nesting"),
+        )
     }
 
     fn too_large(&self, position: Position) -> Mistake {
@@ -299,11 +362,16 @@ impl<'a> Builder<'a> {
 
     /// The path of what is being read.
     fn path(&self) -> String {
-        self.open.iter().fold(String::new(), |path, open| match &open.content {
-            Content::Sequence(items) => join(&path, &format!("[{}]", items.len())),
-            Content::Mapping(Mapping { key: Some((key, _)), .. }) => join(&path, &segment(&key.text)),
-            Content::Mapping(_) => path,
-        })
+        self.open
+            .iter()
+            .fold(String::new(), |path, open| match &open.content {
+                Content::Sequence(items) => join(&path, &format!("[{}]", items.len())),
+                Content::Mapping(Mapping {
+                    key: Some((key, _)),
+                    ..
+                }) => join(&path, &segment(&key.text)),
+                Content::Mapping(_) => path,
+            })
     }
 }
 

@@ -1,0 +1,289 @@
+//! What people write and what becomes of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use probity_engine::check::Module;
+use probity_engine::config::NoFiles;
+use probity_engine::threshold;
+use probity_spec::{DEFAULT, File, Fleet, Groups, Job, Metrics};
+
+fn parse(text: &str) -> File {
+    File::parse("f.yml", text, &NoFiles).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn job(lines: &str) -> Job {
+    let file = parse(&format!(
+        "jobs:\n- job_name: a\n  module: tcp_connect\n{lines}"
+    ));
+    file.jobs()[0].clone()
+}
+
+#[test]
+fn a_plain_blackbox_file_loads_and_has_its_own_modules_only() {
+    let file = parse(
+        "
+modules:
+  ok:
+    prober: http
+    timeout: 5s
+    http:
+      valid_status_codes: [200, 204.0, 0x12d]
+      method: GET
+      headers: {X-Number: 1, X-Bool: yes, X-Null: }
+      fail_if_ssl: off
+      preferred_ip_protocol: \"ip4\"
+      tls_config: ~
+  db:
+    prober: tcp
+    tcp: {tls: yes}
+    http:
+---
+ignored: the second document
+",
+    );
+    let names: Vec<&str> = file.modules().map(|(name, _)| name).collect();
+    assert_eq!(names, ["db", "ok"]);
+    let ok = file.module("ok").unwrap();
+    assert_eq!(ok.timeout(), Some(Duration::from_secs(5)));
+    let http = ok.config().http.as_ref().unwrap();
+    assert_eq!(http.valid_status_codes, [200, 204, 301]);
+    let headers: Vec<(&str, &str)> = http
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        headers,
+        [("X-Bool", "yes"), ("X-Null", ""), ("X-Number", "1")]
+    );
+    assert!(matches!(
+        file.module("db").unwrap().module(),
+        Module::Tcp(_)
+    ));
+    assert!(
+        file.module("db")
+            .unwrap()
+            .config()
+            .tcp
+            .as_ref()
+            .unwrap()
+            .tls
+    );
+    assert!(file.module("http_2xx").is_none());
+}
+
+#[test]
+fn without_modules_the_usual_ones_are_there() {
+    for text in ["{}", "jobs: []", "jobs:", "modules:\njobs:\n"] {
+        assert_eq!(parse(text).modules().count(), 4, "{text}");
+    }
+    assert_eq!(parse("modules: {}").modules().count(), 0);
+}
+
+#[test]
+fn json_is_a_subset() {
+    let file = parse(
+        "{\n\t\"modules\": {\"m\": {\"prober\": \"tcp\", \"timeout\": \"1s\"}},\n\t\"jobs\": [\n\t\t{\"job_name\": \"a\", \"module\": \"m\", \"periodSeconds\": 5,\n\t\t\"static_configs\": [{\"targets\": [\"a:1\", \"b\\u003a2\"]}]}\n\t]\n}\n",
+    );
+    assert_eq!(file.jobs()[0].groups()[0].targets, ["a:1", "b:2"]);
+}
+
+#[test]
+fn anchors_aliases_and_merge_keys_work() {
+    let file = parse(
+        "
+modules:
+  base: &base
+    prober: http
+    timeout: 3s
+    http: &http
+      method: HEAD
+      fail_if_ssl: true
+  derived:
+    <<: *base
+    timeout: 4s
+    http:
+      <<: [{method: PUT}, *http]
+      fail_if_ssl: false
+jobs:
+- &job
+  job_name: a
+  module: derived
+  static_configs: &targets [{targets: [http://a/]}]
+- <<: *job
+  job_name: b
+",
+    );
+    let derived = file.module("derived").unwrap();
+    assert_eq!(derived.timeout(), Some(Duration::from_secs(4)));
+    let http = derived.config().http.as_ref().unwrap();
+    assert_eq!((http.method.as_str(), http.fail_if_ssl), ("PUT", false));
+    assert_eq!(file.jobs()[1].groups(), file.jobs()[0].groups());
+    assert_eq!(file.jobs()[1].name(), "b");
+}
+
+#[test]
+fn a_job_that_says_nothing_has_the_defaults() {
+    let job = job("");
+    assert_eq!(job.schedule().period(), Duration::from_secs(60));
+    assert_eq!(job.schedule().timeout(), Duration::from_secs(10));
+    assert_eq!(job.schedule().initial_delay(), Duration::ZERO);
+    assert_eq!(job.threshold(), threshold::Config::default());
+    assert_eq!(job.metrics(), Metrics::Full);
+    assert_eq!(job.classic_buckets(), None);
+    assert!(job.groups().is_empty() && job.files().is_empty());
+}
+
+#[test]
+fn both_vocabularies_say_the_same() {
+    let own = job(
+        "  interval: 15s\n  timeout: 5s\n  initial_delay: 2s\n  success_threshold: 2\n  failure_threshold: 4\n",
+    );
+    let kube = job(
+        "  periodSeconds: 15\n  timeoutSeconds: 5\n  initialDelaySeconds: 2\n  successThreshold: 2\n  failureThreshold: 4\n",
+    );
+    assert_eq!(own, kube);
+    assert_eq!(own.schedule().period(), Duration::from_secs(15));
+    assert_eq!(
+        (own.threshold().success(), own.threshold().failure()),
+        (2, 4)
+    );
+    let zeros = "  periodSeconds: 0\n  timeoutSeconds: 0\n  initialDelaySeconds: 0\n  successThreshold: 0\n  failureThreshold: 0\n";
+    assert_eq!(
+        job(zeros),
+        job(""),
+        "0 is the default in the Kubernetes API"
+    );
+}
+
+#[test]
+fn the_timeout_is_the_jobs_or_the_modules_but_never_beyond_the_interval() {
+    for (module, job, expected) in [
+        ("", "interval: 5s", 5),
+        ("", "interval: 15s", 10),
+        ("timeout: 3s", "interval: 5s", 3),
+        ("timeout: 0", "interval: 5s", 5),
+        ("timeout: 8s", "interval: 5s", 5),
+        ("timeout: 20s", "interval: 30s", 20),
+        ("timeout: 3s", "timeout: 4s", 4),
+    ] {
+        let text = format!(
+            "modules: {{m: {{prober: tcp, {module}}}}}\njobs: [{{job_name: a, module: m, {job}}}]"
+        );
+        assert_eq!(
+            parse(&text).jobs()[0].schedule().timeout(),
+            Duration::from_secs(expected),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn files_and_buckets() {
+    let job = job(
+        "  metrics: minimal\n  classic_buckets: [0.1, 1, 2.5e0]\n  file_sd_configs:\n  - files: [a.json, 'b/*.yml']\n    refresh_interval: 1h\n  - files: [c.yaml]\n",
+    );
+    assert_eq!(job.metrics(), Metrics::Minimal);
+    assert_eq!(job.classic_buckets(), Some([0.1, 1.0, 2.5].as_slice()));
+    assert_eq!(job.files()[0].refresh_interval, Duration::from_secs(3600));
+    assert_eq!(job.files()[0].patterns[1].as_str(), "b/*.yml");
+    assert_eq!(
+        job.files()[1].refresh_interval,
+        Job::DEFAULT_REFRESH_INTERVAL
+    );
+    let buckets = |value: &str| {
+        self::job(&format!("  classic_buckets: {value}\n"))
+            .classic_buckets()
+            .map(<[f64]>::to_vec)
+    };
+    assert_eq!(buckets("true").as_deref(), Some(Job::DEFAULT_BUCKETS));
+    assert_eq!(buckets("false"), None);
+    assert_eq!(buckets(""), None);
+}
+
+#[test]
+fn labels_are_those_of_prometheus() {
+    let file = parse(
+        "
+jobs:
+- job_name: web
+  module: tcp_connect
+  static_configs:
+  - targets: ['b:1', 'a:1', 'b:1']
+    labels: {zone: 7, empty: ''}
+  - targets: ['b:1']
+  - targets: ['c:1']
+    labels: {instance: chosen, job: other}
+  - targets: ['b:1']
+    labels: {zone: 7}
+",
+    );
+    let fleet = Fleet::build(file.jobs(), &BTreeMap::new(), &mut Groups::default());
+    let shown: Vec<String> = fleet
+        .targets
+        .iter()
+        .map(|target| {
+            let labels: Vec<String> = target
+                .labels
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            format!("{} {}", target.name, labels.join(","))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "b:1 instance=b:1,job=web,zone=7",
+            "a:1 instance=a:1,job=web,zone=7",
+            "b:1 instance=b:1,job=web",
+            "c:1 instance=chosen,job=other",
+        ]
+    );
+    assert!(fleet.dropped.is_empty());
+    assert_eq!(fleet.targets[0].label("zone"), Some("7"));
+    assert_eq!(fleet.targets[0].label("empty"), None);
+}
+
+#[test]
+fn what_is_rendered_parses_to_the_same_and_hides_secrets() {
+    let text = "
+modules:
+  m:
+    prober: http
+    timeout: 90s
+    http:
+      basic_auth: {username: 'no', password: hunter2}
+      headers: {X-A: 'true', X-B: '007', X-C: \"a: 'b' # c\"}
+      body: |
+        two
+        lines
+  n: {prober: tcp}
+jobs:
+- job_name: 'on'
+  module: m
+  interval: 2m
+  metrics: minimal
+  classic_buckets: [0.5, 1]
+  static_configs: [{targets: ['http://a/'], labels: {shard: '0x1', note: '- x'}}]
+  file_sd_configs: [{files: ['*.yml']}]
+- {job_name: b, module: n, initial_delay: 1500ms}
+";
+    let file = parse(text);
+    let rendered = file.render().unwrap();
+    assert!(
+        !rendered.contains("hunter2") && rendered.contains("<secret>"),
+        "{rendered}"
+    );
+    let again = File::parse("rendered", &rendered, &NoFiles)
+        .unwrap_or_else(|errors| panic!("{errors}\n{rendered}"));
+    assert_eq!(again.render().unwrap(), rendered);
+    let secret = text.replace("hunter2", "<secret>");
+    assert_eq!(again.jobs(), parse(&secret).jobs(), "{rendered}");
+    assert!(
+        rendered.contains("interval: 2m\n") && rendered.contains("initial_delay: 1s500ms\n"),
+        "{rendered}"
+    );
+    assert!(parse(DEFAULT).render().unwrap().contains("http_2xx"));
+}
