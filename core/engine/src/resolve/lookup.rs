@@ -28,13 +28,12 @@ use hickory_proto::rr::Name;
 use super::config::Stub;
 use super::failure;
 use super::verdict::{LookupResult, Trouble, Verdict};
-use super::wire::{self, Found, Question, Reply};
+use super::wire::{self, Found, Question, Reply, Stream};
 use crate::check::cx::Cx;
 use crate::id::Conn;
 use crate::io::{Closed, Endpoint, Families, Family, Input, ResolveError, Transport};
 use crate::limits::MAX_OPENED;
 use crate::outcome::Reason;
-use crate::time::Instant;
 
 /// Shortest time for which it is remembered that something does not exist,
 /// also where the server gives no SOA: a fleet may ask for it all the time.
@@ -95,7 +94,6 @@ enum Part {
 #[derive(Debug)]
 struct Exchange {
     conn: Conn,
-    until: Instant,
     framing: Framing,
     /// Whether something came that answers no question of ours.
     strays: bool,
@@ -105,9 +103,8 @@ struct Exchange {
 enum Framing {
     /// UDP: a datagram is a message.
     Datagram,
-    /// TCP: two bytes of length before each message (RFC 1035 section 4.2.2).
-    /// Holds what came of an incomplete one.
-    Stream(Vec<u8>),
+    /// TCP: messages are framed.
+    Stream(Stream),
 }
 
 /// The state of one look-up.
@@ -240,14 +237,12 @@ impl Lookup {
             to: self.server(),
             from: None,
         });
-        let until = cx.now() + self.stub.timeout;
-        cx.wake_at(until);
+        cx.wake_at(cx.now() + self.stub.timeout);
         self.exchange = Some(Exchange {
             conn,
-            until,
             framing: match transport {
                 Transport::Udp => Framing::Datagram,
-                Transport::Tcp => Framing::Stream(Vec::new()),
+                Transport::Tcp => Framing::Stream(Stream::default()),
             },
             strays: false,
         });
@@ -283,9 +278,7 @@ impl Lookup {
         let in_stream =
             matches!(&self.exchange, Some(it) if matches!(it.framing, Framing::Stream(_)));
         if in_stream {
-            let mut framed = (message.len() as u16).to_be_bytes().to_vec();
-            framed.extend(message);
-            cx.send(conn, &framed);
+            cx.send(conn, &wire::framed(&message));
         } else {
             cx.send(conn, &message);
         }
@@ -302,18 +295,11 @@ impl Lookup {
 
     fn receive(&mut self, bytes: &[u8], cx: &mut Cx<'_>) -> Option<LookupResult> {
         let exchange = self.exchange.as_mut()?;
-        if let Framing::Stream(received) = &mut exchange.framing {
-            let mut received = core::mem::take(received);
-            received.extend_from_slice(bytes);
-            let mut rest = &received[..];
-            while let Some((message, after)) = first_message(rest) {
-                rest = after;
-                self.judge(message, true, cx);
-            }
-            let used = received.len() - rest.len();
-            received.drain(..used);
+        if let Framing::Stream(stream) = &mut exchange.framing {
+            let mut stream = core::mem::take(stream);
+            stream.feed(bytes, |message| self.judge(message, true, cx));
             if let Some(exchange) = &mut self.exchange {
-                exchange.framing = Framing::Stream(received);
+                exchange.framing = Framing::Stream(stream);
             }
         } else {
             self.judge(bytes, false, cx);
@@ -391,18 +377,13 @@ impl Lookup {
         self.open(Transport::Udp, cx)
     }
 
+    /// The current server has had its time: each exchange sets the timer anew.
     fn expire(&mut self, cx: &mut Cx<'_>) -> Option<LookupResult> {
         let exchange = self.exchange.as_ref()?;
-        let (until, strays) = (exchange.until, exchange.strays);
-        if cx.now() < until {
-            cx.wake_at(until);
-            return None;
-        }
-        if self
-            .parts
-            .iter()
-            .any(|part| matches!(part, Part::Truncated))
-        {
+        let in_stream = matches!(exchange.framing, Framing::Stream(_));
+        let strays = exchange.strays;
+        let mut parts = self.parts.iter();
+        if !in_stream && parts.any(|part| matches!(part, Part::Truncated)) {
             // One of two answers is lost, but the server is there.
             return self.fall_back(cx);
         }
@@ -474,10 +455,4 @@ impl Lookup {
             },
         }
     }
-}
-
-/// Splits the first complete message off a stream.
-fn first_message(stream: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = stream.split_first_chunk::<2>()?;
-    rest.split_at_checked(u16::from_be_bytes(*length).into())
 }

@@ -91,6 +91,40 @@ pub(super) fn encode(question: Question<'_>, id: u16, edns: bool) -> Option<Vec<
     message.to_vec().ok()
 }
 
+/// A message as TCP carries it: two bytes of length before it (RFC 1035
+/// section 4.2.2).
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
+    // Ours are far shorter than 64 KiB.
+    let mut bytes = (message.len() as u16).to_be_bytes().to_vec();
+    bytes.extend_from_slice(message);
+    bytes
+}
+
+/// Takes messages out of what comes by TCP. Holds what has come of an
+/// incomplete one: less than 64 KiB.
+#[derive(Debug, Default)]
+pub(super) struct Stream(Vec<u8>);
+
+impl Stream {
+    /// Calls `take` with every message that `bytes` completes.
+    pub(super) fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) {
+        self.0.extend_from_slice(bytes);
+        let mut rest = &self.0[..];
+        while let Some((message, after)) = first_message(rest) {
+            take(message);
+            rest = after;
+        }
+        let used = self.0.len() - rest.len();
+        self.0.drain(..used);
+    }
+}
+
+/// Splits the first complete message off a stream.
+fn first_message(stream: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = stream.split_first_chunk::<2>()?;
+    rest.split_at_checked(u16::from_be_bytes(*length).into())
+}
+
 /// Judges a message that may answer the query `id`.
 pub(super) fn decode(bytes: &[u8], question: Question<'_>, id: u16) -> Reply {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
@@ -440,6 +474,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_stream_yields_its_messages_however_it_is_cut(
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..9),
+            size in 1..700_usize,
+        ) {
+            let sent: Vec<u8> = messages.iter().flat_map(|it| framed(it)).collect();
+            let mut stream = Stream::default();
+            let mut received = Vec::new();
+            for piece in sent.chunks(size) {
+                stream.feed(piece, |message| received.push(message.to_vec()));
+                prop_assert!(stream.0.len() < 302, "only an incomplete message is held");
+            }
+            prop_assert!(stream.0.is_empty());
+            prop_assert_eq!(received, messages);
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             decode(&bytes, question(&host("web.example")), ID);

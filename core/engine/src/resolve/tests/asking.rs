@@ -318,6 +318,23 @@ fn truncation_on_a_stream_makes_no_sense() {
 }
 
 #[test]
+fn a_server_that_truncates_and_has_no_tcp_is_passed_over() {
+    let mut world = World::new(servers(&[ONE, TWO]).attempts(1));
+    world.no_tcp = true;
+    world.run_v4("web.example");
+    let asked = world.expect("A web.example. @192.0.2.53:53");
+    let mut truncated = asked.reply();
+    truncated.metadata.truncation = true;
+    world.datagram(&asked, &truncated);
+    assert!(world.asked.is_empty());
+    world.advance(6 * SECOND);
+    let asked = world.expect("A web.example. @192.0.2.54:53");
+    world.datagram(&asked, &asked.addresses(&["192.0.2.1"], 60));
+    assert_eq!(world.result().unwrap(), "192.0.2.1");
+    assert_eq!(world.opened, 3);
+}
+
+#[test]
 fn one_truncated_and_one_lost_answer_are_both_asked_for_by_tcp() {
     let mut world = one();
     world.run("web.example");
@@ -374,9 +391,11 @@ proptest! {
     fn every_look_up_ends(
         deeds in prop::collection::vec((0..14_u8, any::<(u8, u8)>()), 0..60),
         both in any::<bool>(),
+        no_tcp in any::<bool>(),
     ) {
         let config = servers(&[ONE, TWO]).search(&["a.example", "b.example"]);
         let mut world = World::new(config);
+        world.no_tcp = no_tcp;
         if both { world.run("web") } else { world.run_v4("web") };
         for (deed, (at, with)) in deeds {
             let Some(asked) = world.asked.pop_front() else {

@@ -88,10 +88,7 @@ fn with_soa(mut message: Message, ttl: u32) -> Message {
 }
 
 fn framed(message: &Message) -> Vec<u8> {
-    let message = message.to_vec().unwrap();
-    let mut bytes = (message.len() as u16).to_be_bytes().to_vec();
-    bytes.extend(message);
-    bytes
+    super::wire::framed(&message.to_vec().unwrap())
 }
 
 /// An engine, and what it asked for. Targets accept every connection.
@@ -101,6 +98,8 @@ struct World {
     asked: VecDeque<Asked>,
     /// Sockets to DNS servers: how, to whom.
     open: Vec<(RunId, Conn, Transport, String)>,
+    /// Whether TCP connections to DNS servers are never established.
+    no_tcp: bool,
     /// Sockets opened to DNS servers so far.
     opened: usize,
     /// Of each finished run: what became of it, where it connected, and what
@@ -127,6 +126,7 @@ impl World {
             now,
             asked: VecDeque::new(),
             open: Vec::new(),
+            no_tcp: false,
             opened: 0,
             reports: Vec::new(),
             delegated: Vec::new(),
@@ -180,6 +180,9 @@ impl World {
                             let server = endpoint.to.to_string();
                             self.open.push((run, conn, endpoint.transport, server));
                             self.opened += 1;
+                            if self.no_tcp && endpoint.transport == Transport::Tcp {
+                                continue;
+                            }
                         }
                         opened.push((run, conn));
                     }
