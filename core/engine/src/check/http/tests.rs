@@ -120,6 +120,18 @@ fn a_bad_status_is_reported_after_the_body() {
 }
 
 #[test]
+fn a_body_is_not_matched_once_something_is_wrong() {
+    let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n";
+    for peer in [answers(&format!("{head}hello")), closes(head, Closed::End)] {
+        let seen = run_with("192.0.2.7", &[peer], |config| {
+            config.fail_if_body_matches_regexp = pattern("hello");
+        });
+        seen.failed(Reason::HttpStatus, "status 404, expected 2xx");
+        assert_eq!(seen.fact("failed_due_to_regex"), Some(0.0));
+    }
+}
+
+#[test]
 fn peers_that_do_not_answer() {
     for (peer, reason, detail) in [
         (
