@@ -21,9 +21,4 @@ impl Rng {
     pub(crate) fn u64(&mut self) -> u64 {
         self.0.next_u64()
     }
-
-    /// A number below `bound`, or 0 if that is 0.
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        ((u64::from(self.0.next_u32()) * u64::from(bound)) >> 32) as u32
-    }
 }

@@ -26,6 +26,8 @@ use crate::tls::TlsInfo;
 pub(crate) struct RunCore {
     pub(crate) due: Instant,
     pub(crate) started: Instant,
+    /// The engine's: no check sees it.
+    pub(crate) deadline: Instant,
     /// Time for which we held the run back: never the target's.
     pub(crate) held: Duration,
     pub(crate) phase: Phase,
@@ -53,6 +55,7 @@ impl RunCore {
         Self {
             due: Instant::ZERO,
             started: Instant::ZERO,
+            deadline: Instant::MAX,
             held: Duration::ZERO,
             phase: Phase::Resolve,
             since: None,
@@ -204,10 +207,24 @@ impl Cx<'_> {
             return self.open(endpoint);
         }
         let conn = Conn(self.core.opened);
-        self.core.opened = self.core.opened.saturating_add(1);
-        self.core.address = Some(endpoint.to);
-        self.core.waiting = Some((conn, endpoint, at));
+        if self.number(endpoint) {
+            self.core.waiting = Some((conn, endpoint, at));
+        }
         conn
+    }
+
+    /// Uses up the next connection number, unless the run has no more.
+    fn number(&mut self, endpoint: Endpoint) -> bool {
+        let open = self.core.open.count_ones() as usize;
+        if self.core.opened >= MAX_OPENED || open >= MAX_OPEN {
+            let outcome = Outcome::Unknown(Reason::Internal);
+            let detail = format_args!("the check opened too many connections");
+            self.core.finish(outcome, detail);
+            return false;
+        }
+        self.core.opened += 1;
+        self.core.address = Some(endpoint.to);
+        true
     }
 
     /// Asks for a TLS handshake on an open connection; `Secured` or `Closed`

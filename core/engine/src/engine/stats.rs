@@ -43,9 +43,13 @@ impl Counters {
     }
 
     pub(super) fn count(&mut self, outcome: Outcome) {
-        self.runs[outcome.index()] += 1;
+        self.count_many(outcome, 1);
+    }
+
+    pub(super) fn count_many(&mut self, outcome: Outcome, runs: u64) {
+        self.runs[outcome.index()] += runs;
         if let Outcome::Unknown(reason) = outcome {
-            self.unknown[reason as usize] += 1;
+            self.unknown[reason as usize] += runs;
         }
     }
 }

@@ -136,6 +136,18 @@ impl Target {
         Instant::from_nanos(first.saturating_add((passed / period + 1).saturating_mul(period)))
     }
 
+    /// The latest run that is due at `now`, and how many before it were never
+    /// looked at.
+    pub(super) fn latest_due(&self, now: Instant) -> (Instant, u64) {
+        let period = nanos(self.spec.schedule.period());
+        let missed = nanos(now - self.next) / period;
+        let due = self
+            .next
+            .as_nanos()
+            .saturating_add(missed.saturating_mul(period));
+        (Instant::from_nanos(due), missed)
+    }
+
     /// Whether its result is late by more than a period: something keeps us
     /// from looking.
     pub(super) fn is_overdue(&self, epoch: Instant, now: Instant) -> bool {

@@ -1,0 +1,371 @@
+//! The course of a run: events, timers, verdict, and what its target makes of it.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use super::Engine;
+use super::run::{Owner, Run, State};
+use super::shared::Effect;
+use super::target::{Last, Turn};
+use crate::check::Cx;
+use crate::id::{RunId, TargetId};
+use crate::io::{Closed, Input, ResolveError};
+use crate::lifecycle;
+use crate::outcome::{Outcome, Phase, Reason};
+use crate::report::Report;
+use crate::resolve::LookupResult;
+use crate::threshold::{Kind, Observation, Transition};
+use crate::time::Instant;
+
+/// A deadline that we look at so much too late says more about us than about
+/// the target: what it did meanwhile was never seen.
+const STALLED: Duration = Duration::from_millis(250);
+
+impl Engine {
+    /// Passes an event to whatever the run is, and completes it if that was
+    /// its end.
+    pub(super) fn deliver(&mut self, id: RunId, input: Input<'_>, now: Instant) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let mut cx = Cx {
+            now,
+            id,
+            core: &mut run.core,
+            shared: &mut self.shared,
+        };
+        match &mut run.state {
+            State::Checking { spec, check, .. } => {
+                if let Input::Closed(_, Closed::Local(reason)) = input {
+                    let detail = format_args!("the prober could not connect: {reason}");
+                    cx.finish(Outcome::Unknown(reason), detail);
+                } else {
+                    check.on(&spec.check, input, &mut cx);
+                }
+                if cx.is_finished() {
+                    self.complete(id, now);
+                } else if let Some((_, _, at)) = run.core.waiting {
+                    self.hold(id, at, now);
+                }
+            }
+            State::Resolving(lookup) => {
+                if let Some(result) = lookup.on(input, &mut cx) {
+                    self.complete_lookup(id, result, now);
+                }
+            }
+            State::Done { .. } | State::Free => {}
+        }
+    }
+
+    /// A run's connection waits for its destination's rate. The wait is ours:
+    /// it moves the deadline, unless it is longer than the whole timeout.
+    pub(super) fn hold(&mut self, id: RunId, at: Instant, now: Instant) {
+        let wait = at - now;
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let State::Checking { owner, spec, .. } = &run.state else {
+            return;
+        };
+        if self.shared.wakes.deadline(id.slot()) == Some(at) {
+            return;
+        }
+        let timeout = spec.schedule.timeout();
+        let patience = match owner {
+            Owner::Target(_) => timeout,
+            Owner::Host => timeout.max(Duration::from_secs(1)),
+        };
+        if wait > patience {
+            return self.abort(id, Reason::OverloadDestination, now);
+        }
+        run.core.held += wait;
+        self.shared.wakes.set(id.slot(), at);
+        run.core.deadline += wait;
+        self.deadlines.set(id.slot(), run.core.deadline);
+    }
+
+    pub(super) fn wake(&mut self, slot: u32, now: Instant) {
+        let Some(id) = self.runs.current(slot) else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        match run.core.waiting.take() {
+            Some((conn, endpoint, _)) => {
+                run.core.since = Some(now);
+                run.core.open |= 1 << conn.0;
+                self.shared.push(id, Effect::Open(conn, endpoint));
+            }
+            None => self.deliver(id, Input::Woken, now),
+        }
+    }
+
+    pub(super) fn expire(&mut self, slot: u32, now: Instant) {
+        let Some(id) = self.runs.current(slot) else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let late = now - run.core.deadline;
+        if late > STALLED {
+            let detail = format_args!("the prober looked {late:?} after the deadline");
+            run.core.finish(Outcome::Unknown(Reason::Overload), detail);
+        } else {
+            let phase = run.core.phase;
+            let spent = now - run.core.started - run.core.held;
+            let doing = Doing(phase, run.core.address);
+            let detail = format_args!("timed out after {spent:.1?} {doing}");
+            run.core.finish(Outcome::Failure(phase.timeout()), detail);
+        }
+        self.complete(id, now);
+    }
+
+    /// Ends a run for a reason of ours.
+    pub(super) fn abort(&mut self, id: RunId, reason: Reason, now: Instant) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        match run.state {
+            State::Checking { .. } => {
+                let detail = format_args!("the run was ended by the prober: {reason}");
+                run.core.finish(Outcome::Unknown(reason), detail);
+                self.complete(id, now);
+            }
+            State::Resolving(_) => {
+                let error = LookupResult::failed(ResolveError {
+                    reason,
+                    server: None,
+                });
+                self.complete_lookup(id, error, now);
+            }
+            State::Done { .. } | State::Free => {}
+        }
+    }
+
+    /// Closes what a run has open and forgets its timers.
+    pub(super) fn wind_up(&mut self, id: RunId) {
+        self.deadlines.cancel(id.slot());
+        self.shared.wakes.cancel(id.slot());
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        if let Some((_, endpoint, _)) = run.core.waiting.take() {
+            self.shared.gate.cancel(endpoint.to.ip());
+        }
+        for number in 0..run.core.opened {
+            let conn = crate::id::Conn(number);
+            if run.core.is_open(conn) {
+                run.core.forget(conn);
+                self.shared.push(id, Effect::Close(conn));
+            }
+        }
+    }
+
+    /// A check has reached its verdict: judge the target and report.
+    pub(super) fn complete(&mut self, id: RunId, now: Instant) {
+        self.wind_up(id);
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let State::Checking { owner, spec, .. } = core::mem::replace(&mut run.state, State::Free)
+        else {
+            return;
+        };
+        let outcome = run
+            .core
+            .outcome
+            .unwrap_or(Outcome::Unknown(Reason::Internal));
+        self.counters.count(outcome);
+        let mut done = (None, None);
+        match owner {
+            Owner::Host => self.runs.in_flight.once -= 1,
+            Owner::Target(slot) => {
+                self.runs.in_flight.scheduled -= 1;
+                done = self.judge(id, slot, outcome, now);
+            }
+        }
+        if let Some(run) = self.runs.get_mut(id) {
+            run.state = State::Done {
+                target: done.0,
+                spec,
+                finished: now,
+                transition: done.1,
+            };
+            self.shared.push(id, Effect::Report);
+        }
+        if let Owner::Target(slot) = owner {
+            self.after_run(slot, outcome, now);
+        }
+    }
+
+    /// Books a result with its target.
+    pub(super) fn judge(
+        &mut self,
+        id: RunId,
+        slot: u32,
+        outcome: Outcome,
+        now: Instant,
+    ) -> (Option<TargetId>, Option<Transition>) {
+        let (Some(target), Some(run)) = (self.targets.get_mut(slot), self.runs.get(id)) else {
+            return (None, None);
+        };
+        let core = &run.core;
+        let total = now - core.started - core.held;
+        target.results[outcome.index()] += 1;
+        if !matches!(outcome, Outcome::Unknown(_)) {
+            target.histogram.record(total);
+        }
+        if outcome != Outcome::Unknown(Reason::Cancelled) {
+            target.last = Some(Last {
+                outcome,
+                detail: core.detail.as_str().into(),
+                finished: now,
+                total,
+                phase: core.phase,
+                phases: core.phases,
+                facts: core.facts,
+                tls: core.tls.clone(),
+                address: core.address,
+            });
+        }
+        let kind = target.spec.threshold.kind();
+        let observation = observation(kind, outcome, core.phase);
+        let transition = target
+            .threshold
+            .observe(&target.spec.threshold, observation);
+        (Some(target.id), transition)
+    }
+
+    /// Decides what comes after a run: another attempt, the run that came due
+    /// meanwhile, or nothing until the timer.
+    pub(super) fn after_run(&mut self, slot: u32, outcome: Outcome, now: Instant) {
+        let Some(target) = self.targets.get_mut(slot) else {
+            return;
+        };
+        let Turn::Running { run, again } = target.turn else {
+            return;
+        };
+        target.turn = Turn::Scheduled;
+        let phase = self
+            .runs
+            .get(run)
+            .map_or(Phase::Resolve, |it| it.core.phase);
+        let observed = observation(target.spec.threshold.kind(), outcome, phase);
+        // Our own troubles are not cured by trying harder.
+        let ours = matches!(outcome, Outcome::Unknown(_));
+        if !ours && lifecycle::retries(observed, target.attempts) && self.epoch.is_some() {
+            target.attempts += 1;
+            let spec = Arc::clone(&target.spec);
+            self.launch_for(slot, spec, now, now);
+            if let Some(target) = self.targets.get_mut(slot)
+                && let Turn::Running { run, .. } = target.turn
+            {
+                target.turn = Turn::Running { run, again };
+            }
+        } else if again && self.epoch.is_some() && self.may_probe(slot, now) {
+            self.start_or_queue(slot, now, now);
+        }
+    }
+
+    pub(super) fn complete_lookup(&mut self, id: RunId, result: LookupResult, now: Instant) {
+        self.wind_up(id);
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let state = core::mem::replace(&mut run.state, State::Free);
+        if let State::Resolving(lookup) = state {
+            self.runs.in_flight.lookups -= 1;
+            self.shared.resolver.complete(lookup, result, now);
+        }
+        self.shared.push(id, Effect::Release);
+    }
+
+    /// Does what became possible: look-ups that were asked for, runs that
+    /// waited for their answers, targets that waited for room.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(lookup) = self.shared.resolver.next_lookup() {
+                self.runs.in_flight.lookups += 1;
+                let id = self.runs.take(State::Resolving(lookup), now, now);
+                self.deliver(id, Input::Start, now);
+            } else if let Some((run, answer)) = self.shared.resolver.next_answer() {
+                match answer {
+                    Ok(address) => self.deliver(run, Input::Resolved(Ok(&[address])), now),
+                    Err(error) => self.deliver(run, Input::Resolved(Err(error)), now),
+                }
+            } else if !self.start_queued(now) {
+                break;
+            }
+        }
+    }
+}
+
+/// What a result means for the threshold.
+///
+/// The kubelet's HTTP prober discards a pass in which the body could not be
+/// read after the headers had come (`kubelet_probes` 2.5); its kinds do so
+/// here. For plain targets it is a failure like any other.
+fn observation(kind: Kind, outcome: Outcome, phase: Phase) -> Observation {
+    match outcome {
+        Outcome::Success | Outcome::Warning(_) => Observation::Success,
+        Outcome::Unknown(_) => Observation::Error,
+        Outcome::Failure(Reason::TimeoutTransfer | Reason::BodyTruncated | Reason::PeerReset)
+            if kind != Kind::Plain && phase == Phase::Transfer =>
+        {
+            Observation::Error
+        }
+        Outcome::Failure(_) => Observation::Failure,
+    }
+}
+
+/// `connecting to 192.0.2.1:80`
+struct Doing(Phase, Option<core::net::SocketAddr>);
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Phase::Resolve => return f.write_str("resolving the name"),
+            Phase::Connect => "connecting to",
+            Phase::Tls => "in the TLS handshake with",
+            Phase::Processing => "waiting for an answer from",
+            Phase::Transfer => "reading the answer of",
+        })?;
+        match self.1 {
+            Some(address) => write!(f, " {address}"),
+            None => f.write_str(" the target"),
+        }
+    }
+}
+
+pub(super) fn report(run: &Run) -> Option<Report<'_>> {
+    let State::Done {
+        target,
+        spec,
+        finished,
+        transition,
+    } = &run.state
+    else {
+        return None;
+    };
+    let core = &run.core;
+    Some(Report {
+        target: *target,
+        spec,
+        outcome: core.outcome.unwrap_or(Outcome::Unknown(Reason::Internal)),
+        detail: &core.detail,
+        phase: core.phase,
+        due: core.due,
+        started: core.started,
+        finished: *finished,
+        total: *finished - core.started - core.held,
+        phases: core.phases,
+        facts: &core.facts,
+        tls: core.tls.as_ref(),
+        address: core.address,
+        transition: *transition,
+        trace: core.trace.as_deref().unwrap_or_default(),
+    })
+}

@@ -1,0 +1,238 @@
+//! Which target's turn it is, and whether there is room for it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::Engine;
+use super::run::{Owner, State};
+use super::target::Turn;
+use crate::id::RunId;
+use crate::io::Input;
+use crate::lifecycle::Pass;
+use crate::outcome::{Outcome, Reason};
+use crate::spec::Spec;
+use crate::time::Instant;
+
+impl Engine {
+    /// Sets the timer of a scheduled target to its first run after `now`.
+    pub(super) fn schedule(&mut self, slot: u32, now: Instant) {
+        let (Some(epoch), Some(target)) = (self.epoch, self.targets.get_mut(slot)) else {
+            return;
+        };
+        let begin = target.added.max(epoch) + target.spec.schedule.initial_delay();
+        target.next = target.due_after(epoch, now.max(begin));
+        self.due.set(slot, target.next);
+    }
+
+    /// The timer of a target went off.
+    pub(super) fn come_due(&mut self, slot: u32, now: Instant) {
+        let Some(target) = self.targets.get_mut(slot) else {
+            return;
+        };
+        match target.turn {
+            Turn::Scheduled => {
+                let (due, missed) = target.latest_due(now);
+                self.schedule(slot, now);
+                if self.may_probe(slot, now) {
+                    self.report_missed(slot, missed, due, now);
+                    self.start_or_queue(slot, due, now);
+                }
+            }
+            Turn::Running { run, .. } => {
+                target.turn = Turn::Running { run, again: true };
+                self.schedule(slot, now);
+            }
+            Turn::Queued { due } => {
+                self.unqueue(slot);
+                let waited = now - due;
+                self.report_unstarted(
+                    slot,
+                    format_args!("no free slot for {waited:.1?}: the prober is overloaded"),
+                    due,
+                    now,
+                );
+                self.schedule(slot, now);
+            }
+        }
+    }
+
+    /// Whether the kubelet's rules let the target be probed in this pass.
+    pub(super) fn may_probe(&mut self, slot: u32, now: Instant) -> bool {
+        let Some(target) = self.targets.get_mut(slot) else {
+            return false;
+        };
+        let Some(watched) = &mut target.watched else {
+            return !target.threshold.on_hold();
+        };
+        let (pass, transition) = watched.lifecycle.pass(
+            &mut target.threshold,
+            &target.spec.threshold,
+            target.spec.schedule.initial_delay(),
+            watched.pod.as_ref(),
+            now,
+        );
+        if let Some(transition) = transition {
+            self.transitions.push_back((target.id, transition));
+        }
+        if pass == Pass::Exit {
+            self.remove_slot(slot, now);
+        }
+        pass == Pass::Probe
+    }
+
+    pub(super) fn start_or_queue(&mut self, slot: u32, due: Instant, now: Instant) {
+        if self.runs.in_flight.scheduled < self.limits.in_flight {
+            self.start(slot, due, now);
+        } else if let Some(target) = self.targets.get_mut(slot) {
+            target.turn = Turn::Queued { due };
+            self.due.set(slot, due + target.spec.schedule.timeout());
+            self.queue.push_back(slot);
+            self.queued += 1;
+        }
+    }
+
+    pub(super) fn start(&mut self, slot: u32, due: Instant, now: Instant) {
+        let Some(target) = self.targets.get_mut(slot) else {
+            return;
+        };
+        target.attempts = 1;
+        let spec = Arc::clone(&target.spec);
+        self.counters.start_lag.record(now - due);
+        self.launch_for(slot, spec, due, now);
+    }
+
+    pub(super) fn launch_for(&mut self, slot: u32, spec: Arc<Spec>, due: Instant, now: Instant) {
+        self.runs.in_flight.scheduled += 1;
+        let timeout = spec.schedule.timeout();
+        self.launch(Owner::Target(slot), spec, timeout, false, due, now);
+    }
+
+    pub(super) fn launch(
+        &mut self,
+        owner: Owner,
+        spec: Arc<Spec>,
+        timeout: Duration,
+        trace: bool,
+        due: Instant,
+        now: Instant,
+    ) -> RunId {
+        let check = spec.check.start();
+        let state = State::Checking { owner, spec, check };
+        let id = self.runs.take(state, due, now);
+        if let Owner::Target(slot) = owner
+            && let Some(target) = self.targets.get_mut(slot)
+        {
+            target.turn = Turn::Running {
+                run: id,
+                again: false,
+            };
+        }
+        if let Some(run) = self.runs.get_mut(id) {
+            run.core.deadline = now + timeout;
+            run.core.trace = trace.then(Vec::new);
+        }
+        self.deadlines.set(id.slot(), now + timeout);
+        self.deliver(id, Input::Start, now);
+        id
+    }
+
+    /// Accounts for `missed` runs whose time has passed before anybody looked
+    /// (the process was stopped, the machine asleep): all are counted, and one
+    /// report says so.
+    fn report_missed(&mut self, slot: u32, missed: u64, due: Instant, now: Instant) {
+        let Some(more) = missed.checked_sub(1) else {
+            return;
+        };
+        let outcome = Outcome::Unknown(Reason::Overload);
+        self.counters.count_many(outcome, more);
+        if let Some(target) = self.targets.get_mut(slot) {
+            target.results[outcome.index()] += more;
+        }
+        self.report_unstarted(
+            slot,
+            format_args!("{missed} runs were missed: the prober did not run in time"),
+            due,
+            now,
+        );
+    }
+
+    /// Reports a run that never started.
+    fn report_unstarted(
+        &mut self,
+        slot: u32,
+        detail: fmt::Arguments<'_>,
+        due: Instant,
+        now: Instant,
+    ) {
+        let Some(target) = self.targets.get_mut(slot) else {
+            return;
+        };
+        let spec = Arc::clone(&target.spec);
+        let check = spec.check.start();
+        let owner = Owner::Target(slot);
+        let id = self
+            .runs
+            .take(State::Checking { owner, spec, check }, due, now);
+        target.turn = Turn::Running {
+            run: id,
+            again: false,
+        };
+        self.runs.in_flight.scheduled += 1;
+        if let Some(run) = self.runs.get_mut(id) {
+            let outcome = Outcome::Unknown(Reason::Overload);
+            run.core.finish(outcome, detail);
+        }
+        self.complete(id, now);
+    }
+
+    /// Starts the oldest queued target if there is room.
+    pub(super) fn start_queued(&mut self, now: Instant) -> bool {
+        if self.runs.in_flight.scheduled >= self.limits.in_flight {
+            return false;
+        }
+        let Some(slot) = self.queue.pop_front() else {
+            return false;
+        };
+        if let Some(target) = self.targets.get_mut(slot)
+            && let Turn::Queued { due } = target.turn
+        {
+            self.unqueue(slot);
+            self.schedule(slot, now);
+            self.start(slot, due, now);
+        }
+        true
+    }
+
+    pub(super) fn unqueue(&mut self, slot: u32) {
+        if let Some(target) = self.targets.get_mut(slot)
+            && let Turn::Queued { .. } = target.turn
+        {
+            target.turn = Turn::Scheduled;
+            self.queued -= 1;
+        }
+    }
+
+    pub(super) fn cancel_run_of(&mut self, slot: u32, now: Instant) {
+        if let Some(target) = self.targets.get_mut(slot)
+            && let Turn::Running { run, .. } = target.turn
+        {
+            target.turn = Turn::Running { run, again: false };
+            self.abort(run, Reason::Cancelled, now);
+        }
+    }
+
+    pub(super) fn remove_slot(&mut self, slot: u32, now: Instant) {
+        self.cancel_run_of(slot, now);
+        self.unqueue(slot);
+        self.due.cancel(slot);
+        self.targets.remove(slot);
+    }
+
+    pub(super) fn release_reported(&mut self) {
+        if let Some(id) = self.reported.take() {
+            self.runs.release(id);
+        }
+    }
+}

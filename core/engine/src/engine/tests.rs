@@ -1,0 +1,519 @@
+//! The engine driven by hand: one thing at a time. Whole worlds are in the
+//! simulator.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use crate::check::{ModuleConfig, TargetParams};
+use crate::config::NoFiles;
+use crate::lifecycle::{Container, ContainerState, Origin, Pod, PodPhase};
+use crate::threshold::{self, Kind};
+use crate::{
+    Closed, Config, Conn, Engine, Full, GroupId, Input, Instant, Limits, Outcome, Output, Phase,
+    Reason, RunId, Schedule, Spec, TargetId,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_nanos(1 << 20);
+const ID: TargetId = TargetId(7);
+
+fn at(seconds: f64) -> Instant {
+    Instant::ZERO + Duration::from_secs_f64(seconds)
+}
+
+fn spec_of(kind: Kind, prober: &str, target: &str, delay: Duration) -> Arc<Spec> {
+    let module = ModuleConfig {
+        prober: prober.into(),
+        ..ModuleConfig::default()
+    };
+    let module = module.compile(&NoFiles).unwrap();
+    Arc::new(Spec {
+        check: module.target(target, TargetParams::default()).unwrap(),
+        schedule: Schedule::new(PERIOD, SECOND, delay).unwrap(),
+        threshold: threshold::Config::new(kind, 1, if kind == Kind::Plain { 2 } else { 1 })
+            .unwrap(),
+        group: GroupId(0),
+    })
+}
+
+fn tcp() -> Arc<Spec> {
+    spec_of(Kind::Plain, "tcp", "192.0.2.1:80", Duration::ZERO)
+}
+
+fn engine_with(limits: Limits) -> Engine {
+    let config = Config {
+        limits,
+        ..Config::default()
+    };
+    Engine::new(config, Instant::ZERO)
+}
+
+fn engine() -> Engine {
+    engine_with(Limits::default())
+}
+
+/// What a drain asked for, with reports as (outcome, detail, total).
+#[derive(Debug, Default)]
+struct Asked {
+    opened: Vec<(RunId, Conn)>,
+    closed: Vec<(RunId, Conn)>,
+    sent: Vec<(RunId, Conn)>,
+    reports: Vec<(Outcome, std::string::String, Duration)>,
+}
+
+fn drain(engine: &mut Engine) -> Asked {
+    let mut asked = Asked::default();
+    while let Some((run, output)) = engine.poll_output() {
+        match output {
+            Output::Open(conn, _) => asked.opened.push((run, conn)),
+            Output::Close(conn) => asked.closed.push((run, conn)),
+            Output::Send(conn, _) => asked.sent.push((run, conn)),
+            Output::Report(report) => {
+                asked
+                    .reports
+                    .push((report.outcome, report.detail.into(), report.total));
+            }
+            Output::Resolve(..) | Output::Secure(..) => {}
+        }
+    }
+    asked
+}
+
+/// Goes to the next moment at which something is due and handles it.
+fn advance(engine: &mut Engine) -> Instant {
+    let now = engine.poll_timeout().expect("something is due");
+    engine.handle_timeout(now);
+    now
+}
+
+/// Goes on until a run reports.
+fn reported(engine: &mut Engine) -> (Instant, Asked) {
+    for _ in 0..1_000 {
+        let now = advance(engine);
+        let asked = drain(engine);
+        if !asked.reports.is_empty() {
+            return (now, asked);
+        }
+    }
+    panic!("nothing reported");
+}
+
+/// Lets the target start and returns its run.
+fn started(engine: &mut Engine) -> (Instant, RunId, Conn) {
+    for _ in 0..1_000 {
+        let now = advance(engine);
+        let asked = drain(engine);
+        if let Some((run, conn)) = asked.opened.first() {
+            return (now, *run, *conn);
+        }
+    }
+    panic!("nothing started");
+}
+
+#[test]
+fn runs_are_due_at_an_offset_and_every_period() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    assert_eq!(engine.poll_timeout(), None, "nothing is due before begin");
+    engine.begin(at(3.0));
+    let mut starts = Vec::new();
+    for _ in 0..4 {
+        let (now, run, conn) = started(&mut engine);
+        engine.handle_input(run, Input::Opened(conn), now);
+        assert_eq!(drain(&mut engine).reports[0].0, Outcome::Success);
+        starts.push(now);
+    }
+    assert!((at(3.0)..at(13.0) + TICK).contains(&starts[0]));
+    for pair in starts.windows(2) {
+        let apart = pair[1] - pair[0];
+        assert!(apart > PERIOD - TICK && apart < PERIOD + TICK, "{apart:?}");
+    }
+    let lag = engine.stats(starts[3]).start_lag;
+    assert_eq!(lag.count(), 4);
+    assert!(lag.sum() <= 4.0 * TICK.as_secs_f64());
+}
+
+#[test]
+fn the_first_run_waits_for_the_initial_delay() {
+    let mut engine = engine();
+    engine.begin(Instant::ZERO);
+    let spec = spec_of(Kind::Plain, "tcp", "192.0.2.1:80", Duration::from_secs(95));
+    engine.upsert(ID, spec, at(1.0)).unwrap();
+    let (now, ..) = started(&mut engine);
+    assert!((at(96.0)..at(106.0) + TICK).contains(&now), "{now}");
+}
+
+#[test]
+fn runs_that_nobody_looked_at_are_counted_and_reported() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let first = engine.target(ID).unwrap().next;
+    // The process was stopped for three periods and a bit.
+    let now = first + PERIOD * 3 + SECOND;
+    engine.handle_timeout(now);
+    let asked = drain(&mut engine);
+    let (outcome, detail, _) = &asked.reports[0];
+    assert_eq!(*outcome, Outcome::Unknown(Reason::Overload));
+    assert!(detail.contains("3 runs were missed"), "{detail}");
+    assert_eq!(asked.opened.len(), 1, "and the latest one starts");
+    assert_eq!(engine.target(ID).unwrap().results, [0, 0, 0, 3]);
+    let stats = engine.stats(now);
+    assert_eq!(stats.unknown[Reason::Overload as usize], 3);
+    assert!(stats.start_lag.sum() < 2.0, "lag is that of the latest run");
+}
+
+#[test]
+fn a_full_engine_queues_and_gives_up_after_the_timeout() {
+    let limits = Limits {
+        in_flight: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    // A period of 10 s and a timeout of 1 s: make both due at once.
+    for id in [1, 2] {
+        engine.upsert(TargetId(id), tcp(), Instant::ZERO).unwrap();
+    }
+    engine.begin(Instant::ZERO);
+    engine.trigger(TargetId(1), at(0.0));
+    engine.trigger(TargetId(2), at(0.0));
+    engine.handle_timeout(at(0.001));
+    assert_eq!(drain(&mut engine).opened.len(), 1);
+    assert_eq!(engine.stats(at(0.001)).queued, 1);
+
+    // The first one hangs; both end at their timeouts, each in its own way.
+    let mut reports = Vec::new();
+    while reports.len() < 2 {
+        assert!(advance(&mut engine) < at(1.1));
+        let asked = drain(&mut engine);
+        reports.extend(asked.reports.into_iter().map(|(outcome, ..)| outcome));
+    }
+    assert!(reports.contains(&Outcome::Failure(Reason::ConnectTimeout)));
+    let second = engine.target(TargetId(2)).unwrap().results;
+    let first = engine.target(TargetId(1)).unwrap().results;
+    assert_eq!(
+        first[Outcome::Unknown(Reason::Overload).index()] + second[3],
+        1
+    );
+    assert_eq!(engine.stats(at(1.1)).queued, 0);
+}
+
+#[test]
+fn a_free_slot_goes_to_who_waits_and_the_wait_is_not_the_targets() {
+    let limits = Limits {
+        in_flight: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    for id in [1, 2] {
+        engine.upsert(TargetId(id), tcp(), Instant::ZERO).unwrap();
+    }
+    engine.begin(Instant::ZERO);
+    engine.trigger(TargetId(1), at(0.0));
+    engine.trigger(TargetId(2), at(0.0));
+    engine.handle_timeout(at(0.001));
+    let (run, conn) = drain(&mut engine).opened[0];
+    engine.handle_input(run, Input::Opened(conn), at(0.5));
+    let asked = drain(&mut engine);
+    let (run, conn) = asked.opened[0];
+    engine.handle_input(run, Input::Opened(conn), at(0.51));
+    let (outcome, _, total) = &drain(&mut engine).reports[0];
+    assert_eq!(*outcome, Outcome::Success);
+    assert_eq!(*total, Duration::from_millis(10));
+    assert!(
+        engine.stats(at(1.0)).start_lag.sum() > 0.49,
+        "lag is recorded"
+    );
+}
+
+#[test]
+fn deadlines_name_the_phase_and_close_the_connection() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (begun, run, conn) = started(&mut engine);
+    let (end, asked) = reported(&mut engine);
+    assert!(end - begun >= SECOND && end - begun < SECOND + 2 * TICK);
+    assert_eq!(asked.closed, [(run, conn)]);
+    let (outcome, detail, _) = &asked.reports[0];
+    assert_eq!(*outcome, Outcome::Failure(Reason::ConnectTimeout));
+    assert!(detail.ends_with("connecting to 192.0.2.1:80"), "{detail}");
+    // What comes late is ignored.
+    engine.handle_input(run, Input::Opened(conn), end);
+    assert!(drain(&mut engine).reports.is_empty());
+}
+
+#[test]
+fn a_deadline_seen_much_too_late_is_our_own_failure() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (begun, ..) = started(&mut engine);
+    engine.handle_timeout(begun + 3 * SECOND);
+    let (outcome, ..) = drain(&mut engine).reports[0];
+    assert_eq!(outcome, Outcome::Unknown(Reason::Overload));
+    assert_eq!(engine.target(ID).unwrap().histogram.count(), 0);
+}
+
+#[test]
+fn local_failures_are_unknown_and_change_nothing() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    for reason in [
+        Reason::NoDescriptors,
+        Reason::NoSourcePort,
+        Reason::NoMemory,
+    ] {
+        let (now, run, conn) = started(&mut engine);
+        engine.handle_input(run, Input::Closed(conn, Closed::Local(reason)), now);
+        let asked = drain(&mut engine);
+        assert_eq!(asked.reports[0].0, Outcome::Unknown(reason));
+        assert!(asked.closed.is_empty(), "the host has released it");
+    }
+    let target = engine.target(ID).unwrap();
+    assert_eq!((target.up, target.results), (None, [0, 0, 0, 3]));
+}
+
+#[test]
+fn health_follows_thresholds() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let mut ups = Vec::new();
+    for refused in [false, true, false, true, true, true, false] {
+        let (now, run, conn) = started(&mut engine);
+        let input = match refused {
+            true => Input::Closed(conn, Closed::Refused),
+            false => Input::Opened(conn),
+        };
+        engine.handle_input(run, input, now);
+        drain(&mut engine);
+        ups.push(engine.target(ID).unwrap().up);
+    }
+    let (up, down) = (Some(true), Some(false));
+    assert_eq!(ups, [up, up, up, up, down, down, up]);
+}
+
+#[test]
+fn an_equal_spec_changes_nothing_and_another_one_cancels() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (now, run, conn) = started(&mut engine);
+    engine.handle_input(run, Input::Opened(conn), now);
+    drain(&mut engine);
+    let next = engine.target(ID).unwrap().next;
+
+    let (now, run, conn) = started(&mut engine);
+    engine.upsert(ID, tcp(), now).unwrap();
+    assert!(drain(&mut engine).reports.is_empty());
+
+    let other = spec_of(Kind::Plain, "tcp", "192.0.2.2:80", Duration::ZERO);
+    engine.upsert(ID, other, now).unwrap();
+    let asked = drain(&mut engine);
+    assert_eq!(asked.closed, [(run, conn)]);
+    assert_eq!(asked.reports[0].0, Outcome::Unknown(Reason::Cancelled));
+    let target = engine.target(ID).unwrap();
+    assert_eq!(target.up, Some(true), "health is kept");
+    assert_eq!(
+        target.last.unwrap().outcome,
+        Outcome::Success,
+        "so is the result"
+    );
+    assert!((target.next - next).as_nanos() % PERIOD.as_nanos() == 0);
+}
+
+#[test]
+fn a_removed_target_reports_and_is_gone() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (now, ..) = started(&mut engine);
+    engine.remove(ID, now);
+    let asked = drain(&mut engine);
+    assert_eq!(asked.reports[0].0, Outcome::Unknown(Reason::Cancelled));
+    assert_eq!(asked.closed.len(), 1);
+    assert!(engine.target(ID).is_none());
+    assert_eq!(engine.poll_timeout(), None);
+    assert_eq!(engine.in_flight(), 0);
+}
+
+#[test]
+fn limits_are_held() {
+    let limits = Limits {
+        targets: 1,
+        once_in_flight: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    engine.upsert(TargetId(1), tcp(), Instant::ZERO).unwrap();
+    let second = engine.upsert(TargetId(2), tcp(), Instant::ZERO);
+    assert_eq!(second, Err(Full));
+    engine.upsert(TargetId(1), tcp(), Instant::ZERO).unwrap();
+    let now = Instant::ZERO;
+    engine.run_once(tcp(), SECOND, false, now).unwrap();
+    assert_eq!(engine.run_once(tcp(), SECOND, false, now), Err(Full));
+}
+
+#[test]
+fn a_destination_sees_no_more_than_its_rate_and_the_wait_is_ours() {
+    let limits = Limits {
+        starts_per_destination: 2,
+        burst_per_destination: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    let now = Instant::ZERO;
+    for _ in 0..4 {
+        engine.run_once(tcp(), SECOND, false, now).unwrap();
+    }
+    // The fourth would wait for 1.5 s, longer than its timeout.
+    let asked = drain(&mut engine);
+    assert_eq!(asked.opened.len(), 1);
+    assert_eq!(
+        asked.reports[0].0,
+        Outcome::Unknown(Reason::OverloadDestination)
+    );
+    let (run, conn) = asked.opened[0];
+    engine.handle_input(run, Input::Opened(conn), at(0.001));
+    drain(&mut engine);
+
+    let (now, run, conn) = started(&mut engine);
+    assert!((at(0.5)..at(0.51)).contains(&now), "{now}");
+    engine.handle_input(run, Input::Opened(conn), now + SECOND / 10);
+    let (outcome, _, total) = drain(&mut engine).reports[0].clone();
+    assert_eq!(outcome, Outcome::Success);
+    assert!(total <= SECOND / 10 + TICK, "{total:?}");
+
+    // The wait also moves the deadline.
+    let (begun, ..) = started(&mut engine);
+    let (end, _) = reported(&mut engine);
+    assert!(end - begun + TICK >= SECOND, "{:?}", end - begun);
+}
+
+#[test]
+fn shutdown_reports_everything() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (now, ..) = started(&mut engine);
+    engine.run_once(tcp(), SECOND, false, now).unwrap();
+    drain(&mut engine);
+    engine.drain();
+    assert_eq!(engine.in_flight(), 2);
+    engine.shutdown(now);
+    let asked = drain(&mut engine);
+    let outcomes: Vec<_> = asked.reports.iter().map(|report| report.0).collect();
+    assert_eq!(outcomes, [Outcome::Unknown(Reason::Shutdown); 2]);
+    assert_eq!(asked.closed.len(), 2);
+    assert_eq!(engine.poll_timeout(), None);
+}
+
+#[test]
+fn a_traced_run_tells_its_steps() {
+    let mut engine = engine();
+    let now = Instant::ZERO;
+    let run = engine.run_once(tcp(), SECOND, true, now).unwrap();
+    engine.handle_input(run, Input::Opened(Conn(0)), now);
+    let mut steps = 0;
+    while let Some((_, output)) = engine.poll_output() {
+        if let Output::Report(report) = output {
+            steps = report.trace.len();
+            assert_eq!(report.phase, Phase::Processing);
+        }
+    }
+    assert!(steps >= 2, "{steps}");
+}
+
+fn pod(id: u64, started_at: Instant, started: bool) -> Option<Pod> {
+    Some(Pod {
+        phase: PodPhase::Running,
+        deleting: false,
+        container: Some(Container {
+            id,
+            state: ContainerState::Running { started_at },
+            started: Some(started),
+            origin: Origin::Fresh,
+        }),
+    })
+}
+
+/// Handles what is due up to `until`; the target refuses.
+fn refuse_until(engine: &mut Engine, until: Instant) -> usize {
+    let mut reports = 0;
+    while engine.poll_timeout().is_some_and(|next| next <= until) {
+        let now = advance(engine);
+        for (run, conn) in drain(engine).opened {
+            engine.handle_input(run, Input::Closed(conn, Closed::Refused), now);
+            reports += drain(engine).reports.len();
+        }
+    }
+    reports
+}
+
+#[test]
+fn a_failed_liveness_check_is_on_hold_until_there_is_a_new_container() {
+    let mut engine = engine();
+    let spec = spec_of(Kind::Liveness, "tcp", "192.0.2.1:80", Duration::ZERO);
+    engine.upsert(ID, spec, Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    engine.observe_pod(ID, pod(1, Instant::ZERO, true), Instant::ZERO);
+    assert_eq!(refuse_until(&mut engine, at(60.0)), 1);
+    assert_eq!(engine.target(ID).unwrap().up, Some(false));
+    engine.observe_pod(ID, pod(2, at(60.0), true), at(60.0));
+    assert_eq!(refuse_until(&mut engine, at(75.0)), 1);
+    let (id, flip) = engine.poll_transition().unwrap();
+    assert_eq!(
+        (id, flip.to),
+        (ID, true),
+        "the first container is alive until proven dead"
+    );
+}
+
+#[test]
+fn a_readiness_check_of_an_unready_container_runs_out_of_turn() {
+    let mut engine = engine();
+    let spec = spec_of(Kind::Readiness, "tcp", "192.0.2.1:80", Duration::ZERO);
+    engine.upsert(ID, spec, Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    engine.observe_pod(ID, pod(1, Instant::ZERO, false), Instant::ZERO);
+    assert_eq!(
+        refuse_until(&mut engine, at(30.0)),
+        0,
+        "not before it has started"
+    );
+    engine.observe_pod(ID, pod(1, Instant::ZERO, true), at(30.0));
+    assert_eq!(refuse_until(&mut engine, at(30.1)), 1);
+}
+
+#[test]
+fn an_unreadable_body_is_tried_three_times_and_discarded_by_the_kubelets_kinds() {
+    for (kind, runs, up) in [(Kind::Liveness, 3, Some(true)), (Kind::Plain, 1, None)] {
+        let mut engine = engine();
+        let spec = spec_of(kind, "http", "http://192.0.2.1/", Duration::ZERO);
+        engine.upsert(ID, spec, Instant::ZERO).unwrap();
+        engine.begin(Instant::ZERO);
+        let (now, mut run, mut conn) = started(&mut engine);
+        let mut seen = 0;
+        loop {
+            engine.handle_input(run, Input::Opened(conn), now);
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort";
+            engine.handle_input(run, Input::Data(conn, head), now);
+            engine.handle_input(run, Input::Closed(conn, Closed::Reset), now);
+            let asked = drain(&mut engine);
+            seen += asked.reports.len();
+            match asked.opened.first() {
+                Some(next) => (run, conn) = *next,
+                None => break,
+            }
+        }
+        assert_eq!(
+            (seen, engine.target(ID).unwrap().up),
+            (runs, up),
+            "{kind:?}"
+        );
+    }
+}
