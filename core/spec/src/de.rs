@@ -19,6 +19,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::error::{Mistake, excerpt, segment};
 use crate::node::{Entry, Form, Key, Node, Scalar, Value};
+use crate::scalar::{boolean, float, integer};
 use crate::suggest;
 
 /// Reads a value of type `T`; paths of mistakes are relative to `node`.
@@ -470,64 +471,5 @@ fn visit_integer<'n, V: Visitor<'n>>(number: i128, visitor: V) -> Result<V::Valu
             "expected {}, found {number}",
             wanted(&visitor)
         )))
-    }
-}
-
-/// Every spelling that yaml.v3 takes where a boolean is asked for.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
-            Some(true)
-        }
-        "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
-            Some(false)
-        }
-        _ => None,
-    }
-}
-
-/// Decimal, `0x`, `0o` and `0b`, with `_` between digits; also a decimal
-/// fraction whose value is an integer.
-fn integer(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (radix, digits) = match digits.get(..2) {
-        Some("0x") => (16, &digits[2..]),
-        Some("0o") => (8, &digits[2..]),
-        Some("0b") => (2, &digits[2..]),
-        _ => (10, digits),
-    };
-    if !digits.starts_with(|c: char| c.is_digit(radix)) {
-        return None;
-    }
-    let whole = if radix == 10 {
-        digits.split_once('.')
-    } else {
-        None
-    };
-    let digits = match whole {
-        Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
-        Some(_) => return None,
-        None => digits,
-    };
-    let number = i128::from_str_radix(&digits.replace('_', ""), radix).ok()?;
-    Some(if negative { -number } else { number })
-}
-
-fn float(text: &str) -> Option<f64> {
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    match rest {
-        ".inf" | ".Inf" | ".INF" => Some(sign * f64::INFINITY),
-        ".nan" | ".NaN" | ".NAN" => Some(f64::NAN),
-        // Not the names that Rust has for infinities.
-        _ if rest.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
-            rest.parse::<f64>().ok().map(|number| sign * number)
-        }
-        _ => None,
     }
 }

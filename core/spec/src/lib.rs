@@ -8,6 +8,45 @@
 //! file_sd's files --groups--> Group --discovery--> FileSd ------+
 //! ```
 //!
+//! # The file
+//!
+//! YAML (or JSON, which is YAML) of at most 16 MiB, of which the first document
+//! is read; anchors, aliases and merge keys work. Unknown and duplicate keys are
+//! mistakes.
+//!
+//! | key | value |
+//! |---|---|
+//! | `modules` | names to modules, as in blackbox_exporter. Without the key the modules of [`DEFAULT`] are there; with it, only those that it lists |
+//! | `jobs` | a list of jobs |
+//!
+//! | key of a job | also | default | value |
+//! |---|---|---|---|
+//! | `job_name` | | | unique in the file |
+//! | `module` | | | the name of a module |
+//! | `interval` | `periodSeconds` | `1m` | from 1 ms to 366 d |
+//! | `timeout` | `timeoutSeconds` | the module's, else `10s`; at most the interval | at most the interval |
+//! | `initial_delay` | `initialDelaySeconds` | `0s` | |
+//! | `success_threshold` | `successThreshold` | `1` | from 1 |
+//! | `failure_threshold` | `failureThreshold` | `3` | from 1 |
+//! | `static_configs` | | | list of `{targets: [...], labels: {...}}` |
+//! | `file_sd_configs` | | | list of `{files: [...], refresh_interval: 5m}` |
+//! | `metrics` | | `full` | `full` or `minimal` |
+//! | `classic_buckets` | | `false` | ascending seconds, or `true` for Prometheus' usual ones |
+//!
+//! Names in the second column are those of the Kubernetes probe API: whole
+//! seconds, and 0 stands for the default. Giving both names is a mistake.
+//! Durations of jobs are Prometheus' (`1d12h`) or Go's (`1.5s`); the `timeout`
+//! of modules is Go's alone. Labels follow Prometheus: those of a group may
+//! set `job` and `instance`, an empty value is no label, names that begin with
+//! `__` are refused, and so are names that the series themselves use.
+//!
+//! Files that modules refer to are relative to the working directory, as in
+//! blackbox_exporter; where those of `file_sd_configs` begin is said by whoever
+//! expands them ([`FilePattern::expand`]), in Prometheus the directory of the
+//! file.
+//!
+//! # Use
+//!
 //! A [`File`] is valid: whoever has one can build a [`Fleet`] of it without
 //! another check. Every mistake on the way there is an [`Error`] with its
 //! file, line, column and field, what was expected and what was found.
@@ -47,6 +86,7 @@ mod job;
 mod label;
 mod node;
 mod render;
+mod scalar;
 mod suggest;
 mod targets;
 mod written;

@@ -75,6 +75,74 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
+/// JSON in which what YAML does not take as it is, though JSON does, is escaped.
+fn escaped(json: &str) -> String {
+    let escape = |c: char| match u16::try_from(u32::from(c)) {
+        Ok(unit) if !(' '..='~').contains(&c) => format!("\\u{unit:04x}"),
+        _ => c.to_string(),
+    };
+    json.chars().map(escape).collect()
+}
+
+/// Texts that YAML is known to take for something else, and any others.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "~",
+            "null",
+            "yes",
+            "Off",
+            "1",
+            "0x1",
+            "1e3",
+            ".inf",
+            "1_000",
+            "-",
+            "---",
+            "- a",
+            "a: b",
+            "#",
+            "a #b",
+            " a",
+            "a ",
+            "\n",
+            "a\n",
+            "\na\n\n",
+            "a\n b\n",
+            "|",
+            ">",
+            "!x",
+            "&x",
+            "*x",
+            "%x",
+            "@x",
+            "`x",
+            "{",
+            "[",
+            "'",
+            "\"",
+            "<<",
+            "?",
+            "=",
+            "2001-01-01",
+            "12:30:45",
+            "\t",
+            "\\",
+            "\u{0}",
+            "\u{7f}",
+            "\u{85}",
+            "\u{2028}",
+            "\u{feff}",
+            "\r",
+            "<secret>",
+        ])
+        .prop_map(str::to_owned),
+        "[a-z: #\n\t'\"\\[{&*!|>%@-]{1,100}",
+        "\\PC{1,40}",
+        any::<String>().prop_filter("a name", |text| !text.is_empty()),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -96,6 +164,27 @@ proptest! {
             let again = File::parse("r", &rendered, &NoFiles);
             prop_assert!(again.is_ok(), "{text}\n{rendered}\n{again:?}");
         }
+    }
+
+    /// Whatever texts a configuration is made of, `/config` shows the same.
+    #[test]
+    fn any_text_survives_rendering(name in text(), value in text(), header in "[ -~\u{e9}]{0,20}") {
+        let file = serde_json::json!({
+            "modules": {
+                &name: {"prober": "http", "http": {"body": &value, "headers": {"X-A": header.trim()}}},
+            },
+            "jobs": [{
+                "job_name": &name,
+                "module": &name,
+                "static_configs": [{"targets": ["http://a/"], "labels": {"l": &value}}],
+            }],
+        });
+        let file = File::parse("f", &escaped(&file.to_string()), &NoFiles);
+        let file = file.map_err(|errors| TestCaseError::fail(errors.to_string()))?;
+        let rendered = file.render().expect("what was parsed can be rendered");
+        let again = File::parse("r", &rendered, &NoFiles);
+        let again = again.map_err(|errors| TestCaseError::fail(format!("{errors}\n{rendered}")))?;
+        prop_assert_eq!(file.jobs(), again.jobs(), "{}", rendered);
     }
 }
 
