@@ -1,7 +1,7 @@
 //! Unguessable numbers from a seed.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 /// A generator that a host seeds. With a secret seed its numbers cannot be
 /// guessed, which DNS query ids depend on (RFC 5452); with a known one a whole
