@@ -1,0 +1,145 @@
+//! Reloads: all or nothing, and nobody who did not change notices.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use probity_tests::support::{Peer, Probity, until};
+use probity_tests::trials;
+use rustix::process::Signal;
+
+use crate::Folder;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    trials!("reload":
+        what_did_not_change_keeps_its_counters_and_its_moment,
+        a_bad_file_changes_nothing,
+        sighup_reloads,
+        a_changed_module_applies_to_its_targets,
+    )
+}
+
+const INTERVAL: f64 = 2.0;
+
+fn config(peer: &Peer, targets: std::ops::Range<usize>) -> String {
+    let targets: Vec<String> = targets.map(|n| format!("'http://{}/{n}'", peer.address)).collect();
+    format!(
+        "\
+modules: {{web: {{prober: http}}}}
+jobs:
+  - {{job_name: web, module: web, interval: {INTERVAL}s, static_configs: [{{targets: [{}]}}]}}
+",
+        targets.join(", ")
+    )
+}
+
+/// Name, successes, and when within the interval it is probed.
+fn moments(server: &Probity) -> Vec<(String, u64, f64)> {
+    let mut moments: Vec<_> = server
+        .targets("")
+        .iter()
+        .map(|target| {
+            let name = target["target"].as_str().expect("a target").to_owned();
+            let successes = target["results"]["success"].as_u64().expect("a number");
+            let next = target["next"].as_f64().expect("a time");
+            (name, successes, next.rem_euclid(INTERVAL))
+        })
+        .collect();
+    moments.sort_by(|a, b| a.0.cmp(&b.0));
+    moments
+}
+
+fn what_did_not_change_keeps_its_counters_and_its_moment() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let folder = Folder::with(&config(&peer, 0..30));
+    let server = Probity::serve(&folder.config());
+    let before = until("all were probed twice", || {
+        let moments = moments(&server);
+        moments.iter().all(|(_, successes, _)| *successes >= 2).then_some(moments)
+    });
+    // Ten go, twenty stay, ten come.
+    folder.write("probity.yml", &config(&peer, 10..40));
+    server.reload().ok();
+    let after = moments(&server);
+    assert_eq!(after.len(), 30);
+    let mut kept = 0;
+    for (name, successes, moment) in &before {
+        let Some((_, later, new)) = after.iter().find(|(other, ..)| other == name) else {
+            continue;
+        };
+        kept += 1;
+        assert!(later >= successes, "{name}: {successes} successes, then {later}");
+        let apart = (new - moment).abs();
+        assert!(apart.min(INTERVAL - apart) < 0.01, "{name} moved from {moment} to {new}");
+    }
+    assert_eq!(kept, 20);
+    // The new ones are spread too, not started together.
+    until("the new ones were probed", || moments(&server).iter().all(|(_, n, _)| *n >= 1).then_some(()));
+    let all: Vec<f64> = moments(&server).iter().map(|(_, _, moment)| *moment).collect();
+    let early = all.iter().filter(|moment| **moment < INTERVAL / 2.0).count();
+    assert!((3..=27).contains(&early), "bunched: {all:?}");
+    let fleet = server.samples("/fleet");
+    assert_eq!(fleet.all("probe_success", &[]).count(), 30);
+    server.stop();
+}
+
+fn a_bad_file_changes_nothing() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let folder = Folder::with(&config(&peer, 0..3));
+    let server = Probity::serve(&folder.config());
+    until("they were probed", || moments(&server).iter().all(|(_, n, _)| *n >= 1).then_some(()));
+    let config_before = server.get("/config").ok().text().to_owned();
+
+    folder.write("probity.yml", "modules: {web: {prober: http, timeot: 5s}}\n");
+    let answer = server.reload();
+    assert_eq!(answer.status, 500);
+    for part in ["probity.yml:1:", "timeot", "timeout"] {
+        assert!(answer.text().contains(part), "no {part} in {}", answer.text());
+    }
+    let reloaded = |server: &Probity| {
+        server.samples("/metrics").value("blackbox_exporter_config_last_reload_successful", &[])
+    };
+    assert_eq!(reloaded(&server), Some(0.0));
+    assert_eq!(server.get("/config").ok().text(), config_before);
+    assert_eq!(moments(&server).len(), 3);
+    let count = |server: &Probity| moments(server).iter().map(|(_, n, _)| n).sum::<u64>();
+    let now = count(&server);
+    until("probing goes on", || (count(&server) >= now + 3).then_some(()));
+
+    folder.write("probity.yml", &config(&peer, 0..2));
+    server.reload().ok();
+    assert_eq!(reloaded(&server), Some(1.0));
+    assert_eq!(moments(&server).len(), 2);
+    server.stop();
+}
+
+fn sighup_reloads() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let folder = Folder::with(&config(&peer, 0..1));
+    let server = Probity::serve(&folder.config());
+    assert_eq!(moments(&server).len(), 1);
+    folder.write("probity.yml", &config(&peer, 0..5));
+    server.signal(Signal::HUP);
+    until("the new targets are there", || (moments(&server).len() == 5).then_some(()));
+    // A bad one leaves a line in the log and the rest as it was.
+    folder.write("probity.yml", "jobs: 3\n");
+    server.signal(Signal::HUP);
+    until("the mistake is told", || {
+        (!server.log().lines(&["level=ERROR", "probity.yml:1:"]).is_empty()).then_some(())
+    });
+    assert_eq!(moments(&server).len(), 5);
+    server.stop();
+}
+
+fn a_changed_module_applies_to_its_targets() {
+    let peer = Peer::status(503, Duration::ZERO);
+    let text = config(&peer, 0..1).replace("interval: 2s", "interval: 200ms, failure_threshold: 1");
+    let folder = Folder::with(&text);
+    let server = Probity::serve(&folder.config());
+    let up = |server: &Probity| server.samples("/fleet").value("probity_target_up", &[]);
+    until("it is down", || (up(&server) == Some(0.0)).then_some(()));
+    let accepting = "{prober: http, http: {valid_status_codes: [503]}}";
+    folder.write("probity.yml", &text.replace("{prober: http}", accepting));
+    server.reload().ok();
+    until("it is up", || (up(&server) == Some(1.0)).then_some(()));
+    server.stop();
+}

@@ -1,0 +1,10 @@
+//! The engine in a simulated world: scenarios by name, a swarm of seeds, and
+//! the proof that the checkers see what is wrong.
+
+mod bad_input;
+mod lab;
+mod load;
+mod names;
+mod proof;
+mod schedule;
+mod swarm;

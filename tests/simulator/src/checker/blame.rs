@@ -1,0 +1,125 @@
+//! Nobody is blamed for what is not his fault, and nobody gets away.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use probity_engine::{Closed, Input, Instant, Outcome, Output, Reason, Report, RunId, TargetId};
+
+use super::{Checker, Seen};
+
+/// What is really the case: the world knows.
+#[derive(Clone, Debug, Default)]
+pub struct Truth(Rc<RefCell<BTreeMap<TargetId, (Condition, Instant)>>>);
+
+/// How a target is, if nothing comes between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A failure needs a fault on the way to one of these.
+    Healthy(Vec<SocketAddr>),
+    /// There must be no success.
+    Failing,
+    /// It comes and goes.
+    Mixed,
+}
+
+impl Truth {
+    /// From `now` on a target is like this.
+    pub fn set(&self, id: TargetId, condition: Condition, now: Instant) {
+        self.0.borrow_mut().insert(id, (condition, now));
+    }
+
+    fn get(&self, id: TargetId) -> Option<(Condition, Instant)> {
+        self.0.borrow().get(&id).cloned()
+    }
+}
+
+/// Compares verdicts with the truth.
+#[derive(Debug)]
+pub struct Blame {
+    truth: Truth,
+    /// Runs that were told of a local failure, and of which.
+    local: BTreeMap<RunId, Reason>,
+    /// When the world last misbehaved towards each address.
+    faults: BTreeMap<SocketAddr, Instant>,
+    /// When it last misbehaved towards a DNS server.
+    dns: Option<Instant>,
+}
+
+/// How long after a fault in DNS a result may still follow from it: a look-up
+/// may have begun before the run that joined it.
+const DNS_MEMORY: Duration = Duration::from_secs(30);
+
+impl Blame {
+    pub(super) const fn new(truth: Truth) -> Self {
+        Self {
+            truth,
+            local: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            dns: None,
+        }
+    }
+
+    fn judge(&self, id: TargetId, report: &Report<'_>) -> Result<(), String> {
+        let outcome = report.outcome;
+        let Some((condition, since)) = self.truth.get(id) else {
+            return Ok(());
+        };
+        if report.started < since {
+            return Ok(());
+        }
+        match (condition, outcome) {
+            (Condition::Failing, Outcome::Success | Outcome::Warning(_)) => {
+                Err(format!("{id:?} is failing and was reported as {outcome:?}"))
+            }
+            (Condition::Healthy(addresses), Outcome::Failure(_)) => {
+                let excused = |at: Instant| at >= report.started;
+                let mut faults = addresses.iter().filter_map(|to| self.faults.get(to));
+                let dns = self.dns.is_some_and(|at| excused(at + DNS_MEMORY));
+                if dns || faults.any(|at| excused(*at)) {
+                    return Ok(());
+                }
+                let detail = report.detail;
+                Err(format!(
+                    "{id:?} is healthy and was reported as {outcome:?} ({detail})"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Checker for Blame {
+    fn name(&self) -> &'static str {
+        "blame"
+    }
+
+    fn see(&mut self, now: Instant, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Fault(to) if to.port() == 53 => self.dns = Some(now),
+            Seen::Fault(to) => {
+                self.faults.insert(*to, now);
+            }
+            Seen::Input(run, Input::Closed(_, Closed::Local(reason))) => {
+                self.local.insert(*run, *reason);
+            }
+            Seen::Output(run, Output::Report(report)) => {
+                let outcome = report.outcome;
+                if let Some(reason) = self.local.remove(run)
+                    && outcome != Outcome::Unknown(reason)
+                {
+                    return Err(format!(
+                        "run {run} ended as {outcome:?}, but {reason} is a failure of ours"
+                    ));
+                }
+                if let Some(id) = report.target {
+                    return self.judge(id, report);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

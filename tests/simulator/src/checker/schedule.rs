@@ -1,0 +1,195 @@
+//! The n-th run of a target is due at `offset + n * period`, and there are
+//! never two at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use probity_engine::threshold::Kind;
+use probity_engine::{Engine, Instant, Outcome, Output, Reason, Report, Schedule, TargetId};
+
+use super::{Checker, Seen, TICK, Terms};
+
+/// Learns each target's offset from its first run and holds it to it.
+#[derive(Debug)]
+pub struct OnSchedule {
+    terms: Terms,
+    /// When start-up ended; `None` again after a shutdown.
+    begun: Option<Instant>,
+    targets: BTreeMap<TargetId, Plan>,
+    swept: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Plan {
+    schedule: Schedule,
+    /// Whether its check may come to an end.
+    holds: bool,
+    /// When it was first registered.
+    added: Instant,
+    /// When the schedule began: registered, changed, or start-up ended.
+    since: Instant,
+    /// Where in the period it is due; unknown before the first run.
+    offset: Option<u64>,
+    /// The latest of its runs that was due by the clock.
+    due: Option<Instant>,
+    /// When its latest run ended.
+    finished: Option<Instant>,
+    /// When it was made due out of turn.
+    triggered: Vec<Instant>,
+}
+
+/// How often is looked for targets that are forgotten.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl OnSchedule {
+    pub(super) const fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            begun: None,
+            targets: BTreeMap::new(),
+            swept: Instant::ZERO,
+        }
+    }
+}
+
+impl Plan {
+    fn report(
+        &mut self,
+        id: TargetId,
+        report: &Report<'_>,
+        begun: Instant,
+        lag: Duration,
+    ) -> Result<(), String> {
+        let (due, started) = (report.due, report.started);
+        let before = self.finished.replace(report.finished);
+        if before.is_some_and(|before| started < before) {
+            return Err(format!("two runs of {id:?} at once, at {started}"));
+        }
+        if started < due {
+            return Err(format!(
+                "{id:?} started at {started}, before it was due at {due}"
+            ));
+        }
+        if let Outcome::Unknown(Reason::Cancelled) = report.outcome {
+            return Ok(());
+        }
+        let period = self.schedule.period().as_nanos() as u64;
+        let position = due.as_nanos().saturating_sub(begun.as_nanos()) % period;
+        if self.offset.is_some_and(|offset| offset != position) || self.triggered.contains(&due) {
+            // Another attempt, or a tick that came while the last run went on.
+            let out_of_turn = before == Some(due) || self.triggered.contains(&due);
+            return match out_of_turn {
+                true => Ok(()),
+                false => Err(format!(
+                    "{id:?} was due at {due}, which is off its schedule"
+                )),
+            };
+        }
+        self.offset = Some(position);
+        let earliest = self.added.max(begun) + self.schedule.initial_delay();
+        if due < earliest {
+            return Err(format!("{id:?} was due at {due}, within its initial delay"));
+        }
+        // What it may have missed is what came while it was busy.
+        let busy_until = before.unwrap_or(self.since.max(earliest)) + lag;
+        let skipped = due.as_nanos().saturating_sub(period);
+        match self.due {
+            Some(last) if due <= last => return Err(format!("{id:?} ran twice for {due}")),
+            Some(last) if due == last + self.schedule.period() => {}
+            _ if skipped > busy_until.as_nanos() => {
+                let skipped = Instant::from_nanos(skipped);
+                return Err(format!("{id:?} skipped its run at {skipped}"));
+            }
+            _ => {}
+        }
+        self.due = Some(due);
+        Ok(())
+    }
+
+    /// Until when there must be something to report.
+    fn patience(&self, begun: Instant, slack: Duration) -> Instant {
+        let begin = self.added.max(begun) + self.schedule.initial_delay();
+        let last = self.finished.unwrap_or(begin).max(begin).max(self.since);
+        let (period, timeout) = (self.schedule.period(), self.schedule.timeout());
+        // Due within a period, may queue for a timeout, be held back for
+        // another one, and last for the third.
+        last + period + timeout * 3 + slack
+    }
+}
+
+impl Checker for OnSchedule {
+    fn name(&self) -> &'static str {
+        "on schedule"
+    }
+
+    fn see(&mut self, now: Instant, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Begin => {
+                self.begun.get_or_insert(now);
+                for plan in self.targets.values_mut() {
+                    plan.since = now;
+                }
+            }
+            Seen::Shutdown => self.begun = None,
+            Seen::Upsert(id, spec) => {
+                let known = self.targets.get(id);
+                let same = known.is_some_and(|it| it.schedule == spec.schedule);
+                let plan = Plan {
+                    schedule: spec.schedule,
+                    holds: matches!(spec.threshold.kind(), Kind::Liveness | Kind::Startup),
+                    added: known.map_or(now, |it| it.added),
+                    since: now,
+                    offset: known.and_then(|it| it.offset).filter(|_| same),
+                    due: None,
+                    finished: known.and_then(|it| it.finished),
+                    triggered: Vec::new(),
+                };
+                self.targets.insert(*id, plan);
+            }
+            Seen::Remove(id) => {
+                self.targets.remove(id);
+            }
+            Seen::Trigger(id) => {
+                if let Some(plan) = self.targets.get_mut(id) {
+                    plan.triggered.push(now);
+                }
+            }
+            Seen::Output(_, Output::Report(report)) => {
+                let Some((id, plan)) = report
+                    .target
+                    .and_then(|id| Some((id, self.targets.get_mut(&id)?)))
+                else {
+                    return Ok(());
+                };
+                let Some(begun) = self.begun else {
+                    return match report.outcome {
+                        Outcome::Unknown(Reason::Shutdown) => Ok(()),
+                        _ => Err(format!("{id:?} ran while nothing is scheduled")),
+                    };
+                };
+                let lag = TICK + self.terms.longest_lag;
+                return plan.report(id, report, begun, lag);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, now: Instant, _: &Engine) -> Result<(), String> {
+        let Some(begun) = self.begun.filter(|_| now >= self.swept + SWEEP) else {
+            return Ok(());
+        };
+        self.swept = now;
+        let slack = (TICK + self.terms.longest_lag) * 4;
+        let mut probed = self.targets.iter().filter(|(_, plan)| !plan.holds);
+        match probed.find(|(_, plan)| now > plan.patience(begun, slack)) {
+            Some((id, plan)) => {
+                let last = plan.finished;
+                Err(format!(
+                    "{id:?} was forgotten: its last run ended at {last:?}"
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+}

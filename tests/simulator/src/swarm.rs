@@ -1,0 +1,481 @@
+//! A whole world from a seed.
+//!
+//! First the network, the machine, the servers and an operator misbehave, each
+//! in some seeds and to different degrees; what is demanded is safety. Then all
+//! faults stop, and every target must be published as what it is, in time.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_engine::check::Module;
+use probity_engine::resolve::ResolverConfig;
+use probity_engine::threshold::Kind;
+use probity_engine::{Config, Limits, Spec, TargetId};
+use serde_json::json;
+
+use crate::checker::{Condition, TICK};
+use crate::faults::Faults;
+use crate::peer::{Answer, Behaviour, Certificate, Script, Step, Tls, Zone, http};
+use crate::prober::Prober;
+use crate::rng::Rng;
+use crate::spec::{self, Plan};
+use crate::world::{Options, World};
+
+/// What happened in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Reports by [`Outcome::index`](probity_engine::Outcome::index).
+    pub reports: [u64; 4],
+    /// See [`World::digest`].
+    pub digest: u64,
+    /// Whether liveness was demanded: not of an engine without room.
+    pub roomy: bool,
+}
+
+/// DNS: how long a server is waited for, how often all are asked, and how long
+/// any answer is remembered.
+const DNS_TIMEOUT: Duration = Duration::from_millis(500);
+const DNS_ATTEMPTS: u8 = 2;
+const DNS_MEMORY: Duration = Duration::from_secs(2);
+const DNS_SERVERS: [SocketAddr; 2] = [server(53, 1), server(53, 2)];
+
+const fn server(net: u8, host: u8) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, net, host)), 53)
+}
+
+/// One target, and what is really there.
+struct Inhabitant {
+    id: TargetId,
+    spec: Arc<Spec>,
+    plan: Plan,
+    at: SocketAddr,
+    healthy: Behaviour,
+    nature: Nature,
+    named: bool,
+    present: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    Healthy,
+    Failing,
+    Mixed,
+}
+
+/// The modules that targets are made of.
+struct Modules {
+    tcp: Module,
+    tls: Module,
+    http: Module,
+}
+
+/// Lives through the world of `seed`.
+///
+/// # Errors
+/// Every rule that was broken, a line each.
+pub fn run(seed: u64) -> Result<Summary, String> {
+    run_around(seed, |engine| Box::new(engine))
+}
+
+/// The same with something around the engine.
+///
+/// # Errors
+/// Every rule that was broken, a line each.
+pub fn run_around(
+    seed: u64,
+    wrap: impl FnOnce(probity_engine::Engine) -> Box<dyn Prober>,
+) -> Result<Summary, String> {
+    let mut rng = Rng::new(seed);
+    let (options, roomy) = options(seed, &mut rng);
+    let mut world = World::around(options, wrap);
+    let mut people = settle(&mut rng, &mut world);
+    if rng.chance(500_000) {
+        world.run_for(Duration::from_millis(rng.between(0, 5_000)));
+    }
+    world.begin();
+    live(&mut rng, &mut world, &mut people);
+    let mut complaints = Vec::new();
+    calm(&mut world, &mut people);
+    let bound = people.iter().map(Inhabitant::patience).max();
+    let since = world.now();
+    if roomy {
+        recover(&mut world, &people, since, &mut complaints);
+    } else {
+        world.run_until(since + bound.unwrap_or_default());
+    }
+    complaints.extend(world.finish().iter().map(ToString::to_string));
+    if world.connections() > 0 {
+        complaints.push(format!("{} connections are left", world.connections()));
+    }
+    if !complaints.is_empty() {
+        return Err(complaints.join("\n"));
+    }
+    Ok(Summary {
+        reports: world.counts(),
+        digest: world.digest(),
+        roomy,
+    })
+}
+
+/// The temper of a world, and whether its engine has room for its targets.
+fn options(seed: u64, rng: &mut Rng) -> (Options, bool) {
+    let mut limits = Limits::default();
+    let cramped = rng.chance(150_000);
+    if cramped {
+        limits.in_flight = rng.between(1, 6) as u32;
+    }
+    let throttled = rng.chance(100_000);
+    if throttled {
+        limits.starts_per_destination = rng.between(1, 20) as u32;
+        limits.burst_per_destination = rng.between(1, 5) as u32;
+    }
+    let lookups = rng.chance(200_000);
+    if lookups {
+        limits.lookups = rng.between(1, 3) as u32;
+        limits.cached_names = rng.between(1, 4) as u32;
+    }
+    let resolver = ResolverConfig::with_servers(&DNS_SERVERS)
+        .timeout(DNS_TIMEOUT)
+        .attempts(DNS_ATTEMPTS)
+        .max_ttl(DNS_MEMORY)
+        .rotate(rng.chance(500_000));
+    let engine = Config {
+        limits,
+        resolver,
+        seed: [0; 32],
+    };
+    let options = Options {
+        seed,
+        engine,
+        faults: Faults::swarm(rng),
+        keep_reports: false,
+    };
+    (options, !cramped && !throttled && !lookups)
+}
+
+/// Makes targets, their servers and their names.
+fn settle(rng: &mut Rng, world: &mut World) -> Vec<Inhabitant> {
+    let modules = Modules {
+        tcp: spec::module(json!({"prober": "tcp"})),
+        tls: spec::module(json!({"prober": "tcp", "tcp": {"tls": true}})),
+        http: spec::module(json!({"prober": "http"})),
+    };
+    let count = rng.between(1, 40) as u8;
+    let mut names = Vec::new();
+    let mut people = Vec::new();
+    for number in 0..count {
+        let one = inhabitant(rng, &modules, number, &mut names);
+        let behaviour = match one.nature {
+            Nature::Healthy | Nature::Mixed => one.healthy.clone(),
+            Nature::Failing => failing(rng, &one),
+        };
+        world.serve(one.at, behaviour);
+        let added = world.upsert(one.id, Arc::clone(&one.spec));
+        assert!(added.is_ok(), "a world has fewer targets than the limit");
+        world.expect(one.id, one.condition());
+        people.push(one);
+    }
+    let zone = Zone::new(names.iter().map(|(name, answer)| (&**name, answer.clone())));
+    for server in DNS_SERVERS {
+        world.serve(server, zone.clone().serve());
+    }
+    people
+}
+
+fn plan(rng: &mut Rng) -> Plan {
+    let period = Duration::from_millis(rng.between(1_000, 4_000));
+    let kind = *rng.pick(&[Kind::Plain, Kind::Plain, Kind::Readiness]);
+    Plan {
+        period,
+        // Long enough for every healthy server on the slowest network.
+        timeout: Duration::from_millis(rng.between(1_000, period.as_millis() as u64)),
+        initial_delay: Duration::from_millis(if rng.chance(200_000) {
+            rng.between(0, 5_000)
+        } else {
+            0
+        }),
+        kind,
+        success: rng.between(1, 3) as u32,
+        failure: rng.between(1, 4) as u32,
+    }
+}
+
+fn inhabitant(
+    rng: &mut Rng,
+    modules: &Modules,
+    number: u8,
+    names: &mut Vec<(String, Answer)>,
+) -> Inhabitant {
+    let nature = *rng.pick(&[
+        Nature::Healthy,
+        Nature::Healthy,
+        Nature::Failing,
+        Nature::Mixed,
+    ]);
+    let plan = plan(rng);
+    let at = SocketAddr::from(([192, 0, 2, number + 1], 8_000));
+    // Only of healthy targets is the name looked up: a broken answer could
+    // lead to somebody else's server.
+    let named = nature == Nature::Healthy && rng.chance(500_000);
+    let host = if named {
+        let name = format!("host{number}.example");
+        name_of(rng, &name, at, names);
+        format!("{name}:{}", at.port())
+    } else {
+        at.to_string()
+    };
+    let good = Tls::Speaks(Certificate::Good);
+    let (spec, healthy) = match rng.below(5) {
+        0 => (plan.spec(&modules.tcp, &host), Behaviour::silent()),
+        1 => {
+            let server = Behaviour::silent().secured(good);
+            (plan.spec(&modules.tls, &host), server)
+        }
+        2 => {
+            let server = healthy_site(rng, &format!("https://{host}")).secured(good);
+            (
+                plan.spec(&modules.http, &format!("https://{host}/")),
+                server,
+            )
+        }
+        _ => {
+            let server = healthy_site(rng, &format!("http://{host}"));
+            (plan.spec(&modules.http, &format!("http://{host}/")), server)
+        }
+    };
+    Inhabitant {
+        // Ids are hashes in real life.
+        id: TargetId(rng.u64()),
+        spec,
+        plan,
+        at,
+        healthy,
+        nature,
+        named,
+        present: true,
+    }
+}
+
+/// A name in DNS for an address, with some trouble that a resolver must cope
+/// with.
+fn name_of(rng: &mut Rng, name: &str, at: SocketAddr, names: &mut Vec<(String, Answer)>) {
+    let ttl = rng.between(0, 4) as u32;
+    let plain = Answer::Addresses(vec![at.ip()], ttl);
+    let liar = Ipv4Addr::new(192, 0, 2, 254).into();
+    let answer = match rng.below(6) {
+        0 => Answer::Truncated(Box::new(plain)),
+        1 => Answer::AfterLies(liar, Box::new(plain)),
+        2 => Answer::Late(Duration::from_millis(50), Box::new(plain)),
+        3 => {
+            let canonical = format!("canonical-{name}");
+            names.push((canonical.clone(), plain));
+            Answer::Alias(canonical, ttl)
+        }
+        _ => plain,
+    };
+    names.push((name.into(), answer));
+}
+
+fn healthy_site(rng: &mut Rng, base: &str) -> Behaviour {
+    match rng.below(6) {
+        0 => http::slow(Duration::from_millis(rng.between(1, 100))),
+        1 => http::dripping(Duration::from_micros(rng.between(1, 500))),
+        2 => {
+            let there = Script::new([Step::Send(http::response("200 OK", &[], "here"))]);
+            http::Site::new(http::redirect(&format!("{base}/there")))
+                .path("/there", there)
+                .serve()
+        }
+        3 => http::closing("HTTP/1.1 200 OK\r\n\r\nuntil the end"),
+        4 => http::answering(
+            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: x\r\n\r\n",
+        ),
+        _ => http::ok(),
+    }
+}
+
+/// A server that no check can be content with.
+fn failing(rng: &mut Rng, one: &Inhabitant) -> Behaviour {
+    let dead = [
+        Behaviour::Refuse,
+        Behaviour::Unreachable,
+        Behaviour::Blackhole,
+    ];
+    let insecure = [
+        Tls::Speaks(Certificate::Expired),
+        Tls::Speaks(Certificate::SelfSigned),
+        Tls::Speaks(Certificate::OtherName),
+        Tls::Silent,
+        Tls::Alert,
+        Tls::Resets,
+    ];
+    let flood = Duration::from_millis(1);
+    let bad_sites = [
+        http::status("503 Service Unavailable"),
+        http::endless_headers(),
+        http::endless_body(1_024, flood),
+        http::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        http::answering(&b"\x00\x01\x02\xff\xfe\r\n\r\n"[..]),
+        http::closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
+        http::Site::new(http::redirect("/round")).serve(),
+        Behaviour::silent(),
+        Behaviour::Talk(Script::new([Step::Close])),
+        Behaviour::Talk(Script::new([Step::Reset])),
+    ];
+    let secured = one.spec.check.tls().is_some() && matches!(one.healthy, Behaviour::Tls(..));
+    let speaks_http = one.spec.check.kind() == "http";
+    match rng.below(3) {
+        0 if secured => Behaviour::silent().secured(rng.pick(&insecure).clone()),
+        1 if speaks_http && secured => rng
+            .pick(&bad_sites)
+            .clone()
+            .secured(Tls::Speaks(Certificate::Good)),
+        1 | 2 if speaks_http && !secured => rng.pick(&bad_sites).clone(),
+        _ => rng.pick(&dead).clone(),
+    }
+}
+
+impl Inhabitant {
+    fn condition(&self) -> Condition {
+        match self.nature {
+            Nature::Healthy => Condition::Healthy(vec![self.at]),
+            Nature::Failing => Condition::Failing,
+            Nature::Mixed => Condition::Mixed,
+        }
+    }
+
+    /// How long after the last fault it may take until it is published as what
+    /// it is: `threshold * period + timeout`, after what was under way.
+    fn patience(&self) -> Duration {
+        let plan = &self.plan;
+        let results = match self.nature {
+            Nature::Failing => plan.failure,
+            Nature::Healthy | Nature::Mixed => plan.success,
+        };
+        // A look-up that is under way, and the memory of a false answer.
+        let servers = DNS_SERVERS.len() as u32;
+        let names = if self.named {
+            DNS_TIMEOUT * servers * u32::from(DNS_ATTEMPTS) * 2 + DNS_MEMORY
+        } else {
+            Duration::ZERO
+        };
+        plan.initial_delay + plan.period * results + plan.timeout * 2 + names + TICK * 8
+    }
+}
+
+/// Time under faults, in which an operator is busy too.
+fn live(rng: &mut Rng, world: &mut World, people: &mut [Inhabitant]) {
+    let end = world.now() + Duration::from_millis(rng.between(5_000, 40_000));
+    let churn = if rng.chance(500_000) { 2_000 } else { 10_000 };
+    while world.now() < end {
+        world.run_for(Duration::from_millis(rng.between(1, churn)));
+        let index = rng.below(people.len() as u64) as usize;
+        let one = &mut people[index];
+        match rng.below(8) {
+            0 => {
+                world.remove(one.id);
+                one.present = false;
+            }
+            1 | 2 => {
+                if one.present && rng.chance(500_000) {
+                    one.plan.failure = rng.between(1, 4) as u32;
+                    let mut spec = (*one.spec).clone();
+                    spec.threshold = threshold(&one.plan);
+                    one.spec = Arc::new(spec);
+                }
+                add(world, one);
+            }
+            3 => {
+                if one.present {
+                    world.trigger(one.id);
+                }
+            }
+            4 => {
+                // No room is an answer.
+                let _ = world.run_once(Arc::clone(&one.spec), one.plan.timeout);
+            }
+            _ if one.nature == Nature::Mixed => {
+                let behaviour = if rng.chance(500_000) {
+                    failing(rng, one)
+                } else {
+                    one.healthy.clone()
+                };
+                world.serve(one.at, behaviour);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn threshold(plan: &Plan) -> probity_engine::threshold::Config {
+    probity_engine::threshold::Config::new(plan.kind, plan.success, plan.failure)
+        .unwrap_or_default()
+}
+
+fn add(world: &mut World, one: &mut Inhabitant) {
+    let added = world.upsert(one.id, Arc::clone(&one.spec));
+    assert!(added.is_ok(), "a world has fewer targets than the limit");
+    one.present = true;
+}
+
+/// The end of all faults.
+fn calm(world: &mut World, people: &mut [Inhabitant]) {
+    let faults = world.faults().calm();
+    world.set_faults(faults);
+    for one in people {
+        if one.nature == Nature::Mixed {
+            one.nature = Nature::Healthy;
+            world.serve(one.at, one.healthy.clone());
+            world.expect(one.id, Condition::Mixed);
+        }
+        add(world, one);
+    }
+}
+
+/// Waits until every target must be published as what it is, and sees that it
+/// is.
+fn recover(
+    world: &mut World,
+    people: &[Inhabitant],
+    since: probity_engine::Instant,
+    complaints: &mut Vec<String>,
+) {
+    let mut order: Vec<&Inhabitant> = people.iter().collect();
+    order.sort_by_key(|one| one.patience());
+    for one in &order {
+        world.run_until(since + one.patience());
+        expect_published(world, one, "did not recover", complaints);
+    }
+    // Nothing may change any more.
+    for one in people {
+        if one.nature == Nature::Healthy {
+            world.expect(one.id, one.condition());
+        }
+    }
+    world.run_for(Duration::from_secs(5));
+    for one in &order {
+        expect_published(world, one, "did not stay", complaints);
+    }
+}
+
+fn expect_published(
+    world: &World,
+    one: &Inhabitant,
+    complaint: &str,
+    complaints: &mut Vec<String>,
+) {
+    let expected = Some(one.nature == Nature::Healthy);
+    let target = world.engine().target(one.id);
+    let up = target.and_then(|it| it.up);
+    if up != expected {
+        let last = target
+            .and_then(|it| it.last)
+            .map(|it| (it.outcome, it.finished));
+        let (now, id, at) = (world.now(), one.id, one.at);
+        complaints.push(format!(
+            "[{now}] liveness: {id:?} at {at} {complaint}: published {up:?}, last {last:?}"
+        ));
+    }
+}

@@ -1,0 +1,295 @@
+//! The program, as a process of its own.
+//!
+//! The process is this very test executable, which becomes the program when
+//! the variable [`AS_PROBITY`] is set: `main` of the binary is one call into
+//! the exporter's library, and the suites make the same call. Cargo tells only
+//! the tests of a binary's own package where the binary is, and whether it has
+//! been built before the tests of another package run depends on what else is
+//! being built. This way it is always there, it is never stale, and it has the
+//! profile of the test. `PROBITY_BIN=/path/to/probity` runs the suites against
+//! a binary that was built in another way.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::http::{self, Answer};
+use super::metrics::Samples;
+use super::{LIMIT, until};
+
+/// A process with this variable is the program.
+pub const AS_PROBITY: &str = "PROBITY_TESTS_RUN_PROBITY";
+
+/// Lines of a log that are kept.
+const LINES: usize = 10_000;
+
+/// A command line of the program, ready for more.
+///
+/// # Panics
+/// If this executable has been moved away.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = match std::env::var_os("PROBITY_BIN") {
+        Some(path) => Command::new(path),
+        None => {
+            let mut command = Command::new(std::env::current_exe().expect("our own path"));
+            command.env(AS_PROBITY, "1");
+            command
+        }
+    };
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// What a command that ends by itself has said.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// If it does not end, or prints what is not text, or panics itself.
+pub fn run(args: &[&str]) -> Ended {
+    let begun = Instant::now();
+    let mut child = Guard(
+        command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts"),
+    );
+    let mut stdout = child.0.stdout.take().expect("a pipe");
+    let mut stderr = child.0.stderr.take().expect("a pipe");
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).map(|_| text)
+    });
+    let errors = std::thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).map(|_| text)
+    });
+    let status = child.wait();
+    let ended = Ended {
+        code: status.code(),
+        stdout: read.join().expect("a reader").expect("text"),
+        stderr: errors.join().expect("a reader").expect("text"),
+        took: begun.elapsed(),
+    };
+    assert!(!ended.stderr.contains("panicked"), "{args:?}: {}", ended.stderr);
+    ended
+}
+
+/// A child that does not outlive its owner.
+#[derive(Debug)]
+pub struct Guard(pub Child);
+
+impl Guard {
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If that takes longer than [`LIMIT`].
+    pub fn wait(&mut self) -> ExitStatus {
+        until("a process ends", || self.0.try_wait().expect("a child"))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running `probity serve` or `probity demo`.
+#[derive(Debug)]
+pub struct Probity {
+    /// Where it serves.
+    pub address: SocketAddr,
+    child: Guard,
+    log: Log,
+}
+
+/// Lines that a process has written, the latest [`LINES`] of them.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Log {
+    /// Collects lines on a thread until the pipe ends.
+    pub fn follow(pipe: impl std::io::Read + Send + 'static) -> Self {
+        let log = Self::default();
+        let lines = Arc::clone(&log.0);
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if lines.len() == LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(line);
+            }
+        });
+        log
+    }
+
+    /// The lines that contain all of these.
+    pub fn lines(&self, parts: &[&str]) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| parts.iter().all(|part| line.contains(part))).cloned().collect()
+    }
+
+    /// The value of `address` in the line that says `Listening on`.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let lines = self.lines(&["\"Listening on\"", "address="]);
+        let (_, address) = lines.first()?.split_once("address=")?;
+        address.split_whitespace().next()?.trim_matches('"').parse().ok()
+    }
+}
+
+impl Probity {
+    /// Serves a configuration file; ready when this returns.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn serve(config: &Path) -> Self {
+        Self::serve_with(config, &[])
+    }
+
+    /// As [`Probity::serve`], with more flags.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn serve_with(config: &Path, flags: &[&str]) -> Self {
+        let config = config.to_str().expect("a path of text");
+        let mut args = vec!["serve", "--config.file", config, "--web.listen-address=127.0.0.1:0"];
+        args.extend(flags);
+        let server = Self::start(&args, Stdio::null());
+        until("the server is ready", || (server.get("/-/ready").status == 200).then_some(()));
+        server
+    }
+
+    /// Starts any command that listens, and waits until it does.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn start(args: &[&str], stdout: Stdio) -> Self {
+        let mut child = Guard(
+            command(args).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the program starts"),
+        );
+        let log = Log::follow(child.0.stderr.take().expect("a pipe"));
+        let address = until("the program listens", || {
+            let ended = child.0.try_wait().expect("a child");
+            let address = log.address();
+            assert!(ended.is_none() || address.is_some(), "{args:?} ended ({ended:?}): {log:?}");
+            address
+        });
+        Self { address, child, log }
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its process.
+    pub fn child(&mut self) -> &mut Guard {
+        &mut self.child
+    }
+
+    /// GET.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub fn get(&self, path: &str) -> Answer {
+        http::get(self.address, path)
+    }
+
+    /// Any request.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        http::request(self.address, method, path, headers)
+    }
+
+    /// The series at a path.
+    ///
+    /// # Panics
+    /// If the answer is no text exposition.
+    pub fn samples(&self, path: &str) -> Samples {
+        Samples::parse(self.get(path).ok().text())
+    }
+
+    /// The targets that a query selects, as JSON.
+    ///
+    /// # Panics
+    /// If the answer is not what the API promises.
+    pub fn targets(&self, query: &str) -> Vec<serde_json::Value> {
+        let answer = self.get(&format!("/api/v1/targets?limit=10000&{query}")).ok().json();
+        answer["data"]["targets"].as_array().expect("a list of targets").clone()
+    }
+
+    /// The events, the latest first.
+    ///
+    /// # Panics
+    /// If the answer is not what the API promises.
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        let answer = self.get("/api/v1/events").ok().json();
+        answer["data"]["events"].as_array().expect("a list of events").clone()
+    }
+
+    /// Asks for a reload.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub fn reload(&self) -> Answer {
+        self.request("POST", "/-/reload", &[])
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("a signal");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child.0)
+    }
+
+    /// Open file descriptors.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.0.id());
+        std::fs::read_dir(path).expect("a process").count()
+    }
+
+    /// Tells it to end and waits until it has. All of its log must be clean.
+    ///
+    /// # Panics
+    /// If it does not end, not well, or has panicked before.
+    pub fn stop(mut self) -> Duration {
+        let begun = Instant::now();
+        self.signal(Signal::TERM);
+        let status = self.child.wait();
+        assert_eq!(status.code(), Some(0), "{:?}", self.log);
+        assert_eq!(self.log.lines(&["panicked"]), Vec::<String>::new());
+        assert!(begun.elapsed() < LIMIT);
+        begun.elapsed()
+    }
+}

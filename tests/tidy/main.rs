@@ -1,0 +1,6 @@
+//! The project's own rules about itself, as tests.
+
+mod arrows;
+mod links;
+mod source;
+mod workspace;
