@@ -3,4 +3,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod app;
+pub mod bridge;
+pub mod cli;
+pub mod control;
+pub mod demo;
+pub mod events;
 pub mod exposition;
+pub mod http;
+pub mod render;

@@ -6,7 +6,7 @@ use probity_engine::check::ModuleConfig;
 use serde::Serialize;
 
 use crate::duration::JobDuration;
-use crate::file::File;
+use crate::file::{File, NamedModule};
 use crate::groups::Group;
 use crate::job::{FileSource, Job, Metrics};
 
@@ -56,6 +56,16 @@ impl File {
             jobs: self.jobs().iter().map(job).collect(),
         };
         serde_saphyr::to_string(&rendered).map_err(|error| error.to_string())
+    }
+}
+
+impl NamedModule {
+    /// The module as YAML, passwords and keys as `<secret>`.
+    ///
+    /// # Errors
+    /// As [`File::render`].
+    pub fn render(&self) -> Result<String, String> {
+        serde_saphyr::to_string(self.config()).map_err(|error| error.to_string())
     }
 }
 

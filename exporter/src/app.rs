@@ -1,0 +1,213 @@
+//! What all parts of the process share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use probity_engine::GroupId;
+use probity_engine::check::Module;
+use probity_spec::{File, NamedModule};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::bridge::Bridge;
+use crate::control::Request;
+use crate::events::{Event, Events};
+use crate::render::fleet::{Entry, Index};
+use crate::render::own::Facts;
+
+/// Scrapes of the fleet at once; further ones are refused.
+const SCRAPES: usize = 4;
+
+/// The process.
+#[derive(Debug)]
+pub struct App {
+    /// The data plane.
+    pub bridge: Bridge,
+    /// Seconds taken off what Prometheus allows a scrape of `/probe`.
+    pub timeout_offset: f64,
+    /// Requests for modules that do not exist.
+    pub unknown_modules: AtomicU64,
+    /// Places for scrapes of the fleet.
+    pub scrapes: Arc<Semaphore>,
+    running: RwLock<Arc<Running>>,
+    ready: AtomicBool,
+    events: Mutex<Events>,
+    events_dropped: AtomicU64,
+    last_reload: Mutex<Reload>,
+    control: mpsc::Sender<Request>,
+}
+
+/// How the last reload went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reload {
+    successful: bool,
+    /// Unix seconds of the last one that was.
+    succeeded_at: f64,
+}
+
+/// The configuration in force and the fleet that it describes.
+#[derive(Debug)]
+pub struct Running {
+    /// The file.
+    pub file: File,
+    /// The targets, for whoever renders them.
+    pub index: Index,
+    /// Jobs by name; their place is the order of the file.
+    pub jobs: Vec<(String, GroupId)>,
+}
+
+/// A module, ready to be applied to a target.
+#[derive(Debug)]
+pub struct ModuleRef<'a> {
+    /// The module.
+    pub module: &'a Module,
+    /// Its own limit on the duration of a run.
+    pub timeout: Option<Duration>,
+}
+
+impl Running {
+    /// A module by name.
+    pub fn module(&self, name: &str) -> Option<ModuleRef<'_>> {
+        let named = self.file.module(name)?;
+        Some(ModuleRef {
+            module: named.module(),
+            timeout: named.timeout(),
+        })
+    }
+
+    /// A module as YAML, without its secrets.
+    ///
+    /// # Errors
+    /// See [`File::render`].
+    pub fn module_text(&self, name: &str) -> Result<String, String> {
+        self.file
+            .module(name)
+            .map_or_else(|| Ok(String::new()), NamedModule::render)
+    }
+
+    /// The whole file as YAML, without its secrets.
+    ///
+    /// # Errors
+    /// See [`File::render`].
+    pub fn config_text(&self) -> Result<String, String> {
+        self.file.render()
+    }
+
+    /// The group of a job.
+    pub fn group(&self, job: &str) -> Option<GroupId> {
+        let (_, group) = self.jobs.iter().find(|(name, _)| name == job)?;
+        Some(*group)
+    }
+
+    /// The name of a target's job.
+    pub fn job_name(&self, entry: &Entry) -> &str {
+        &self.index.job(entry).name
+    }
+
+    /// Names of all jobs by group.
+    pub fn job_names(&self) -> Vec<(GroupId, String)> {
+        let jobs = self.jobs.iter();
+        jobs.map(|(name, group)| (*group, name.clone())).collect()
+    }
+
+    /// Whether any job wants histograms of its targets in text.
+    pub fn wants_classic_buckets(&self) -> bool {
+        let jobs = self.file.jobs();
+        jobs.iter().any(|job| job.classic_buckets().is_some())
+    }
+}
+
+impl App {
+    /// A process that has not loaded its fleet yet.
+    pub fn new(
+        bridge: Bridge,
+        timeout_offset: f64,
+        running: Running,
+        control: mpsc::Sender<Request>,
+    ) -> Self {
+        Self {
+            bridge,
+            timeout_offset,
+            unknown_modules: AtomicU64::new(0),
+            scrapes: Arc::new(Semaphore::new(SCRAPES)),
+            running: RwLock::new(Arc::new(running)),
+            ready: AtomicBool::new(false),
+            events: Mutex::new(Events::default()),
+            events_dropped: AtomicU64::new(0),
+            last_reload: Mutex::new(Reload::default()),
+            control,
+        }
+    }
+
+    /// The configuration in force.
+    pub fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.running.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration in force.
+    pub fn replace(&self, running: Running) {
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(running);
+    }
+
+    /// Whether the fleet has been handed to the engine.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// The fleet has been handed to the engine.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Reads the configuration again; all or nothing.
+    ///
+    /// # Errors
+    /// Why nothing changed.
+    pub async fn reload(&self) -> Result<(), String> {
+        let (send, receive) = oneshot::channel();
+        let stopped = || "the process is shutting down".to_owned();
+        let sent = self.control.send(Request::Reload(send)).await;
+        sent.map_err(|_| stopped())?;
+        receive.await.map_err(|_| stopped())?
+    }
+
+    /// Notes how a reload went. `at` is Unix seconds.
+    pub fn reloaded(&self, successful: bool, at: f64) {
+        let mut last = lock(&self.last_reload);
+        last.successful = successful;
+        if successful {
+            last.succeeded_at = at;
+        }
+    }
+
+    /// The events, to add to them.
+    pub fn events_mut(&self) -> MutexGuard<'_, Events> {
+        lock(&self.events)
+    }
+
+    /// The events, the latest first.
+    pub fn events(&self) -> Vec<Event> {
+        lock(&self.events).list()
+    }
+
+    /// Counts notices that the driver had no room for.
+    pub fn count_dropped(&self, notices: u64) {
+        self.events_dropped.fetch_add(notices, Ordering::Relaxed);
+    }
+
+    /// What the process knows about itself beside the engine's figures.
+    pub fn own_facts(&self) -> Facts {
+        let last = *lock(&self.last_reload);
+        Facts {
+            reload_successful: last.successful,
+            reload_succeeded_at: last.succeeded_at,
+            unknown_modules: self.unknown_modules.load(Ordering::Relaxed),
+            events_dropped: self.events_dropped.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What these locks guard stays consistent if a holder panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,255 @@
+//! What can be typed. Flags that blackbox_exporter has are called as there.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Probes fleets: HTTP, TCP and TLS checks by the ten thousand, with the
+/// kubelet's thresholds, for Prometheus.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    /// Without a command: serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Flags of `serve`.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Probe the fleet of a configuration file and serve the results (the
+    /// default).
+    Serve(Serve),
+    /// Run one check of each target now and say what happened.
+    ///
+    /// Exit status: 0 if all succeeded, 1 if any failed, 2 for a mistake on
+    /// the command line or in the file, 3 if any could not be looked at.
+    Check(Check),
+    /// Probe a fleet of local targets, started by this process, and print a
+    /// line a second.
+    Demo(Demo),
+}
+
+/// Flags of `probity serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// Configuration file: blackbox.yml, with jobs. Without it: the usual
+    /// modules and no jobs.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Check the configuration file and exit.
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+    /// Seconds taken off the scrape timeout that Prometheus announces to /probe.
+    #[arg(long = "timeout-offset", value_name = "SECONDS", default_value_t = 0.5)]
+    pub timeout_offset: f64,
+    /// Where to serve; may be repeated. An address without a host (:9115) is
+    /// every address of the machine.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":9115",
+        value_parser = listen_address
+    )]
+    pub listen: Vec<SocketAddr>,
+    /// How the process runs.
+    #[command(flatten)]
+    pub engine: Engine,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// Flags about the engine, shared by all commands that run it for long.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Engine {
+    /// Threads that probe; 0 is one for each core.
+    #[arg(long = "engine.workers", value_name = "N", default_value_t = 0)]
+    pub workers: usize,
+    /// Runs in flight at once; 0 is what the descriptor limit allows.
+    #[arg(long = "engine.in-flight", value_name = "N", default_value_t = 0)]
+    pub in_flight: usize,
+    /// Connections per second towards one address; 0 is no limit.
+    #[arg(
+        long = "engine.destination-rate",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub destination_rate: u32,
+    /// Connections that may go out to one address at once before the rate applies.
+    #[arg(
+        long = "engine.destination-burst",
+        value_name = "N",
+        default_value_t = 100
+    )]
+    pub destination_burst: u32,
+    /// How long runs in flight may take to finish when the process is told to
+    /// end.
+    #[arg(long = "engine.shutdown-grace", value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub grace: Duration,
+}
+
+/// Flags about logging.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Log {
+    /// Lowest level that is logged.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        ignore_case = true
+    )]
+    pub level: Level,
+    /// Form of the lines, on standard error.
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
+    pub format: LogFormat,
+}
+
+/// A level of severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Everything.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What should be looked at.
+    Warn,
+    /// What does not work.
+    Error,
+}
+
+/// A form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `time=... level=INFO msg="..." key=value`
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of `probity check`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Check {
+    /// What to check: a URL for http, host:port for tcp.
+    #[arg(value_name = "TARGET", required = true)]
+    pub targets: Vec<String>,
+    /// The module to check with.
+    #[arg(long, short, value_name = "NAME", default_value = "http_2xx")]
+    pub module: String,
+    /// Configuration file with the module; without it, the usual modules.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Longest time for one target, unless the module says less.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Host header (http) or TLS server name (tcp), as `hostname` of /probe.
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Form of the result.
+    #[arg(long, short, value_name = "FORM", default_value = "human")]
+    pub output: Output,
+}
+
+/// A form of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// The phases as a waterfall.
+    Human,
+    /// One JSON object a line.
+    Json,
+    /// What /probe would answer, with the label `target`.
+    Prometheus,
+}
+
+/// Flags of `probity demo`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Demo {
+    /// Number of targets.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub targets: u32,
+    /// Time between two probes of one target.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub interval: Duration,
+    /// Stop after this time; without it, on Ctrl-C.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Where to serve /metrics, /fleet and the rest.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9115",
+        value_parser = listen_address
+    )]
+    pub listen: Vec<SocketAddr>,
+    /// How the process runs.
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    probity_engine::config::GoDuration::parse(text).map(|duration| duration.0)
+}
+
+/// `host:port` or `:port`. Host names are resolved when the program starts.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Some(port) = text.strip_prefix(':') {
+        let port = port
+            .parse()
+            .map_err(|_| format!("expected a port from 0 to 65535, found {port:?}"))?;
+        // A dual-stack socket where there is IPv6.
+        let host = match std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+            Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+            Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        return Ok(SocketAddr::new(host, port));
+    }
+    std::net::ToSocketAddrs::to_socket_addrs(text)
+        .map_err(|error| format!("expected host:port or :port: {error}"))?
+        .next()
+        .ok_or_else(|| format!("{text} has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn plain_flags_are_those_of_serve() {
+        let args = Args::try_parse_from([
+            "probity",
+            "--config.file=x.yml",
+            "--web.listen-address=127.0.0.1:0",
+        ])
+        .unwrap();
+        assert!(args.command.is_none());
+        assert_eq!(args.serve.config_file, Some("x.yml".into()));
+        let args = Args::try_parse_from(["probity", "serve", "--config.file", "y.yml"]).unwrap();
+        assert!(
+            matches!(args.command, Some(Command::Serve(serve)) if serve.config_file == Some("y.yml".into()))
+        );
+    }
+
+    #[test]
+    fn usage_mistakes_are_refused() {
+        for line in [
+            &["probity", "--nonsense"][..],
+            &["probity", "--web.listen-address=nowhere"],
+            &["probity", "--log.level=loud"],
+            &["probity", "check"],
+            &["probity", "demo", "--interval=often"],
+        ] {
+            assert!(Args::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+}

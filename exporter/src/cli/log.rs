@@ -1,0 +1,169 @@
+//! Log lines as Go's slog writes them, so that what reads those of
+//! blackbox_exporter reads ours: `time=... level=INFO msg="..." key=value`, or
+//! the same as JSON.
+
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::args::{Level, Log, LogFormat};
+
+/// Sends log lines to standard error from now on. May be called once.
+pub fn init(log: &Log) {
+    let level = match log.level {
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Info => tracing::Level::INFO,
+        Level::Warn => tracing::Level::WARN,
+        Level::Error => tracing::Level::ERROR,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .event_format(Slog(log.format))
+        .finish();
+    // Only a second call can fail, and then the first one's settings stand.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+struct Slog(LogFormat);
+
+impl<S, N> FormatEvent<S, N> for Slog
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = event.metadata().level();
+        match self.0 {
+            LogFormat::Logfmt => {
+                write!(writer, "time={time} level={level} msg=")?;
+                quoted(&mut writer, &fields.message)?;
+                for (name, value) in &fields.rest {
+                    write!(writer, " {name}=")?;
+                    quoted(&mut writer, value)?;
+                }
+            }
+            LogFormat::Json => {
+                write!(
+                    writer,
+                    "{{\"time\":\"{time}\",\"level\":\"{level}\",\"msg\":"
+                )?;
+                json(&mut writer, &fields.message)?;
+                for (name, value) in &fields.rest {
+                    write!(writer, ",\"{name}\":")?;
+                    json(&mut writer, value)?;
+                }
+                writer.write_char('}')?;
+            }
+        }
+        writer.write_char('\n')
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.to_owned());
+    }
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: String) {
+        if field.name() == "message" {
+            self.message = value;
+        } else {
+            self.rest.push((field.name(), value));
+        }
+    }
+}
+
+/// A value of logfmt: quoted if it would not be one word otherwise.
+fn quoted(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+    let is_word = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=';
+    if !text.is_empty() && text.chars().all(is_word) {
+        writer.write_str(text)
+    } else {
+        write!(writer, "{text:?}")
+    }
+}
+
+fn json(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+    writer.write_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(Slog(format))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(
+                target_ = "http://a b",
+                count = 3,
+                plain = "word",
+                "it \"works\""
+            );
+        });
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn logfmt_quotes_what_is_not_a_word() {
+        let line = logged(LogFormat::Logfmt);
+        let rest = line.split_once(" level=").unwrap().1;
+        assert_eq!(
+            rest,
+            "INFO msg=\"it \\\"works\\\"\" target_=\"http://a b\" count=3 plain=word\n"
+        );
+    }
+
+    #[test]
+    fn json_lines_parse() {
+        let value: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        assert_eq!(value["msg"], "it \"works\"");
+        assert_eq!(value["target_"], "http://a b");
+        assert_eq!(value["count"], "3");
+    }
+}

@@ -1,0 +1,226 @@
+//! `probity serve`: the exporter.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_driver::{Driver, Handle};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::args::{Engine, Serve};
+use super::{FAILED, log};
+use crate::app::App;
+use crate::bridge::Bridge;
+use crate::control::{self, Control, Source};
+use crate::http;
+
+/// How long open requests may go on when the process ends.
+const HTTP_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs until it is told to end.
+pub fn main(args: &Serve) -> ExitCode {
+    log::init(&args.log);
+    let source = match &args.config_file {
+        Some(path) => Source::File(path.clone()),
+        None => Source::Defaults,
+    };
+    if args.config_check {
+        return check(&source);
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed("Error starting", &error.to_string()),
+    };
+    let options = Options {
+        listen: args.listen.clone(),
+        timeout_offset: args.timeout_offset,
+        engine: args.engine.clone(),
+    };
+    runtime.block_on(async {
+        let server = match Server::start(options, source).await {
+            Ok(server) => server,
+            Err(error) => return failed("Error starting", &error.to_string()),
+        };
+        match server.until_told().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed("Error serving", &error.to_string()),
+        }
+    })
+}
+
+fn check(source: &Source) -> ExitCode {
+    match control::load(source) {
+        Ok(_) => {
+            tracing::info!("Config file is ok exiting...");
+            ExitCode::SUCCESS
+        }
+        Err(errors) => {
+            tracing::error!(err = %errors, "Error loading config");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn failed(what: &str, why: &str) -> ExitCode {
+    tracing::error!(err = why, "{what}");
+    ExitCode::from(FAILED)
+}
+
+/// The control plane is not what should keep the cores busy.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()
+}
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// See [`App::timeout_offset`].
+    pub timeout_offset: f64,
+    /// The engine's flags.
+    pub engine: Engine,
+}
+
+/// Why a server could not be started: a sentence for a person.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running exporter.
+#[derive(Debug)]
+pub struct Server {
+    /// What it shares.
+    pub app: Arc<App>,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    grace: Duration,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Loads the configuration, starts the engine, hands it the fleet and
+    /// serves. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, an address cannot be listened on or the
+    /// engine cannot be started; nothing is left running then.
+    pub async fn start(options: Options, source: Source) -> Result<Self, StartError> {
+        let loaded = control::load(&source).map_err(|errors| StartError(errors.to_string()))?;
+        let mut listeners = Vec::new();
+        for address in &options.listen {
+            let listener = TcpListener::bind(address).await;
+            listeners.push(
+                listener
+                    .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))?,
+            );
+        }
+        let handle = start_engine(&options.engine)?;
+        let (control, app) =
+            Control::new(source, loaded, Bridge::new(handle), options.timeout_offset);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(address = %address, "Listening on");
+                addresses.push(address);
+            }
+            let router = http::router(Arc::clone(&app));
+            let mut stopped = stopped.clone();
+            tasks.push(tokio::spawn(async move {
+                axum::serve(listener, router)
+                    .with_graceful_shutdown(async move {
+                        // An error means that the server itself is gone.
+                        let _ = stopped.wait_for(|stop| *stop).await;
+                    })
+                    .await
+            }));
+        }
+        tokio::spawn(control.run(stopped.clone()));
+        tokio::spawn(control::follow(Arc::clone(&app), stopped));
+        Ok(Self {
+            app,
+            addresses,
+            grace: options.engine.grace,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
+    ///
+    /// # Errors
+    /// If signals cannot be listened for.
+    pub async fn until_told(self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {
+                    tracing::info!("Received SIGTERM, exiting gracefully...");
+                    break;
+                }
+                _ = interrupt.recv() => {
+                    tracing::info!("Received SIGINT, exiting gracefully...");
+                    break;
+                }
+                _ = hangup.recv() => {
+                    let app = Arc::clone(&self.app);
+                    // The control task logs how it went.
+                    tokio::spawn(async move { app.reload().await });
+                }
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Ends the runs in flight, within the grace, and the requests.
+    pub async fn stop(self) {
+        self.app.bridge.shutdown(self.grace).await;
+        // Without receivers there is nobody to tell.
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = tokio::time::timeout(HTTP_GRACE, task).await;
+        }
+    }
+}
+
+/// Starts the driver and says what it has to work with.
+pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
+    let config = probity_driver::Config {
+        workers: flags.workers,
+        in_flight: flags.in_flight,
+        starts_per_destination: flags.destination_rate,
+        burst_per_destination: flags.destination_burst,
+        ..probity_driver::Config::default()
+    };
+    let handle = Driver::start(config)
+        .map_err(|error| StartError(format!("cannot start the engine: {error}")))?;
+    let capacity = handle.capacity();
+    tracing::info!(
+        workers = capacity.workers,
+        descriptors = capacity.descriptors,
+        in_flight = capacity.in_flight,
+        "Engine started"
+    );
+    Ok(handle)
+}

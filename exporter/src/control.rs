@@ -1,0 +1,433 @@
+//! Loading, reloading, discovery: what is to be probed, and telling the engine
+//! about every change of it.
+//!
+//! One task owns all of it, so that a reload, a change of a discovery file
+//! and the start-up never overlap.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use probity_driver::Change;
+use probity_engine::{Outcome, TargetId};
+use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::app::{App, Running};
+use crate::bridge::Bridge;
+use crate::events::{Name, state};
+use crate::render::fleet::{self, Entry, Index, JobView};
+
+/// Requests for reloads that wait for their turn.
+const REQUESTS: usize = 16;
+
+/// A file is often written in several steps: wait for them.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// How often discovery files are read again if no job says.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// How long to wait for news of the engine at once.
+const NEWS: Duration = Duration::from_millis(500);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The usual modules, no jobs.
+    Defaults,
+    /// A text of the program's own making, with its name.
+    Text(&'static str, String),
+}
+
+impl Source {
+    fn directory(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
+            Self::Defaults | Self::Text(..) => PathBuf::new(),
+        }
+    }
+}
+
+/// What the control task is asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Read the configuration again and say how it went.
+    Reload(oneshot::Sender<Result<(), String>>),
+}
+
+/// Reads a configuration and checks all of it, TLS included.
+///
+/// # Errors
+/// Every mistake, with its place.
+pub fn load(source: &Source) -> Result<File, Errors> {
+    let (name, file) = match source {
+        Source::File(path) => {
+            let name = path.display().to_string();
+            let file = File::load(&name, &SystemFiles)?;
+            (name, file)
+        }
+        Source::Defaults => ("the built-in configuration".into(), parse_default()?),
+        Source::Text(name, text) => ((*name).into(), File::parse(name, text, &SystemFiles)?),
+    };
+    for (module, named) in file.modules() {
+        if let Some(options) = named.module().tls() {
+            probity_driver::check_tls(options).map_err(|error| {
+                let field = format!("modules.{module}.{}.tls_config", named.module().kind());
+                Errors::whole(&name, format!("{field}: {error}"))
+            })?;
+        }
+    }
+    Ok(file)
+}
+
+fn parse_default() -> Result<File, Errors> {
+    File::parse("the built-in configuration", DEFAULT, &SystemFiles)
+}
+
+/// The state of the control task.
+#[derive(Debug)]
+pub struct Control {
+    app: Arc<App>,
+    source: Source,
+    requests: mpsc::Receiver<Request>,
+    /// The file in force.
+    file: File,
+    /// What the paths of discovery files are relative to: the directory of
+    /// the configuration file, as in Prometheus.
+    base: PathBuf,
+    groups: Groups,
+    /// What discovery found, by job.
+    found: BTreeMap<String, FileSd>,
+    /// What the engine was told.
+    targets: Vec<Target>,
+    discovery: Discovery,
+}
+
+/// Watches the directories of discovery files.
+#[derive(Debug)]
+struct Discovery {
+    changed: Arc<Notify>,
+    /// `None` where the system cannot watch: the interval remains.
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Control {
+    /// The control task for `file`, and the process around it. Nothing is
+    /// probed before [`Control::run`].
+    pub fn new(
+        source: Source,
+        file: File,
+        bridge: Bridge,
+        timeout_offset: f64,
+    ) -> (Self, Arc<App>) {
+        let (send, requests) = mpsc::channel(REQUESTS);
+        let running = running(&file, &[], &mut Groups::default());
+        let app = Arc::new(App::new(bridge, timeout_offset, running, send));
+        let control = Self {
+            app: Arc::clone(&app),
+            base: source.directory(),
+            source,
+            requests,
+            file,
+            groups: Groups::default(),
+            found: BTreeMap::new(),
+            targets: Vec::new(),
+            discovery: Discovery::new(),
+        };
+        (control, app)
+    }
+
+    /// Hands the fleet to the engine, then keeps it up to date.
+    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let file = self.file.clone();
+        if self.adopt(file).await.is_err() || self.app.bridge.handle().begin().is_err() {
+            // The driver has stopped: so does the process.
+            return;
+        }
+        self.app.set_ready();
+        self.app.reloaded(true, unix_now());
+        let jobs = self.file.jobs().len();
+        tracing::info!(jobs, targets = self.targets.len(), "Fleet loaded");
+        loop {
+            let refresh = refresh_interval(&self.file);
+            let changed = Arc::clone(&self.discovery.changed);
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(Request::Reload(answer)) => {
+                        let result = self.reload().await;
+                        // Whoever asked may have gone.
+                        let _ = answer.send(result);
+                    }
+                    None => return,
+                },
+                () = changed.notified() => {
+                    tokio::time::sleep(SETTLE).await;
+                    self.rediscover().await;
+                }
+                () = tokio::time::sleep(refresh) => self.rediscover().await,
+                () = told(&mut stopped) => return,
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), String> {
+        let source = self.source.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&source)).await;
+        let loaded = loaded
+            .map_err(|error| error.to_string())
+            .and_then(|it| it.map_err(|errors| errors.to_string()));
+        let result = match loaded {
+            Ok(file) => self.adopt(file).await,
+            Err(error) => Err(error),
+        };
+        self.app.reloaded(result.is_ok(), unix_now());
+        match &result {
+            Ok(()) => {
+                let (jobs, targets) = (self.file.jobs().len(), self.targets.len());
+                tracing::info!(jobs, targets, "Reloaded config file");
+            }
+            Err(error) => tracing::error!(err = error, "Error reloading config"),
+        }
+        result
+    }
+
+    /// Makes `file` the one in force.
+    async fn adopt(&mut self, file: File) -> Result<(), String> {
+        // What was found stays for jobs that are still there; a file that has
+        // become bad keeps its last good content also across reloads.
+        let mut found = std::mem::take(&mut self.found);
+        found.retain(|name, _| file.jobs().iter().any(|job| job.name() == name));
+        discover(&self.base, file.jobs(), &mut found);
+        self.discovery.watch(&self.base, file.jobs());
+        self.file = file;
+        self.found = found;
+        self.apply().await
+    }
+
+    async fn rediscover(&mut self) {
+        if discover(&self.base, self.file.jobs(), &mut self.found) {
+            // An error means that the driver has stopped, which ends us all.
+            let _ = self.apply().await;
+            tracing::info!(targets = self.targets.len(), "Discovered targets changed");
+        }
+    }
+
+    /// Brings the engine to what the file and the discovered groups say.
+    async fn apply(&mut self) -> Result<(), String> {
+        let mut fleet = Fleet::build(self.file.jobs(), &self.found, &mut self.groups);
+        for dropped in &fleet.dropped {
+            tracing::warn!(
+                job = dropped.job,
+                target = dropped.target,
+                why = dropped.why,
+                "Target left out"
+            );
+        }
+        let delta = Delta::between(&self.targets, &mut fleet.targets);
+        let removed = delta.remove.iter().map(|id| Change::Remove(*id));
+        let added = delta.upsert.iter();
+        let changes = removed
+            .chain(added.map(|target| Change::Upsert(target.id, Arc::clone(&target.spec))))
+            .collect();
+        self.targets = fleet.targets;
+        self.app
+            .replace(running(&self.file, &self.targets, &mut self.groups));
+        self.app
+            .bridge
+            .apply(changes)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Discovery {
+    fn new() -> Self {
+        let changed = Arc::new(Notify::new());
+        let tell = Arc::clone(&changed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading is not a change, and we read ourselves. An error may have
+            // hidden one.
+            if event.is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
+            tell.notify_one();
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(err = %error, "Cannot watch for changes of files"))
+            .ok();
+        Self {
+            changed,
+            watcher,
+            watched: BTreeSet::new(),
+        }
+    }
+
+    /// Watches the directories of these jobs' files, and no others.
+    fn watch(&mut self, base: &Path, jobs: &[Job]) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let patterns = jobs
+            .iter()
+            .flat_map(Job::files)
+            .flat_map(|source| &source.patterns);
+        let wanted: BTreeSet<PathBuf> = patterns.map(|it| it.directory(base)).collect();
+        for gone in self.watched.difference(&wanted) {
+            // It may have been deleted: then it is not watched any more.
+            let _ = watcher.unwatch(gone);
+        }
+        let mut watched = BTreeSet::new();
+        for directory in wanted {
+            let known = self.watched.contains(&directory);
+            match known
+                .then_some(Ok(()))
+                .unwrap_or_else(|| watcher.watch(&directory, RecursiveMode::NonRecursive))
+            {
+                Ok(()) => {
+                    watched.insert(directory);
+                }
+                Err(error) => {
+                    tracing::warn!(directory = %directory.display(), err = %error, "Cannot watch directory")
+                }
+            }
+        }
+        self.watched = watched;
+    }
+}
+
+/// Reads all discovery files; whether anything changed.
+fn discover(base: &Path, jobs: &[Job], found: &mut BTreeMap<String, FileSd>) -> bool {
+    let mut changed = false;
+    for job in jobs.iter().filter(|job| !job.files().is_empty()) {
+        let known = found.entry(job.name().to_owned()).or_default();
+        let mut present = BTreeSet::new();
+        for pattern in job.files().iter().flat_map(|source| &source.patterns) {
+            match pattern.expand(base) {
+                Ok(paths) => present.extend(paths),
+                Err(error) => {
+                    tracing::warn!(
+                        job = job.name(),
+                        files = pattern.as_str(),
+                        err = error,
+                        "Cannot list files"
+                    );
+                }
+            }
+        }
+        for path in &present {
+            let content = std::fs::read(path).map_err(|error| error.to_string());
+            let content = content.as_deref().map_err(String::as_str);
+            match known.update(path, content, job) {
+                Ok(update) => changed |= update,
+                Err(errors) => tracing::error!(
+                    job = job.name(),
+                    file = %path.display(),
+                    err = %errors,
+                    "Cannot use discovery file, keeping its last good content"
+                ),
+            }
+        }
+        changed |= known.retain(|path| present.contains(path));
+    }
+    changed
+}
+
+fn refresh_interval(file: &File) -> Duration {
+    let sources = file.jobs().iter().flat_map(Job::files);
+    sources
+        .map(|source| source.refresh_interval)
+        .min()
+        .unwrap_or(IDLE)
+}
+
+/// What the rest of the process reads.
+fn running(file: &File, targets: &[Target], groups: &mut Groups) -> Running {
+    let jobs = file.jobs().iter();
+    let views = jobs.clone().map(|job| JobView {
+        name: job.name().to_owned(),
+        minimal: job.metrics() == probity_spec::Metrics::Minimal,
+        classic_buckets: job.classic_buckets().unwrap_or_default().into(),
+    });
+    let entries = targets.iter().map(|target| Entry {
+        id: target.id,
+        job: target.job,
+        target: Arc::clone(&target.name),
+        // The file's names were checked when it was parsed.
+        labels: fleet::labels(&target.labels).unwrap_or_default(),
+        pairs: Arc::clone(&target.labels),
+    });
+    Running {
+        file: file.clone(),
+        index: Index::new(views.collect(), entries.collect()),
+        jobs: jobs
+            .map(|job| (job.name().to_owned(), groups.id(job.name())))
+            .collect(),
+    }
+}
+
+/// Waits until the process is told to end, or the one who would tell is gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+fn unix_now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Passes what happens to targets to the log and to the list of events.
+pub async fn follow(app: Arc<App>, stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        let notices = app.bridge.notices(NEWS).await;
+        app.count_dropped(notices.dropped);
+        let running = app.running();
+        for notice in &notices.list {
+            let Some(name) = name(&running, notice.target) else {
+                continue;
+            };
+            let at = app.bridge.handle().unix_time(notice.at);
+            app.events_mut().record(notice, &name, at);
+            if let Some(flip) = notice.transition {
+                let Name { job, instance } = &name;
+                let state = state(flip.to);
+                let (results, phase) = (flip.run, notice.phase.name());
+                match notice.outcome {
+                    Outcome::Success | Outcome::Warning(_) => {
+                        tracing::info!(job, instance, state, results, "Target changed");
+                    }
+                    Outcome::Failure(reason) | Outcome::Unknown(reason) => {
+                        let (reason, detail) = (reason.name(), &*notice.detail);
+                        tracing::warn!(
+                            job,
+                            instance,
+                            state,
+                            results,
+                            reason,
+                            phase,
+                            detail,
+                            "Target changed"
+                        );
+                    }
+                }
+            }
+        }
+        if notices.list.is_empty() {
+            // A driver that has stopped does not wait: we must.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn name(running: &Running, target: TargetId) -> Option<Name> {
+    let entry = running.index.get(target)?;
+    let instance = entry.pairs.iter().find(|(name, _)| **name == *"instance");
+    Some(Name {
+        job: running.job_name(entry).to_owned(),
+        instance: instance.map_or_else(|| entry.target.to_string(), |(_, value)| value.to_string()),
+    })
+}

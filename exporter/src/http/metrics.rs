@@ -1,0 +1,24 @@
+//! `/metrics`: the exporter's own figures and those of whole jobs.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::{Wanted, plain, stream};
+use crate::app::App;
+use crate::exposition::Format;
+use crate::render;
+
+pub(super) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let stats = match app.bridge.stats().await {
+        Ok(stats) => stats,
+        Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    };
+    let facts = app.own_facts();
+    let jobs = app.running().job_names();
+    stream(Wanted::by(&headers, Format::ALL), move |encoder| {
+        encoder.registry(&render::own::registry(stats, facts, jobs))
+    })
+}

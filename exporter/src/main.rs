@@ -1,0 +1,5 @@
+//! The `probity` program.
+
+fn main() -> std::process::ExitCode {
+    probity::cli::main()
+}
