@@ -1,0 +1,178 @@
+//! Scheduled targets: applying, reading, removing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use probity_driver::{Change, FleetQuery, Handle};
+use probity_engine::{GroupId, Outcome, Phase, Reason, TargetId};
+
+use crate::support::{
+    OK, PATIENCE, closed_port, closing_server, fleet, http, http_server, spec, start, stats, tcp,
+    wait_until,
+};
+
+/// Adds targets `0..count`, in two groups, on one listener.
+fn add(handle: &Handle, count: u64) {
+    let target = closing_server().to_string();
+    let groups = [0, 1].map(|group| spec(&tcp(), &target, 1_000, group));
+    let upsert = |id| Change::Upsert(TargetId(id), groups[(id % 2) as usize].clone());
+    handle
+        .apply((0..count).map(upsert).collect())
+        .expect("running");
+}
+
+fn ids(handle: &Handle, query: FleetQuery) -> Vec<u64> {
+    fleet(handle, query)
+        .rows
+        .iter()
+        .map(|row| row.id.0)
+        .collect()
+}
+
+fn two_thousand(workers: usize) {
+    let handle = start(workers);
+    add(&handle, 2_000);
+    let before = fleet(&handle, FleetQuery::default());
+    assert_eq!(before.rows.len(), 2_000);
+    assert!(
+        before.rows.iter().all(|row| row.last.is_none()),
+        "not begun"
+    );
+    handle.begin().expect("running");
+    wait_until("every target is up", || {
+        let fleet = fleet(&handle, FleetQuery::default());
+        assert!(fleet.complete);
+        assert!(fleet.rows.is_sorted_by_key(|row| row.id));
+        assert_eq!(fleet.rows.len(), 2_000);
+        fleet.rows.iter().all(|row| row.up == Some(true))
+    });
+    let stats = stats(&handle);
+    assert!(stats.complete);
+    assert_eq!(stats.workers.len(), workers);
+    assert_eq!(stats.engine.targets, 2_000);
+    assert!(stats.engine.runs[0] >= 2_000);
+    assert_eq!(stats.engine.runs[2], 0, "nothing fails");
+    let groups: Vec<_> = stats.groups.iter().map(|(id, _)| *id).collect();
+    assert_eq!(groups, [GroupId(0), GroupId(1)]);
+    for (_, group) in &stats.groups {
+        assert!(group.runs[0] >= 1_000);
+        let connects = &group.phases[Phase::Connect as usize];
+        assert_eq!(connects.native.count(), connects.hdr.len());
+        assert_eq!(group.total.native.count(), group.runs[0] + group.runs[2]);
+    }
+    handle.shutdown(PATIENCE);
+}
+
+#[test]
+fn two_thousand_targets_come_up_on_one_worker() {
+    two_thousand(1);
+}
+
+#[test]
+fn two_thousand_targets_come_up_on_two_shards() {
+    two_thousand(2);
+}
+
+#[test]
+fn a_fleet_is_read_whole_or_in_parts() {
+    let handle = start(2);
+    add(&handle, 3_000);
+    let group = FleetQuery {
+        groups: Some(vec![GroupId(1)]),
+        ..FleetQuery::default()
+    };
+    let odd: Vec<u64> = (0..3_000).filter(|id| id % 2 == 1).collect();
+    assert_eq!(ids(&handle, group), odd);
+    let mut seen = BTreeSet::new();
+    for page in 0..7 {
+        let query = FleetQuery {
+            page: Some((page, 7)),
+            ..FleetQuery::default()
+        };
+        for id in ids(&handle, query) {
+            assert!(seen.insert(id), "{id} is on two pages");
+        }
+    }
+    assert_eq!(seen.len(), 3_000);
+    let some = FleetQuery {
+        ids: Some([2_999, 5, 77_777, 5].map(TargetId).to_vec()),
+        histograms: true,
+        ..FleetQuery::default()
+    };
+    let rows = fleet(&handle, some).rows;
+    assert!(rows.iter().all(|row| row.histogram.is_some()));
+    let found: Vec<_> = rows.iter().map(|row| row.id.0).collect();
+    assert_eq!(found, [5, 2_999]);
+}
+
+#[test]
+fn removed_targets_are_gone_and_changed_ones_keep_their_results() {
+    let handle = start(2);
+    add(&handle, 1_000);
+    handle.begin().expect("running");
+    wait_until("every target is up", || {
+        let fleet = fleet(&handle, FleetQuery::default());
+        fleet.rows.iter().all(|row| row.up == Some(true))
+    });
+    let remove = (0..500).map(|id| Change::Remove(TargetId(id)));
+    handle.apply(remove.collect()).expect("running");
+    let other = spec(&http(), &format!("http://{}/", http_server(OK)), 1_000, 5);
+    let change = Change::Upsert(TargetId(999), other);
+    handle.apply(vec![change]).expect("running");
+    let left = fleet(&handle, FleetQuery::default());
+    assert_eq!(left.rows.len(), 500);
+    assert_eq!(left.rows[0].id, TargetId(500));
+    let changed = left.rows.last().expect("rows");
+    assert_eq!(changed.group, GroupId(5));
+    assert!(changed.results[0] > 0, "results are kept");
+    wait_until("the changed target is probed over HTTP", || {
+        let stats = stats(&handle);
+        stats
+            .groups
+            .iter()
+            .any(|(id, it)| *id == GroupId(5) && it.runs[0] > 0)
+    });
+}
+
+#[test]
+fn failures_and_flips_are_noticed_and_successes_are_not() {
+    let handle = start(2);
+    let good = spec(&tcp(), &closing_server().to_string(), 50, 0);
+    let bad = spec(&tcp(), &closed_port().to_string(), 50, 0);
+    let changes = vec![
+        Change::Upsert(TargetId(1), good),
+        Change::Upsert(TargetId(2), bad),
+    ];
+    handle.apply(changes).expect("running");
+    handle.begin().expect("running");
+    let mut noticed = Vec::new();
+    wait_until("some notices", || {
+        let notices = handle.notices(Duration::from_millis(100));
+        assert_eq!(notices.dropped, 0);
+        assert!(!notices.stopped);
+        noticed.extend(notices.list);
+        let good = noticed.iter().filter(|it| it.target == TargetId(1)).count();
+        noticed.len() >= good + 5 && good >= 1
+    });
+    for notice in noticed {
+        if notice.target == TargetId(1) {
+            assert_eq!(notice.outcome, Outcome::Success);
+            assert!(notice.transition.is_some());
+        } else {
+            assert_eq!(notice.outcome, Outcome::Failure(Reason::ConnectRefused));
+            assert!(!notice.detail.is_empty());
+        }
+    }
+    handle.shutdown(Duration::ZERO);
+    while !handle.notices(PATIENCE).stopped {}
+}
+
+#[test]
+fn an_idle_worker_sleeps() {
+    let handle = start(1);
+    add(&handle, 10);
+    let before = stats(&handle).workers[0].turns;
+    std::thread::sleep(Duration::from_millis(500));
+    let turns = stats(&handle).workers[0].turns - before;
+    assert!(turns < 50, "{turns} turns although nothing was to be done");
+}

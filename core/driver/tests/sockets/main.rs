@@ -1,0 +1,10 @@
+//! The driver against real sockets on loopback.
+
+mod dns;
+mod fleet;
+mod http;
+mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
+mod tcp;
+mod tls;
