@@ -103,6 +103,18 @@ impl RunCore {
         }
     }
 
+    /// Books the time for which a connection was held back, which began with
+    /// the current phase.
+    pub(crate) fn end_hold(&mut self, now: Instant) {
+        self.held += self.since.map_or(Duration::ZERO, |since| now - since);
+    }
+
+    /// How long the target took, if the run ends at `end`. Readings of one
+    /// batch may be out of order, so that the parts can exceed the whole.
+    pub(crate) fn total(&self, end: Instant) -> Duration {
+        (end - self.started).saturating_sub(self.held)
+    }
+
     /// Completes the current phase, unless it already is.
     pub(crate) fn end_phase(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
@@ -203,7 +215,7 @@ impl Cx<'_> {
     /// Like [`Cx::open`], within the rate that its destination may see.
     pub(crate) fn open_target(&mut self, endpoint: Endpoint) -> Conn {
         let at = self.shared.gate.admit(endpoint.to.ip(), self.now);
-        if at <= self.now {
+        if at <= self.now || self.core.opened >= MAX_OPENED {
             return self.open(endpoint);
         }
         let conn = Conn(self.core.opened);

@@ -79,7 +79,6 @@ impl Engine {
         if wait > patience {
             return self.abort(id, Reason::OverloadDestination, now);
         }
-        run.core.held += wait;
         self.shared.wakes.set(id.slot(), at);
         run.core.deadline += wait;
         self.deadlines.set(id.slot(), run.core.deadline);
@@ -94,6 +93,7 @@ impl Engine {
         };
         match run.core.waiting.take() {
             Some((conn, endpoint, _)) => {
+                run.core.end_hold(now);
                 run.core.since = Some(now);
                 run.core.open |= 1 << conn.0;
                 self.shared.push(id, Effect::Open(conn, endpoint));
@@ -115,7 +115,7 @@ impl Engine {
             run.core.finish(Outcome::Unknown(Reason::Overload), detail);
         } else {
             let phase = run.core.phase;
-            let spent = now - run.core.started - run.core.held;
+            let spent = run.core.total(now);
             let doing = Doing(phase, run.core.address);
             let detail = format_args!("timed out after {spent:.1?} {doing}");
             run.core.finish(Outcome::Failure(phase.timeout()), detail);
@@ -146,13 +146,14 @@ impl Engine {
     }
 
     /// Closes what a run has open and forgets its timers.
-    pub(super) fn wind_up(&mut self, id: RunId) {
+    pub(super) fn wind_up(&mut self, id: RunId, now: Instant) {
         self.deadlines.cancel(id.slot());
         self.shared.wakes.cancel(id.slot());
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
         if let Some((_, endpoint, _)) = run.core.waiting.take() {
+            run.core.end_hold(now);
             self.shared.gate.cancel(endpoint.to.ip());
         }
         for number in 0..run.core.opened {
@@ -166,7 +167,7 @@ impl Engine {
 
     /// A check has reached its verdict: judge the target and report.
     pub(super) fn complete(&mut self, id: RunId, now: Instant) {
-        self.wind_up(id);
+        self.wind_up(id, now);
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
@@ -213,7 +214,7 @@ impl Engine {
             return (None, None);
         };
         let core = &run.core;
-        let total = now - core.started - core.held;
+        let total = core.total(now);
         target.results[outcome.index()] += 1;
         if !matches!(outcome, Outcome::Unknown(_)) {
             target.histogram.record(total);
@@ -271,7 +272,7 @@ impl Engine {
     }
 
     pub(super) fn complete_lookup(&mut self, id: RunId, result: LookupResult, now: Instant) {
-        self.wind_up(id);
+        self.wind_up(id, now);
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
@@ -360,7 +361,7 @@ pub(super) fn report(run: &Run) -> Option<Report<'_>> {
         due: core.due,
         started: core.started,
         finished: *finished,
-        total: *finished - core.started - core.held,
+        total: core.total(*finished),
         phases: core.phases,
         facts: &core.facts,
         tls: core.tls.as_ref(),
