@@ -48,6 +48,16 @@ pub(crate) fn probe(module: &Module, target: &str, behaviour: Behaviour) -> Reco
     probe_in(&mut world, module, target)
 }
 
+/// Lets `periods` of a fleet pass and its last runs end, and counts the runs
+/// that were due meanwhile.
+pub(crate) fn pass(world: &mut World, period: Duration, periods: u32) -> usize {
+    let end = world.now() + period * periods;
+    let before = world.reports().len();
+    world.run_until(end + Duration::from_millis(500));
+    let reports = world.reports()[before..].iter();
+    reports.filter(|record| record.due <= end).count()
+}
+
 /// Probes `target` once. Whatever comes of it, no rule may be broken, and no
 /// time may pass after the verdict.
 #[track_caller]
@@ -86,10 +96,7 @@ pub(crate) fn probe_pieces(module: &Module, target: &str, behaviour: &Behaviour)
     }
     let first = records.swap_remove(0);
     for other in &records {
-        assert_eq!(
-            (other.outcome, &other.detail),
-            (first.outcome, &first.detail)
-        );
+        assert_eq!(other.outcome, first.outcome);
     }
     first
 }

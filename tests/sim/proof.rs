@@ -159,6 +159,7 @@ fn an_engine_beyond_its_bounds_is_caught() {
     // The engine believes in other bounds than its world.
     let options = Options::quiet(1).limits(Limits {
         in_flight: 3,
+        once_in_flight: 0,
         ..Limits::default()
     });
     let mut world = World::around(options, |engine| {

@@ -217,7 +217,16 @@ fn spoil<'a>(
         Defect::WrongBill => matches!(outcome, Outcome::Unknown(Reason::NoDescriptors)),
         Defect::EarlyFlip => report.transition.is_none() && outcome.is_success(),
         Defect::SilentFlip => report.transition.is_some(),
-        _ => true,
+        Defect::LostTimer
+        | Defect::LostRun
+        | Defect::LeakedConnection
+        | Defect::Spin
+        | Defect::UseAfterClose => false,
+        Defect::DoubleReport
+        | Defect::LateReport
+        | Defect::GhostOutput
+        | Defect::OffSchedule
+        | Defect::ForgottenTarget => true,
     };
     // Rare occasions are taken at once.
     if matches!(defect, Defect::WrongBill | Defect::SilentFlip) && fits && *patience > 0 {

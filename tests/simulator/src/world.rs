@@ -106,6 +106,8 @@ struct Side {
     network: Network,
     checkers: Vec<Box<dyn Checker>>,
     violations: Vec<Violation>,
+    /// Violations, kept or not.
+    complaints: usize,
     keep_reports: bool,
     reports: Vec<Record>,
     counts: [u64; 4],
@@ -115,11 +117,24 @@ struct Side {
     digest: u64,
 }
 
-/// More violations than this say nothing new.
-const ENOUGH: usize = 16;
+/// Violations that are kept of each checker; more say nothing new.
+const KEPT: usize = 4;
+
+/// Violations after which time stands still.
+const ENOUGH: usize = 1_000;
 
 /// Turns in the life of a world, so that one that spins ends.
 const MOST_TURNS: u64 = 200_000_000;
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.side.now)
+            .field("seed", &self.side.seed)
+            .field("violations", &self.side.violations)
+            .finish_non_exhaustive()
+    }
+}
 
 impl World {
     /// A world around a fresh engine.
@@ -152,6 +167,7 @@ impl World {
                 network: Network::new(faults, rng.fork()),
                 checkers: checker::all(terms, truth.clone()),
                 violations: Vec::new(),
+                complaints: 0,
                 keep_reports,
                 reports: Vec::new(),
                 counts: [0; 4],
@@ -276,7 +292,7 @@ impl World {
 
     /// Lets time pass until `end`, or until too much is wrong.
     pub fn run_until(&mut self, end: Instant) {
-        while self.side.violations.len() < ENOUGH {
+        while self.side.complaints < ENOUGH {
             let next = [self.side.network.next_at(), self.prober.poll_timeout()];
             let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
                 break;
@@ -324,18 +340,8 @@ impl World {
         self.shutdown();
         let end = self.side.now + Duration::from_secs(1);
         self.run_until(end);
-        let side = &mut self.side;
-        for checker in &mut side.checkers {
-            if let Err(message) = checker.finish(side.now, self.prober.engine()) {
-                let checker = checker.name();
-                let at = side.now;
-                side.violations.push(Violation {
-                    checker,
-                    at,
-                    message,
-                });
-            }
-        }
+        let engine = self.prober.engine();
+        self.side.check(|checker, now| checker.finish(now, engine));
         &self.side.violations
     }
 
@@ -406,26 +412,26 @@ impl World {
         self.prober
             .drain(side.now, &mut |run, output| side.output(run, &output));
         let engine = self.prober.engine();
-        for checker in &mut side.checkers {
-            if let Err(message) = checker.settled(side.now, engine) {
-                let checker = checker.name();
-                let at = side.now;
-                side.violations.push(Violation {
-                    checker,
-                    at,
-                    message,
-                });
-            }
-        }
+        side.check(|checker, now| checker.settled(now, engine));
     }
 }
 
 impl Side {
     fn see(&mut self, seen: &Seen<'_>) {
+        self.check(|checker, now| checker.see(now, seen));
+    }
+
+    /// Asks every checker, and keeps what they complain about.
+    fn check(&mut self, mut ask: impl FnMut(&mut dyn Checker, Instant) -> Result<(), String>) {
+        let at = self.now;
         for checker in &mut self.checkers {
-            if let Err(message) = checker.see(self.now, seen) {
-                let checker = checker.name();
-                let at = self.now;
+            let Err(message) = ask(&mut **checker, at) else {
+                continue;
+            };
+            self.complaints += 1;
+            let checker = checker.name();
+            let known = self.violations.iter().filter(|it| it.checker == checker);
+            if known.count() < KEPT {
                 self.violations.push(Violation {
                     checker,
                     at,

@@ -9,10 +9,13 @@ use super::{Checker, Seen};
 pub struct Connections {
     /// Those that exist, by slot of their run.
     open: Vec<Vec<(RunId, Conn, State)>>,
+    /// Runs with connections that are gone.
+    gone: Vec<RunId>,
 }
 
 /// ```text
-/// Opening -> Open -> Securing -> Open (secured)
+/// Opening -> Open -> Securing -> Secured
+///    `---------`-------`-----------`-----> Gone -> forgotten
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -20,6 +23,9 @@ enum State {
     Open,
     Securing,
     Secured,
+    /// The world ended it. What the engine asked for before it was told may
+    /// still name it, until the engine has nothing more to say.
+    Gone,
 }
 
 impl Connections {
@@ -45,30 +51,36 @@ impl Connections {
                     return Err(format!("run {run} opened {conn:?} twice"));
                 }
                 let open = self.of(run);
-                if let Some((other, ..)) = open.iter().find(|(whose, ..)| *whose != run) {
+                let mut others = open.iter().filter(|(.., state)| *state != State::Gone);
+                if let Some((other, ..)) = others.find(|(whose, ..)| *whose != run) {
                     return Err(format!("run {other} left a connection open to {run}"));
                 }
                 open.push((run, *conn, State::Opening));
-                if open.len() > limits::MAX_OPEN {
-                    return Err(format!("run {run} has {} connections", open.len()));
+                let live = open.iter().filter(|(.., state)| *state != State::Gone);
+                let live = live.count();
+                if live > limits::MAX_OPEN {
+                    return Err(format!("run {run} has {live} connections"));
                 }
             }
             Output::Secure(conn, _) => match self.find(run, *conn) {
                 Some(state @ State::Open) => *state = State::Securing,
+                Some(State::Gone) => {}
                 state => return Err(format!("run {run} secures {conn:?}, which is {state:?}")),
             },
             Output::Send(conn, _) => match self.find(run, *conn) {
-                Some(State::Open | State::Secured) => {}
+                Some(State::Open | State::Secured | State::Gone) => {}
                 state => return Err(format!("run {run} sends on {conn:?}, which is {state:?}")),
             },
             Output::Close(conn) => {
                 if self.find(run, *conn).is_none() {
                     return Err(format!("run {run} closes {conn:?}, which is not open"));
                 }
-                self.of(run).retain(|(_, which, _)| which != conn);
+                self.of(run)
+                    .retain(|(whose, which, _)| (*whose, *which) != (run, *conn));
             }
             Output::Report(_) => {
-                if let Some((_, conn, _)) = self.of(run).first() {
+                let mut open = self.of(run).iter();
+                if let Some((_, conn, _)) = open.find(|(.., state)| *state != State::Gone) {
                     return Err(format!("run {run} reported and left {conn:?} open"));
                 }
             }
@@ -91,8 +103,10 @@ impl Connections {
                 }
             }
             Input::Closed(conn, _) => {
-                self.of(run)
-                    .retain(|(whose, which, _)| (*whose, *which) != (run, *conn));
+                if let Some(state) = self.find(run, *conn) {
+                    *state = State::Gone;
+                    self.gone.push(run);
+                }
             }
             _ => {}
         }
@@ -109,6 +123,13 @@ impl Checker for Connections {
             Seen::Output(run, output) => return self.asked(*run, output),
             Seen::Input(run, input) => self.told(*run, input),
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, _: Instant, _: &Engine) -> Result<(), String> {
+        while let Some(run) = self.gone.pop() {
+            self.of(run).retain(|(.., state)| *state != State::Gone);
         }
         Ok(())
     }
