@@ -40,10 +40,6 @@ use core::time::Duration;
 use crate::threshold::{Config, Kind, Observation, Threshold, Transition};
 use crate::time::Instant;
 
-mod ticker;
-
-pub use ticker::Ticker;
-
 /// Attempts in one pass, the first included, where they end in errors.
 pub const MAX_ATTEMPTS: u32 = 3;
 

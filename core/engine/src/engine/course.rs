@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::Engine;
 use super::run::{Owner, Run, State};
 use super::shared::Effect;
-use super::target::{Last, Turn};
+use super::target::{Again, Last, Turn};
 use crate::check::Cx;
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
@@ -266,7 +266,12 @@ impl Engine {
             {
                 target.turn = Turn::Running { run, again };
             }
-        } else if again && self.epoch.is_some() && self.may_probe(slot, now) {
+            return;
+        }
+        if again == Again::Trigger {
+            self.rephase(slot, now);
+        }
+        if again != Again::Nothing && self.epoch.is_some() && self.may_probe(slot, now) {
             self.start_or_queue(slot, now, now);
         }
     }

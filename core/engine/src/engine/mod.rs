@@ -21,8 +21,8 @@ use self::run::{Owner, Runs, State};
 use self::shared::{Effect, Payload, Shared};
 use self::stats::Counters;
 pub use self::stats::Stats;
+use self::target::{Again, Target, Targets, Turn, Watched, offset};
 pub use self::target::{Last, TargetView};
-use self::target::{Target, Targets, Turn, Watched};
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, Output};
@@ -152,6 +152,9 @@ impl Engine {
                     if target.spec.check.kind() != spec.check.kind() {
                         target.last = None;
                     }
+                    if target.spec.schedule.period() != spec.schedule.period() {
+                        target.offset = offset(id, spec.schedule.period());
+                    }
                     target.spec = spec;
                     target.turn = Turn::Scheduled;
                 }
@@ -160,6 +163,7 @@ impl Engine {
             None if self.targets.len() >= self.limits.targets as usize => return Err(Full),
             None => self.targets.insert(Target {
                 id,
+                offset: offset(id, spec.schedule.period()),
                 threshold: Threshold::new(spec.threshold.kind()),
                 spec,
                 added: now,
@@ -239,18 +243,29 @@ impl Engine {
         }
     }
 
-    /// Makes a target due now, unless it is in flight or queued, and counts its
-    /// period from here. Unknown ids are ignored.
+    /// Makes a target due now and counts its period from here; if it is in
+    /// flight, when that run is over. Ignored for unknown ids, for a target
+    /// that waits for a slot already, and before [`Engine::begin`].
     pub fn trigger(&mut self, id: TargetId, now: Instant) {
         let Some(slot) = self.targets.find(id) else {
             return;
         };
-        if self.epoch.is_some()
-            && let Some(target) = self.targets.get_mut(slot)
-            && target.turn == Turn::Scheduled
-        {
-            target.next = now;
-            self.due.set(slot, now);
+        let (Some(_), Some(target)) = (self.epoch, self.targets.get_mut(slot)) else {
+            return;
+        };
+        match target.turn {
+            Turn::Scheduled => {
+                self.rephase(slot, now);
+                if let Some(target) = self.targets.get_mut(slot) {
+                    target.next = now;
+                    self.due.set(slot, now);
+                }
+            }
+            Turn::Running { run, .. } => {
+                let again = Again::Trigger;
+                target.turn = Turn::Running { run, again };
+            }
+            Turn::Queued { .. } => {}
         }
     }
 

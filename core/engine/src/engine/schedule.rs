@@ -7,13 +7,13 @@ use core::time::Duration;
 
 use super::Engine;
 use super::run::{Owner, State};
-use super::target::Turn;
+use super::target::{Again, Turn};
 use crate::id::RunId;
 use crate::io::Input;
 use crate::lifecycle::Pass;
 use crate::outcome::{Outcome, Reason};
 use crate::spec::Spec;
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 impl Engine {
     /// Sets the timer of a scheduled target to its first run after `now`.
@@ -24,6 +24,15 @@ impl Engine {
         let begin = target.added.max(epoch) + target.spec.schedule.initial_delay();
         target.next = target.due_after(epoch, now.max(begin));
         self.due.set(slot, target.next);
+    }
+
+    /// Counts the target's period from `now`.
+    pub(super) fn rephase(&mut self, slot: u32, now: Instant) {
+        if let (Some(epoch), Some(target)) = (self.epoch, self.targets.get_mut(slot)) {
+            let period = nanos(target.spec.schedule.period());
+            target.offset = nanos(now - epoch) % period;
+            self.schedule(slot, now);
+        }
     }
 
     /// The timer of a target went off.
@@ -40,8 +49,11 @@ impl Engine {
                     self.start_or_queue(slot, due, now);
                 }
             }
-            Turn::Running { run, .. } => {
-                target.turn = Turn::Running { run, again: true };
+            Turn::Running { run, again } => {
+                if again == Again::Nothing {
+                    let again = Again::Tick;
+                    target.turn = Turn::Running { run, again };
+                }
                 self.schedule(slot, now);
             }
             Turn::Queued { due } => {
@@ -126,7 +138,7 @@ impl Engine {
         {
             target.turn = Turn::Running {
                 run: id,
-                again: false,
+                again: Again::Nothing,
             };
         }
         if let Some(run) = self.runs.get_mut(id) {
@@ -177,7 +189,7 @@ impl Engine {
             .take(State::Checking { owner, spec, check }, due, now);
         target.turn = Turn::Running {
             run: id,
-            again: false,
+            again: Again::Nothing,
         };
         self.runs.in_flight.scheduled += 1;
         if let Some(run) = self.runs.get_mut(id) {
@@ -218,7 +230,10 @@ impl Engine {
         if let Some(target) = self.targets.get_mut(slot)
             && let Turn::Running { run, .. } = target.turn
         {
-            target.turn = Turn::Running { run, again: false };
+            target.turn = Turn::Running {
+                run,
+                again: Again::Nothing,
+            };
             self.abort(run, Reason::Cancelled, now);
         }
     }

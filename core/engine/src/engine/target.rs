@@ -36,9 +36,19 @@ pub(super) enum Turn {
     Scheduled,
     /// Due since `due`, waiting for a slot.
     Queued { due: Instant },
-    /// In flight. `again`: the next run came due meanwhile; as in the kubelet
-    /// one such tick is remembered and further ones are dropped.
-    Running { run: RunId, again: bool },
+    /// In flight. `again`: what came due meanwhile. As in the kubelet one is
+    /// remembered and further ones are dropped.
+    Running { run: RunId, again: Again },
+}
+
+/// What came due while a run was in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    Nothing,
+    /// The next run of the schedule.
+    Tick,
+    /// A run out of turn, from which the schedule then counts.
+    Trigger,
 }
 
 #[derive(Debug)]
@@ -47,6 +57,9 @@ pub(super) struct Target {
     pub(super) spec: Arc<Spec>,
     pub(super) added: Instant,
     pub(super) turn: Turn,
+    /// Where in its period it is probed, in nanoseconds: derived from the id,
+    /// so that a restart does not bunch the fleet, until it was triggered.
+    pub(super) offset: u64,
     /// When the next run is due, if [`Turn::Scheduled`] or `Running`.
     pub(super) next: Instant,
     pub(super) threshold: Threshold,
@@ -129,7 +142,7 @@ impl Target {
     /// `epoch + offset + n * period`.
     pub(super) fn due_after(&self, epoch: Instant, after: Instant) -> Instant {
         let period = nanos(self.spec.schedule.period());
-        let first = epoch.as_nanos().saturating_add(offset(self.id, period));
+        let first = epoch.as_nanos().saturating_add(self.offset % period);
         let Some(passed) = after.as_nanos().checked_sub(first) else {
             return Instant::from_nanos(first);
         };
@@ -165,12 +178,12 @@ impl Target {
 /// Where in its period a target is probed: its identity, mixed so that ids
 /// that differ little are spread (the finaliser of SplitMix64), modulo the
 /// period.
-fn offset(id: TargetId, period: u64) -> u64 {
+pub(super) fn offset(id: TargetId, period: Duration) -> u64 {
     let mut hash = id.0;
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^= hash >> 31;
-    hash % period
+    hash % nanos(period).max(1)
 }
 
 /// A slab of targets with an index by id. Slots are stable while a target is
@@ -238,7 +251,7 @@ mod tests {
 
     #[test]
     fn offsets_spread_a_fleet_over_its_period() {
-        let period = 1_000;
+        let period = Duration::from_nanos(1_000);
         let mut counts = [0_u32; 10];
         for id in 0..100_000 {
             counts[(offset(TargetId(id), period) / 100) as usize] += 1;

@@ -517,3 +517,68 @@ fn an_unreadable_body_is_tried_three_times_and_discarded_by_the_kubelets_kinds()
         );
     }
 }
+
+/// Ticks during a long run: one is remembered, further ones are dropped.
+#[test]
+fn a_run_that_outlasts_its_period_is_followed_at_once_and_once() {
+    let mut engine = engine();
+    let module = ModuleConfig {
+        prober: "tcp".into(),
+        ..ModuleConfig::default()
+    };
+    let module = module.compile(&NoFiles).unwrap();
+    let spec = Spec {
+        check: module
+            .target("192.0.2.1:80", TargetParams::default())
+            .unwrap(),
+        schedule: Schedule::new(SECOND, 10 * SECOND, Duration::ZERO).unwrap(),
+        threshold: threshold::Config::new(Kind::Plain, 1, 1).unwrap(),
+        group: GroupId(0),
+    };
+    engine.upsert(ID, Arc::new(spec), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (begun, run, conn) = started(&mut engine);
+    let end = begun + SECOND * 5 / 2;
+    while engine.poll_timeout().is_some_and(|next| next < end) {
+        advance(&mut engine);
+        assert!(drain(&mut engine).opened.is_empty(), "never two at once");
+    }
+    engine.handle_input(run, Input::Opened(conn), end);
+    let asked = drain(&mut engine);
+    assert_eq!((asked.reports.len(), asked.opened.len()), (1, 1));
+    let (run, conn) = asked.opened[0];
+    engine.handle_input(run, Input::Opened(conn), end);
+    assert!(drain(&mut engine).opened.is_empty());
+    let (next, ..) = started(&mut engine);
+    let phase = (next - begun).as_nanos() % SECOND.as_nanos();
+    let off = phase.min(SECOND.as_nanos() - phase);
+    assert!(off <= TICK.as_nanos(), "the ticker keeps its phase");
+}
+
+#[test]
+fn a_trigger_starts_the_period_anew() {
+    let mut engine = engine();
+    engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+    engine.begin(Instant::ZERO);
+    let (begun, run, conn) = started(&mut engine);
+    engine.handle_input(run, Input::Opened(conn), begun);
+    drain(&mut engine);
+    let trigger = begun + SECOND * 4;
+    engine.trigger(ID, trigger);
+    let (now, run, conn) = started(&mut engine);
+    assert!(now - trigger <= 2 * TICK);
+    // During a run a trigger is kept, and the period counts from its end.
+    engine.trigger(ID, now);
+    engine.trigger(ID, now);
+    let end = now + SECOND / 2;
+    engine.handle_input(run, Input::Opened(conn), end);
+    let (run, conn) = drain(&mut engine).opened[0];
+    engine.handle_input(run, Input::Opened(conn), end);
+    assert!(drain(&mut engine).opened.is_empty());
+    let (next, ..) = started(&mut engine);
+    let apart = next - end;
+    assert!(
+        apart + TICK > PERIOD && apart < PERIOD + 2 * TICK,
+        "{apart:?}"
+    );
+}
