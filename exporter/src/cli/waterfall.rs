@@ -39,13 +39,16 @@ pub(super) fn render(target: &str, report: &OwnedReport, now: f64, colour: bool)
     for line in phases(report) {
         let _ = writeln!(text, "     {}", paint(&line, DIM));
     }
-    if let Some(address) = report.address {
-        let _ = writeln!(text, "     {:<10} {address}", "address");
-    }
-    if let Some(tls) = &report.tls
-        && let Some(line) = security(tls, now)
-    {
-        let _ = writeln!(text, "     {:<10} {line}", "security");
+    let address = report.address.map(|address| address.to_string());
+    let tls = report.tls.as_deref();
+    for (name, line) in [
+        ("address", address),
+        ("security", tls.and_then(security)),
+        ("certificate", tls.and_then(|tls| certificate(tls, now))),
+    ] {
+        if let Some(line) = line {
+            let _ = writeln!(text, "     {name:<11} {line}");
+        }
     }
     text
 }
@@ -81,8 +84,8 @@ fn status(report: &OwnedReport) -> String {
         .fold(String::new(), |text, code| format!("{text}status {code} "))
 }
 
-/// A line for each phase that was begun. That in which the run ended without
-/// completing it gets the time that the others leave.
+/// A line for each completed phase, and one for that in which a run came to
+/// grief: it gets the time that the others leave.
 fn phases(report: &OwnedReport) -> Vec<String> {
     let total = report.total.as_secs_f64();
     let completed: Duration = report.phases.iter().map(|(_, spent)| spent).sum();
@@ -91,7 +94,7 @@ fn phases(report: &OwnedReport) -> Vec<String> {
     for phase in Phase::ALL {
         let (spent, cell) = match report.phases.get(phase) {
             Some(spent) => (spent, '█'),
-            None if phase == report.phase && report.phases.reached(phase) => {
+            None if phase == report.phase && !report.outcome.is_success() => {
                 (report.total.saturating_sub(completed), '░')
             }
             None => continue,
@@ -102,30 +105,29 @@ fn phases(report: &OwnedReport) -> Vec<String> {
         };
         let start = share(before).min(BAR - 1);
         before += spent.as_secs_f64();
-        let length = share(before).saturating_sub(start).max(1);
-        let bar: String = (0..length).map(|_| cell).collect();
+        let bar: String = match share(before).saturating_sub(start) {
+            0 => "▏".into(),
+            length => (0..length).map(|_| cell).collect(),
+        };
         let (name, took) = (phase.name(), span(spent));
-        lines.push(format!("{name:<10} {took:>9}  {:start$}{bar}", ""));
+        lines.push(format!("{name:<11} {took:>8}  {:start$}{bar}", ""));
     }
     lines
 }
 
-/// Version, cipher and the life of the certificate.
-fn security(tls: &TlsInfo, now: f64) -> Option<String> {
-    let mut parts: Vec<String> = [tls.version, tls.cipher]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if let Some(chain) = &tls.chain {
-        let (year, month, day) = civil(chain.earliest_expiry.div_euclid(86_400));
-        let left = chain.earliest_expiry as f64 - now;
-        parts.push(format!(
-            "certificate {} ({year:04}-{month:02}-{day:02})",
-            expiry(left)
-        ));
-    }
+/// Version and cipher.
+fn security(tls: &TlsInfo) -> Option<String> {
+    let parts = [tls.version, tls.cipher];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The life of the certificates that the server sent.
+fn certificate(tls: &TlsInfo, now: f64) -> Option<String> {
+    let chain = tls.chain.as_deref()?;
+    let (year, month, day) = civil(chain.earliest_expiry.div_euclid(86_400));
+    let left = expiry(chain.earliest_expiry as f64 - now);
+    Some(format!("{left} ({year:04}-{month:02}-{day:02})"))
 }
 
 /// `left` is in seconds, negative in the past.
@@ -240,7 +242,7 @@ mod tests {
         );
         assert!(first.ends_with("(after 1.00 ms)"), "{first}");
         assert!(text.contains("connect      1.00 ms  ░░░░"), "{text}");
-        assert!(text.contains("address    192.0.2.7:80"), "{text}");
+        assert!(text.contains("address     192.0.2.7:80"), "{text}");
     }
 
     #[test]
@@ -283,7 +285,10 @@ mod tests {
                 "█".repeat(30)
             )
         );
-        assert!(line("security").ends_with("certificate expires in 23 days (1970-01-25)"));
+        assert_eq!(line("resolve"), "     resolve         0 µs  ▏");
+        assert_eq!(line("security"), "     security    TLS 1.3, TLS_AES_128_GCM_SHA256");
+        assert_eq!(line("certificate"), "     certificate expires in 23 days (1970-01-25)");
+        assert!(!text.contains("processing"), "nothing was asked for");
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),
             "{text}"

@@ -1,0 +1,154 @@
+//! `probity demo`: a fleet of local targets in the same process, probed the
+//! way a real one is.
+//!
+//! The targets are written down as a configuration ([`plan`]) and go through
+//! the same code as a file; only the server that answers ([`server`]) and the
+//! lines on the screen ([`screen`]) are the demo's own.
+
+mod plan;
+mod screen;
+mod server;
+
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use probity_driver::FleetQuery;
+use tokio::time::MissedTickBehavior;
+
+use self::screen::Meter;
+use crate::bridge::Unavailable;
+use crate::cli::args::{Demo, Level, Log, LogFormat};
+use crate::cli::serve::{self, Options};
+use crate::cli::{FAILED, log};
+use crate::control::Source;
+
+/// Descriptors for all but runs and targets: listeners of the API, scrapes,
+/// files.
+const RESERVE: u64 = 512;
+/// Lines between two headers.
+const PAGE: usize = 20;
+
+/// Runs until it is told to end.
+pub fn main(args: &Demo) -> ExitCode {
+    // What targets do is on the screen; the log would drown it.
+    log::init(&Log {
+        level: Level::Error,
+        format: LogFormat::Logfmt,
+    });
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("probity demo: {sentence}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(args: &Demo) -> Result<(), String> {
+    let limit = probity_driver::raise_descriptor_limit();
+    let addresses: Vec<Ipv4Addr> = plan::addresses(args.targets).collect();
+    let server = server::Server::start(&addresses)
+        .map_err(|error| format!("cannot start the targets: {error}"))?;
+    let places = server.places();
+    let text = plan::text(args.targets, args.interval, places);
+    let mut options = Options {
+        listen: args.listen.clone(),
+        timeout_offset: 0.5,
+        engine: args.engine.clone(),
+    };
+    if options.engine.in_flight == 0 {
+        options.engine.in_flight = in_flight(limit, places.listening.len());
+    }
+    println!(
+        "{} targets on {} loopback addresses, each probed every {:?}",
+        args.targets,
+        places.listening.len(),
+        args.interval
+    );
+    let runtime = serve::runtime().map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(watch(args, options, Source::Text("the demo", text)))
+    // Only now the targets go: a run in flight shall not see them leave.
+}
+
+/// Every run takes two descriptors here: its own and that of its target.
+fn in_flight(limit: u64, listeners: usize) -> usize {
+    let free = limit.saturating_sub(RESERVE + listeners as u64);
+    usize::try_from(free / 2).unwrap_or(usize::MAX).max(1)
+}
+
+async fn watch(args: &Demo, options: Options, source: Source) -> Result<(), String> {
+    let server = serve::Server::start(options, source)
+        .await
+        .map_err(|error| error.to_string())?;
+    for address in &server.addresses {
+        println!("http://{address}/  (and /metrics, /fleet, /api/v1/targets)");
+    }
+    let begun = Instant::now();
+    let told = told(args.duration);
+    tokio::pin!(told);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once, when there is nothing to say.
+    ticks.tick().await;
+    let mut meter = Meter::default();
+    let mut lines = 0_usize;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut told => break outcome,
+            _ = ticks.tick() => {}
+        }
+        if lines.is_multiple_of(PAGE) {
+            println!("{}", screen::HEADER);
+        }
+        lines += 1;
+        let bridge = &server.app.bridge;
+        let read = async {
+            let stats = bridge.stats().await?;
+            let fleet = bridge.fleet(FleetQuery::default()).await?;
+            Ok::<_, Unavailable>((stats, fleet))
+        };
+        match read.await {
+            Ok((stats, fleet)) => {
+                println!("{}", meter.line(begun.elapsed(), &stats, &fleet.rows));
+            }
+            Err(unavailable) => println!("{unavailable}"),
+        }
+    };
+    if let Ok(stats) = server.app.bridge.stats().await {
+        println!("{}", screen::summary(&stats, begun.elapsed()));
+    }
+    server.stop().await;
+    outcome
+}
+
+/// Returns when the demo shall end: after `duration`, or on SIGINT or SIGTERM.
+async fn told(duration: Option<Duration>) -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let over = async {
+        match duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = over => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_and_their_targets_fit_into_the_descriptors() {
+        assert_eq!(in_flight(20_000, 256), 9_616);
+        assert_eq!(in_flight(256, 256), 1);
+    }
+}

@@ -1,0 +1,17 @@
+//! From results to series and text.
+//!
+//! [`families`] is the one table of what a result looks like; `/probe`
+//! ([`probe`]) and `/fleet` ([`fleet`]) both walk it. [`own`] is the exporter
+//! itself.
+
+pub mod buckets;
+pub mod families;
+pub mod fleet;
+pub mod own;
+pub mod probe;
+mod process;
+
+#[cfg(test)]
+pub(crate) mod bench;
+#[cfg(test)]
+mod tests;
