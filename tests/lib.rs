@@ -1,2 +1,5 @@
-//! Holds nothing itself: the suites are the `[[test]]` targets beside it, one
+//! What the suites beside it share. The suites are the `[[test]]` targets, one
 //! folder each.
+
+#[cfg(feature = "exporter")]
+pub mod support;

@@ -2,6 +2,7 @@
 //! past its deadline. (Names that do not resolve are the simulator's: the real
 //! resolver of the machine is not asked here.)
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,10 +84,21 @@ fn cases(authority: &Authority) -> Vec<Case> {
         _peer: Some(peer),
     };
     let http = |name, reason, phase, peer| case(name, "http", reason, phase, "http://", peer);
-    let answer = |name, bytes: &[u8]| http(name, "http_malformed", "transfer", Peer::answering(bytes));
+    let answer =
+        |name, bytes: &[u8]| http(name, "http_malformed", "transfer", Peer::answering(bytes));
     let mut cases = vec![
-        http("silence", "timeout_processing", "processing", Peer::new(|mut conn| conn.wait_for_close())),
-        http("hangs up before it answers", "peer_closed", "processing", after_request(|conn| conn.drain())),
+        http(
+            "silence",
+            "timeout_processing",
+            "processing",
+            Peer::new(|mut conn| conn.wait_for_close()),
+        ),
+        http(
+            "hangs up before it answers",
+            "peer_closed",
+            "processing",
+            after_request(|conn| conn.drain()),
+        ),
         http(
             "one byte at a time, never done",
             "timeout_transfer",
@@ -102,7 +114,10 @@ fn cases(authority: &Authority) -> Vec<Case> {
             "transfer",
             after_request(|conn| {
                 conn.send(b"HTTP/1.1 200 OK\r\n");
-                conn.send_without_end(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", Duration::ZERO);
+                conn.send_without_end(
+                    b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+                    Duration::ZERO,
+                );
             }),
         ),
         http(
@@ -114,9 +129,28 @@ fn cases(authority: &Authority) -> Vec<Case> {
                 conn.send_without_end(&[b'a'; 1024], Duration::ZERO);
             }),
         ),
-        http("endless body", "timeout_transfer", "transfer", endless_body()),
-        case("endless body with a cap", "capped", "body_limit", "transfer", "http://", endless_body()),
-        case("endless body to be matched", "matched", "body_limit", "transfer", "http://", flood()),
+        http(
+            "endless body",
+            "timeout_transfer",
+            "transfer",
+            endless_body(),
+        ),
+        case(
+            "endless body with a cap",
+            "capped",
+            "body_limit",
+            "transfer",
+            "http://",
+            endless_body(),
+        ),
+        case(
+            "endless body to be matched",
+            "matched",
+            "body_limit",
+            "transfer",
+            "http://",
+            flood(),
+        ),
         http(
             "body cut short",
             "body_truncated",
@@ -129,27 +163,109 @@ fn cases(authority: &Authority) -> Vec<Case> {
             "transfer",
             Peer::answering(*b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"),
         ),
-        answer("chunked nonsense", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"),
-        answer("a chunk that is longer than it says", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n"),
-        answer("a chunk of absurd length", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx"),
-        answer("two lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"),
-        answer("a negative length", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok"),
-        answer("binary garbage", &[0, 0xff, 0x80, 7, 0x1b, 0xc0, 0xaf, 0, 0xfe, 0x13, 0x37, 0x90, b'\r', b'\n', b'\r', b'\n']),
+        answer(
+            "chunked nonsense",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        ),
+        answer(
+            "a chunk that is longer than it says",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n",
+        ),
+        answer(
+            "a chunk of absurd length",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
+        ),
+        answer(
+            "two lengths",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        ),
+        answer(
+            "a negative length",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        ),
+        answer(
+            "binary garbage",
+            &[
+                0, 0xff, 0x80, 7, 0x1b, 0xc0, 0xaf, 0, 0xfe, 0x13, 0x37, 0x90, b'\r', b'\n', b'\r',
+                b'\n',
+            ],
+        ),
         answer("a status that is none", b"HTTP/1.1 2x0 OK\r\n\r\n"),
         answer("another protocol", b"220 mail.example ESMTP\r\n"),
-        answer("a header with NUL", b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok"),
-        answer("a header with a lone CR", b"HTTP/1.1 200 OK\r\nX: a\rInjected: b\r\nContent-Length: 2\r\n\r\nok"),
-        http("TLS spoken here", "http_malformed", "transfer", tls::peer(authority.good())),
-        case("no TLS spoken here", "http", "tls_not_tls", "tls", "https://", Peer::answering(OK)),
-        case("no TLS spoken here (tcp)", "tls", "tls_not_tls", "tls", "", Peer::new(|mut conn| {
-            conn.send(b"220 mail.example ESMTP\r\n");
-            conn.drain();
-        })),
-        case("silence instead of a handshake", "tls", "timeout_tls", "tls", "", Peer::new(|mut conn| conn.wait_for_close())),
-        case("expired certificate", "trusting", "tls_certificate_expired", "tls", "https://", tls::peer(authority.expired())),
-        case("self-signed certificate", "trusting", "tls_unknown_issuer", "tls", "https://", tls::peer(tls::self_signed())),
-        http("redirect loop", "http_redirect_limit", "transfer", redirecting("/again")),
-        http("redirect to a mailbox", "http_redirect_invalid", "transfer", redirecting("mailto:a@b.example")),
+        answer(
+            "a header with NUL",
+            b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok",
+        ),
+        answer(
+            "a header with a lone CR",
+            b"HTTP/1.1 200 OK\r\nX: a\rInjected: b\r\nContent-Length: 2\r\n\r\nok",
+        ),
+        http(
+            "TLS spoken here",
+            "http_malformed",
+            "transfer",
+            tls::peer(authority.good()),
+        ),
+        case(
+            "no TLS spoken here",
+            "http",
+            "tls_not_tls",
+            "tls",
+            "https://",
+            Peer::new(|mut conn| {
+                // As nginx does when it is spoken to in TLS on a plain port.
+                let _ = conn.stream.read(&mut [0; 16]);
+                conn.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+                conn.drain();
+            }),
+        ),
+        case(
+            "no TLS spoken here (tcp)",
+            "tls",
+            "tls_not_tls",
+            "tls",
+            "",
+            Peer::new(|mut conn| {
+                conn.send(b"220 mail.example ESMTP\r\n");
+                conn.drain();
+            }),
+        ),
+        case(
+            "silence instead of a handshake",
+            "tls",
+            "timeout_tls",
+            "tls",
+            "",
+            Peer::new(|mut conn| conn.wait_for_close()),
+        ),
+        case(
+            "expired certificate",
+            "trusting",
+            "tls_certificate_expired",
+            "tls",
+            "https://",
+            tls::peer(authority.expired()),
+        ),
+        case(
+            "self-signed certificate",
+            "trusting",
+            "tls_unknown_issuer",
+            "tls",
+            "https://",
+            tls::peer(tls::self_signed()),
+        ),
+        http(
+            "redirect loop",
+            "http_redirect_limit",
+            "transfer",
+            redirecting("/again"),
+        ),
+        http(
+            "redirect to a mailbox",
+            "http_redirect_invalid",
+            "transfer",
+            redirecting("mailto:a@b.example"),
+        ),
     ];
     for (name, module, scheme) in [("refused", "http", "http://"), ("refused (tcp)", "tcp", "")] {
         cases.push(Case {
@@ -181,7 +297,9 @@ fn flood() -> Peer {
 }
 
 fn redirecting(location: &str) -> Peer {
-    Peer::answering(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+    Peer::answering(format!(
+        "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    ))
 }
 
 fn check_names_the_reason_and_ends_by_the_deadline() {
@@ -191,14 +309,37 @@ fn check_names_the_reason_and_ends_by_the_deadline() {
     let config = config.to_str().expect("text");
     let mut wrong = Vec::new();
     for case in cases(&authority) {
-        let args = ["check", "--config.file", config, "--output", "json", "--module", case.module, "--", &case.target];
+        let args = [
+            "check",
+            "--config.file",
+            config,
+            "--output",
+            "json",
+            "--module",
+            case.module,
+            "--",
+            &case.target,
+        ];
         let ended = run(&args);
         let said: serde_json::Value = serde_json::from_str(ended.stdout.trim())
             .unwrap_or_else(|error| panic!("{}: {error}: {ended:?}", case.name));
-        let found = (said["outcome"].as_str(), said["reason"].as_str(), said["phase"].as_str(), ended.code);
-        let expected = (Some(case.outcome), Some(case.reason), Some(case.phase), Some(1));
+        let found = (
+            said["outcome"].as_str(),
+            said["reason"].as_str(),
+            said["phase"].as_str(),
+            ended.code,
+        );
+        let expected = (
+            Some(case.outcome),
+            Some(case.reason),
+            Some(case.phase),
+            Some(1),
+        );
         if found != expected {
-            wrong.push(format!("{}: expected {expected:?}, found {found:?}: {said}", case.name));
+            wrong.push(format!(
+                "{}: expected {expected:?}, found {found:?}: {said}",
+                case.name
+            ));
         }
         if ended.took > LATE {
             wrong.push(format!("{}: took {:?}", case.name, ended.took));
@@ -221,19 +362,44 @@ fn probe_says_0_and_the_server_lives_on() {
         .map(|case| {
             let server = Arc::clone(&server);
             std::thread::spawn(move || {
-                let path = format!("/probe?module={}&target={}", case.module, encode(&case.target));
+                // All of it, with the peer.
+                let case = case;
+                let path = format!(
+                    "/probe?module={}&target={}",
+                    case.module,
+                    encode(&case.target)
+                );
                 let samples = server.samples(&path);
-                assert_eq!(samples.value("probe_success", &[]), Some(0.0), "{}", case.name);
-                let took = samples.value("probe_duration_seconds", &[]).expect("a duration");
+                assert_eq!(
+                    samples.value("probe_success", &[]),
+                    Some(0.0),
+                    "{}",
+                    case.name
+                );
+                let took = samples
+                    .value("probe_duration_seconds", &[])
+                    .expect("a duration");
                 assert!(took < LATE.as_secs_f64(), "{}: {took} s", case.name);
                 let debug = server.get(&format!("{path}&debug=true")).ok();
                 let reason = format!("reason={}", case.reason);
-                assert!(debug.text().contains(&reason), "{}: {}", case.name, debug.text());
+                assert!(
+                    debug.text().contains(&reason),
+                    "{}: {}",
+                    case.name,
+                    debug.text()
+                );
             })
         })
         .collect();
-    let wrong: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().err()).collect();
-    assert!(wrong.is_empty(), "{} cases went wrong, see above", wrong.len());
+    let wrong: Vec<_> = threads
+        .into_iter()
+        .filter_map(|thread| thread.join().err())
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} cases went wrong, see above",
+        wrong.len()
+    );
     let server = Arc::into_inner(server).expect("nobody else");
     assert_eq!(server.get("/-/healthy").status, 200);
     server.stop();
@@ -266,21 +432,39 @@ fn requests_cannot_be_injected_into() {
     let evil = "a\r\nX-Evil: 1\r\n\r\nGET /evil HTTP/1.1\r\n";
     for path in [
         format!("/probe?target={}", encode(&format!("{}{evil}", peer.url()))),
-        format!("/probe?target={}", encode(&format!("http://{}?{evil}", peer.address))),
-        format!("/probe?target={}", encode(&format!("http://{evil}@{}/", peer.address))),
-        format!("/probe?target={}&hostname={}", encode(&peer.url()), encode(evil)),
+        format!(
+            "/probe?target={}",
+            encode(&format!("http://{}?{evil}", peer.address))
+        ),
+        format!(
+            "/probe?target={}",
+            encode(&format!("http://{evil}@{}/", peer.address))
+        ),
+        format!(
+            "/probe?target={}&hostname={}",
+            encode(&peer.url()),
+            encode(evil)
+        ),
     ] {
         let answer = server.get(&path);
         assert!([200, 400].contains(&answer.status), "{path}: {answer:?}");
     }
     // One that certainly arrives, so that all others have.
-    assert_eq!(server.samples(&format!("/probe?target={}", encode(&peer.url()))).value("probe_success", &[]), Some(1.0));
+    assert_eq!(
+        server
+            .samples(&format!("/probe?target={}", encode(&peer.url())))
+            .value("probe_success", &[]),
+        Some(1.0)
+    );
     drop(peer);
     let requests: Vec<_> = heard.try_iter().collect();
     assert!(!requests.is_empty());
     for request in requests {
         let text = String::from_utf8_lossy(&request).to_lowercase();
-        assert!(!text.contains("\nx-evil") && !text.contains("\nget /evil"), "{text}");
+        assert!(
+            !text.contains("\nx-evil") && !text.contains("\nget /evil"),
+            "{text}"
+        );
     }
 }
 
@@ -292,13 +476,23 @@ fn certificates_that_were_refused_still_tell_their_expiry() {
     let target = encode(&format!("https://{}/", peer.address));
     let samples = server.samples(&format!("/probe?module=trusting&target={target}"));
     assert_eq!(samples.value("probe_success", &[]), Some(0.0));
-    assert_eq!(samples.value("probe_ssl_earliest_cert_expiry", &[]), Some(tls::EXPIRED));
+    assert_eq!(
+        samples.value("probe_ssl_earliest_cert_expiry", &[]),
+        Some(tls::EXPIRED)
+    );
 
     let good = tls::peer(authority.good());
     let target = encode(&format!("https://{}/", good.address));
     let samples = server.samples(&format!("/probe?module=trusting&target={target}"));
     assert_eq!(samples.value("probe_success", &[]), Some(1.0));
-    assert!(samples.value("probe_ssl_earliest_cert_expiry", &[]).is_some_and(|expiry| expiry > tls::EXPIRED));
-    assert_eq!(samples.value("probe_tls_version_info", &[("version", "TLS 1.3")]), Some(1.0));
+    assert!(
+        samples
+            .value("probe_ssl_earliest_cert_expiry", &[])
+            .is_some_and(|expiry| expiry > tls::EXPIRED)
+    );
+    assert_eq!(
+        samples.value("probe_tls_version_info", &[("version", "TLS 1.3")]),
+        Some(1.0)
+    );
     assert_eq!(samples.value("probe_http_ssl", &[]), Some(1.0));
 }

@@ -37,7 +37,10 @@ fn says(line: &str, parts: &[&str]) {
 
 fn one_line_says_what_happened_and_in_which_phase() {
     let dead = dead();
-    says(&verdict(&[&format!("http://{dead}/")]), &["refused", "connect"]);
+    says(
+        &verdict(&[&format!("http://{dead}/")]),
+        &["refused", "connect"],
+    );
 
     let unavailable = Peer::status(503, Duration::ZERO);
     says(&verdict(&[&unavailable.url()]), &["503", "transfer"]);
@@ -47,7 +50,10 @@ fn one_line_says_what_happened_and_in_which_phase() {
         conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
         conn.send_without_end(b"x", Duration::from_millis(20));
     });
-    says(&verdict(&["--timeout", "1s", &slow.url()]), &["timeout", "transfer"]);
+    says(
+        &verdict(&["--timeout", "1s", &slow.url()]),
+        &["timeout", "transfer"],
+    );
 
     let authority = Authority::new();
     let expired = tls::peer(authority.expired());
@@ -55,11 +61,22 @@ fn one_line_says_what_happened_and_in_which_phase() {
     folder.write("ca.pem", &authority.pem());
     let ca = folder.path().join("ca.pem");
     let tls = format!("tls_config: {{ca_file: {}}}", ca.display());
-    folder.write("probity.yml", &format!("modules: {{trusting: {{prober: http, http: {{{tls}}}}}}}\n"));
+    folder.write(
+        "probity.yml",
+        &format!("modules: {{trusting: {{prober: http, http: {{{tls}}}}}}}\n"),
+    );
     let config = folder.config();
-    let args = ["--config.file", config.to_str().expect("text"), "-m", "trusting"];
+    let args = [
+        "--config.file",
+        config.to_str().expect("text"),
+        "-m",
+        "trusting",
+    ];
     let url = format!("https://{}/", expired.address);
-    says(&verdict(&[&args[..], &[&url]].concat()), &["expired", "tls"]);
+    says(
+        &verdict(&[&args[..], &[&url]].concat()),
+        &["expired", "tls"],
+    );
 }
 
 fn exit_codes_tell_scripts_apart() {
@@ -86,15 +103,21 @@ fn json_is_one_object_a_line() {
     let bad = format!("http://{}/", dead());
     let ended = run(&["check", "-o", "json", &good.url(), &bad]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let lines: Vec<serde_json::Value> =
-        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<serde_json::Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     assert_eq!(lines.len(), 2, "{ended:?}");
     assert_eq!(lines[0]["target"], good.url().as_str());
     assert_eq!(lines[0]["outcome"], "success");
     assert_eq!(lines[1]["target"], bad.as_str());
     assert_eq!(lines[1]["reason"], "connect_refused");
     let processing = lines[0]["phases_seconds"]["processing"].as_f64();
-    assert!(processing.is_some_and(|seconds| seconds >= 0.05), "{ended:?}");
+    assert!(
+        processing.is_some_and(|seconds| seconds >= 0.05),
+        "{ended:?}"
+    );
 }
 
 fn prometheus_output_is_one_exposition() {
@@ -103,8 +126,14 @@ fn prometheus_output_is_one_exposition() {
     let ended = run(&["check", "-o", "prometheus", &good.url(), &bad]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let samples = Samples::parse(&ended.stdout);
-    assert_eq!(samples.value("probe_success", &[("target", &good.url())]), Some(1.0));
-    assert_eq!(samples.value("probe_success", &[("target", &bad)]), Some(0.0));
+    assert_eq!(
+        samples.value("probe_success", &[("target", &good.url())]),
+        Some(1.0)
+    );
+    assert_eq!(
+        samples.value("probe_success", &[("target", &bad)]),
+        Some(0.0)
+    );
     let types = ended.stdout.matches("# TYPE probe_success gauge").count();
     assert_eq!(types, 1, "{}", ended.stdout);
 }

@@ -26,14 +26,39 @@ jobs:
 
 fn mistakes_are_named_with_file_line_and_column() {
     for (from, to, place, parts) in [
-        ("interval: 15s", "intervall: 15s", ":6:5:", &["intervall", "interval"][..]),
-        ("interval: 15s", "interval: often", ":6:15:", &["interval", "often"]),
+        (
+            "interval: 15s",
+            "intervall: 15s",
+            ":6:5:",
+            &["intervall", "interval"][..],
+        ),
+        (
+            "interval: 15s",
+            "interval: often",
+            ":6:15:",
+            &["interval", "often"],
+        ),
         ("module: web", "module: wep", ":5:13:", &["wep", "web"]),
-        ("{prober: http}", "{prober: http, htpp: {}}", ":2:24:", &["htpp", "http"]),
+        (
+            "{prober: http}",
+            "{prober: http, htpp: {}}",
+            ":2:23:",
+            &["htpp", "http"],
+        ),
         ("{prober: http}", "{prober: http", ":3:", &["YAML"]),
         ("jobs:", "job:", ":3:1:", &["job", "jobs"]),
-        ("http://127.0.0.1:1", "ftp://127.0.0.1:1", ":7:33:", &["targets[0]", "ftp"]),
-        ("interval: 15s", "timeout: 90s", ":6:14:", &["timeout", "1m"]),
+        (
+            "http://127.0.0.1:1",
+            "ftp://127.0.0.1:1",
+            ":7:33:",
+            &["targets[0]", "ftp"],
+        ),
+        (
+            "interval: 15s",
+            "timeout: 90s",
+            ":6:14:",
+            &["timeout", "1m"],
+        ),
     ] {
         let folder = Folder::with(&GOOD.replace(from, to));
         let config = folder.config();
@@ -41,9 +66,17 @@ fn mistakes_are_named_with_file_line_and_column() {
         let ended = run(&["--config.check", "--config.file", config]);
         assert_eq!(ended.code, Some(1), "{to}: {ended:?}");
         let place = format!("probity.yml{place}");
-        assert!(ended.stderr.contains(&place), "{to}: no {place} in {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&place),
+            "{to}: no {place} in {}",
+            ended.stderr
+        );
         for part in parts {
-            assert!(ended.stderr.contains(part), "{to}: no {part} in {}", ended.stderr);
+            assert!(
+                ended.stderr.contains(part),
+                "{to}: no {part} in {}",
+                ended.stderr
+            );
         }
     }
 }
@@ -51,9 +84,16 @@ fn mistakes_are_named_with_file_line_and_column() {
 fn a_good_file_passes() {
     let folder = Folder::with(GOOD);
     let config = folder.config();
-    let ended = run(&["--config.check", "--config.file", config.to_str().expect("text")]);
+    let ended = run(&[
+        "--config.check",
+        "--config.file",
+        config.to_str().expect("text"),
+    ]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stderr.contains("Config file is ok exiting..."), "{ended:?}");
+    assert!(
+        ended.stderr.contains("Config file is ok exiting..."),
+        "{ended:?}"
+    );
     // The embedded default is good too.
     assert_eq!(run(&["--config.check"]).code, Some(0));
 }
@@ -61,7 +101,11 @@ fn a_good_file_passes() {
 fn serve_refuses_a_bad_file() {
     let folder = Folder::with("modules: 3\n");
     let config = folder.config();
-    let args = ["--web.listen-address=127.0.0.1:0", "--config.file", config.to_str().expect("text")];
+    let args = [
+        "--web.listen-address=127.0.0.1:0",
+        "--config.file",
+        config.to_str().expect("text"),
+    ];
     let ended = run(&args);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("probity.yml:1:"), "{ended:?}");

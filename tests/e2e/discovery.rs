@@ -46,11 +46,17 @@ jobs:
 
 fn instances(server: &Probity) -> Vec<String> {
     let fleet = server.samples("/fleet");
-    fleet.values_of("instance").into_iter().map(str::to_owned).collect()
+    fleet
+        .values_of("instance")
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn becomes(server: &Probity, expected: &[&str]) {
-    until(&format!("the fleet is {expected:?}"), || (instances(server) == expected).then_some(()));
+    until(&format!("the fleet is {expected:?}"), || {
+        (instances(server) == expected).then_some(())
+    });
 }
 
 fn json(peer: &Peer, instances: &[&str]) -> String {
@@ -68,12 +74,24 @@ fn targets_come_and_go_with_files() {
     becomes(&server, &["one", "two"]);
     let zones = server.samples("/fleet");
     assert_eq!(zones.values_of("zone"), ["z"]);
-    folder.write("targets/b.yml", &format!("- targets: ['http://{}/']\n  labels: {{instance: three}}\n", peer.address));
+    folder.write(
+        "targets/b.yml",
+        &format!(
+            "- targets: ['http://{}/']\n  labels: {{instance: three}}\n",
+            peer.address
+        ),
+    );
     becomes(&server, &["one", "three", "two"]);
-    let before = server.samples("/fleet").value("probity_results_total", &[("instance", "two"), ("result", "success")]);
+    let before = server.samples("/fleet").value(
+        "probity_results_total",
+        &[("instance", "two"), ("result", "success")],
+    );
     folder.write("targets/a.json", &json(&peer, &["two"]));
     becomes(&server, &["three", "two"]);
-    let after = server.samples("/fleet").value("probity_results_total", &[("instance", "two"), ("result", "success")]);
+    let after = server.samples("/fleet").value(
+        "probity_results_total",
+        &[("instance", "two"), ("result", "success")],
+    );
     assert!(after >= before, "{after:?} after {before:?}");
     fs::remove_file(folder.path().join("targets/b.yml")).expect("a file");
     becomes(&server, &["two"]);
@@ -114,7 +132,9 @@ fn a_reload_keeps_the_last_good_content_too() {
     folder.write("targets/a.json", &json(&peer, &["one"]));
     becomes(&server, &["one"]);
     folder.write("targets/a.json", "nonsense");
-    until("it is told", || (!server.log().lines(&["level=ERROR", "a.json"]).is_empty()).then_some(()));
+    until("it is told", || {
+        (!server.log().lines(&["level=ERROR", "a.json"]).is_empty()).then_some(())
+    });
     server.reload().ok();
     assert_eq!(instances(&server), ["one"]);
     assert_eq!(server.targets("").len(), 1);
@@ -123,7 +143,10 @@ fn a_reload_keeps_the_last_good_content_too() {
 
 /// As in Prometheus, whose file_sd_configs these are.
 fn relative_paths_begin_at_the_configuration_file() {
-    let (folder, peer) = (Folder::with(&config("targets")), Peer::status(200, Duration::ZERO));
+    let (folder, peer) = (
+        Folder::with(&config("targets")),
+        Peer::status(200, Duration::ZERO),
+    );
     fs::create_dir(folder.path().join("targets")).expect("a folder");
     folder.write("targets/a.json", &json(&peer, &["one"]));
     let server = Probity::serve(&folder.config());

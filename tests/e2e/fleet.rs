@@ -21,7 +21,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 const PROTOBUF: &str =
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
-const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+const OPENMETRICS: &str =
+    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
 
 fn three_formats_tell_the_same() {
     let peer = Peer::status(200, Duration::from_millis(30));
@@ -51,7 +52,10 @@ jobs:
     let text = Samples::parse(text.text());
     let good = format!("http://{}/", peer.address);
     let bad = format!("http://{dead}/");
-    let (good, bad) = ([("job", "web"), ("instance", &*good)], [("job", "web"), ("instance", &*bad)]);
+    let (good, bad) = (
+        [("job", "web"), ("instance", &*good)],
+        [("job", "web"), ("instance", &*bad)],
+    );
     assert_eq!(text.value("probe_success", &good), Some(1.0));
     assert_eq!(text.value("probe_success", &bad), Some(0.0));
     assert_eq!(text.value("probity_target_up", &good), Some(1.0));
@@ -62,27 +66,43 @@ jobs:
     assert_eq!(text.value("probe_http_status_code", &good), Some(200.0));
     for result in ["success", "warning", "failure", "unknown"] {
         let labels = [good[0], good[1], ("result", result)];
-        assert_eq!(text.all("probity_results_total", &labels).count(), 1, "{result}");
+        assert_eq!(
+            text.all("probity_results_total", &labels).count(),
+            1,
+            "{result}"
+        );
     }
-    assert!(!text.names().iter().any(|name| name.starts_with("probity_probe_duration_seconds")));
+    assert!(
+        !text
+            .names()
+            .iter()
+            .any(|name| name.starts_with("probity_probe_duration_seconds"))
+    );
 
     let open = ask(OPENMETRICS);
     let kind = open.header("content-type").expect("a type");
-    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    assert!(
+        kind.starts_with("application/openmetrics-text; version=1.0.0"),
+        "{kind}"
+    );
     assert!(open.text().ends_with("# EOF\n"));
     assert_eq!(Samples::parse(open.text()).names(), text.names());
 
     let proto = ask(PROTOBUF);
     assert_eq!(
         proto.header("content-type"),
-        Some("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
+        Some(
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+        )
     );
     let families = protobuf(&proto.body);
     let mut names: Vec<&str> = families.iter().map(|family| family.name.as_str()).collect();
     names.retain(|name| *name != "probity_probe_duration_seconds");
     names.sort_unstable();
     assert_eq!(names, text.names());
-    let native = families.iter().find(|family| family.name == "probity_probe_duration_seconds");
+    let native = families
+        .iter()
+        .find(|family| family.name == "probity_probe_duration_seconds");
     let native = native.expect("native histograms");
     assert_eq!(native.metric.len(), 2);
     for metric in &native.metric {
@@ -100,7 +120,9 @@ jobs:
 
 fn jobs_and_pages_tile_the_fleet() {
     let peer = Peer::status(200, Duration::ZERO);
-    let targets: Vec<String> = (0..40).map(|n| format!("'http://{}/{n}'", peer.address)).collect();
+    let targets: Vec<String> = (0..40)
+        .map(|n| format!("'http://{}/{n}'", peer.address))
+        .collect();
     let folder = Folder::with(&format!(
         "\
 modules: {{web: {{prober: http}}}}
@@ -114,7 +136,11 @@ jobs:
     let server = Probity::serve(&folder.config());
     let instances = |path: &str| -> Vec<String> {
         let samples = server.samples(path);
-        samples.values_of("instance").into_iter().map(str::to_owned).collect()
+        samples
+            .values_of("instance")
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
     };
     let whole = until("all have been probed", || {
         let all = instances("/fleet");
@@ -122,8 +148,13 @@ jobs:
     });
     assert_eq!(instances("/fleet?job=a").len(), 40);
     assert_eq!(instances("/fleet?job=b").len(), 1);
-    let pages: Vec<Vec<String>> = (0..4).map(|page| instances(&format!("/fleet?page={page}&pages=4"))).collect();
-    assert!(pages.iter().all(|page| !page.is_empty() && page.len() < 41), "{pages:?}");
+    let pages: Vec<Vec<String>> = (0..4)
+        .map(|page| instances(&format!("/fleet?page={page}&pages=4")))
+        .collect();
+    assert!(
+        pages.iter().all(|page| !page.is_empty() && page.len() < 41),
+        "{pages:?}"
+    );
     let mut together = pages.concat();
     together.sort();
     assert_eq!(together, whole);
@@ -161,17 +192,29 @@ jobs:
     };
     assert_eq!(
         names("minimal"),
-        ["probe_duration_seconds", "probe_success", "probity_results_total", "probity_target_up"]
+        [
+            "probe_duration_seconds",
+            "probe_success",
+            "probity_results_total",
+            "probity_target_up"
+        ]
     );
     let histogram = "probity_probe_duration_seconds_bucket";
     assert!(!names("plain").contains(&histogram));
     assert!(names("plain").contains(&"probe_http_duration_seconds"));
     let bounds = |job: &str| -> Vec<String> {
-        fleet.all(histogram, &[("job", job)]).map(|sample| sample.labels["le"].clone()).collect()
+        fleet
+            .all(histogram, &[("job", job)])
+            .map(|sample| sample.labels["le"].clone())
+            .collect()
     };
     assert_eq!(bounds("classic"), ["0.01", "5.0", "+Inf"]);
     assert_eq!(bounds("usual").len(), 12);
-    let count = |le: &str| fleet.value(histogram, &[("job", "classic"), ("le", le)]).expect("a bucket");
+    let count = |le: &str| {
+        fleet
+            .value(histogram, &[("job", "classic"), ("le", le)])
+            .expect("a bucket")
+    };
     assert_eq!(count("0.01"), 0.0, "every answer takes 30 ms");
     assert!(count("5.0") >= 1.0);
     server.stop();
@@ -219,9 +262,22 @@ jobs:
     let server = Probity::serve(&folder.config());
     let labels = until("it has run", || {
         let fleet = server.samples("/fleet");
-        fleet.all("probe_success", &[]).next().map(|sample| sample.labels.clone())
+        fleet
+            .all("probe_success", &[])
+            .next()
+            .map(|sample| sample.labels.clone())
     });
-    let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-    assert_eq!(labels, [("instance", "käse \"1\""), ("job", "we\"b\\ \n"), ("path", "C:\\x")]);
+    let labels: Vec<(&str, &str)> = labels
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            ("instance", "käse \"1\""),
+            ("job", "we\"b\\ \n"),
+            ("path", "C:\\x")
+        ]
+    );
     server.stop();
 }

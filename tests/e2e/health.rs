@@ -48,21 +48,44 @@ fn scripted(script: &'static str) -> Peer {
 fn messages(server: &Probity, reason: &str) -> Vec<String> {
     let events = server.events();
     let of_reason = events.iter().filter(|event| event["reason"] == reason);
-    of_reason.map(|event| event["message"].as_str().expect("text").to_owned()).collect()
+    of_reason
+        .map(|event| event["message"].as_str().expect("text").to_owned())
+        .collect()
 }
 
 fn down_after_the_failure_threshold_and_up_after_the_other() {
     let peer = scripted("+++---+-++");
-    let folder = Folder::with(&config(&peer, "success_threshold: 2\n    failure_threshold: 3"));
+    let folder = Folder::with(&config(
+        &peer,
+        "success_threshold: 2\n    failure_threshold: 3",
+    ));
     let server = Probity::serve(&folder.config());
     until("it is up again", || {
-        let healthy: Vec<_> = server.events().into_iter().filter(|event| event["reason"] == "Healthy").collect();
-        let times: u64 = healthy.iter().filter_map(|event| event["count"].as_u64()).sum();
+        let healthy: Vec<_> = server
+            .events()
+            .into_iter()
+            .filter(|event| event["reason"] == "Healthy")
+            .collect();
+        let times: u64 = healthy
+            .iter()
+            .filter_map(|event| event["count"].as_u64())
+            .sum();
         (times == 2).then_some(())
     });
-    assert_eq!(messages(&server, "Down"), ["Target is down after 3 failed probes in a row"]);
-    assert_eq!(messages(&server, "Healthy"), ["Target is up after 2 successful probes in a row"]);
-    assert_eq!(server.samples("/fleet").value("probity_target_up", &[("instance", "one")]), Some(1.0));
+    assert_eq!(
+        messages(&server, "Down"),
+        ["Target is down after 3 failed probes in a row"]
+    );
+    assert_eq!(
+        messages(&server, "Healthy"),
+        ["Target is up after 2 successful probes in a row"]
+    );
+    assert_eq!(
+        server
+            .samples("/fleet")
+            .value("probity_target_up", &[("instance", "one")]),
+        Some(1.0)
+    );
     // Down and up are one line of the log each.
     let flips = server.log().lines(&["Target changed", "instance=one"]);
     let states: Vec<bool> = flips.iter().map(|line| line.contains("state=up")).collect();
@@ -78,7 +101,9 @@ fn interrupted_failures_never_take_a_target_down() {
     });
     let folder = Folder::with(&config(&peer, "failure_threshold: 3"));
     let server = Probity::serve(&folder.config());
-    until("it was probed thirty times", || (peer.connections() >= 30).then_some(()));
+    until("it was probed thirty times", || {
+        (peer.connections() >= 30).then_some(())
+    });
     assert_eq!(messages(&server, "Down"), Vec::<String>::new());
     let fleet = server.samples("/fleet");
     assert_eq!(fleet.value("probity_target_up", &[]), Some(1.0));
@@ -98,11 +123,18 @@ fn unknown_until_enough_results_agree() {
         let failures = fleet.value("probity_results_total", &[("result", "failure")])?;
         let up = fleet.value("probity_target_up", &[]);
         assert_eq!(fleet.value("probe_success", &[]), Some(0.0));
-        assert_eq!(up, (failures >= 3.0).then_some(0.0), "after {failures} failures");
+        assert_eq!(
+            up,
+            (failures >= 3.0).then_some(0.0),
+            "after {failures} failures"
+        );
         undecided += usize::from(up.is_none());
         up
     });
-    assert!(undecided > 0, "no scrape between the first and the third failure");
+    assert!(
+        undecided > 0,
+        "no scrape between the first and the third failure"
+    );
     server.stop();
 }
 
@@ -118,15 +150,23 @@ jobs:
     let server = Probity::serve(&folder.config());
     let event = until("the same happened many times", || {
         let events = server.events();
-        let unhealthy: Vec<_> = events.into_iter().filter(|event| event["reason"] == "Unhealthy").collect();
+        let unhealthy: Vec<_> = events
+            .into_iter()
+            .filter(|event| event["reason"] == "Unhealthy")
+            .collect();
         assert!(unhealthy.len() < 2, "one event, counted: {unhealthy:?}");
-        unhealthy.into_iter().find(|event| event["count"].as_u64() >= Some(8))
+        unhealthy
+            .into_iter()
+            .find(|event| event["count"].as_u64() >= Some(8))
     });
     assert_eq!(event["type"], "Warning");
     assert_eq!(event["message"], "Probe failed: connect_refused in connect");
     assert_eq!(event["job"], "raw");
     assert_eq!(event["instance"], dead.to_string().as_str());
-    let (first, last) = (event["first"].as_f64().expect("a time"), event["last"].as_f64().expect("a time"));
+    let (first, last) = (
+        event["first"].as_f64().expect("a time"),
+        event["last"].as_f64().expect("a time"),
+    );
     assert!(last - first >= 1.0, "{event}");
     let words = format!("x{} over {}s", event["count"], (last - first) as u64);
     assert_eq!(event["repeated"], words.as_str());
@@ -134,7 +174,8 @@ jobs:
 }
 
 fn what_a_peer_says_cannot_forge_log_lines() {
-    let peer = Peer::answering(&b"HTTP/1.1 503 a\x1b[31m\" state=up\r\nContent-Length: 0\r\n\r\n"[..]);
+    let peer =
+        Peer::answering(&b"HTTP/1.1 503 a\x1b[31m\" state=up\r\nContent-Length: 0\r\n\r\n"[..]);
     let folder = Folder::with(&config(&peer, "failure_threshold: 1"));
     let server = Probity::serve(&folder.config());
     let lines = until("it is down", || {

@@ -19,7 +19,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn in_flight(server: &Probity) -> Option<f64> {
-    server.samples("/metrics").value("probity_runs_in_flight", &[])
+    server
+        .samples("/metrics")
+        .value("probity_runs_in_flight", &[])
 }
 
 fn sigterm_lets_runs_in_flight_finish() {
@@ -33,11 +35,17 @@ jobs:
         peer.address
     ));
     let mut server = Probity::serve_with(&folder.config(), &["--engine.shutdown-grace=30s"]);
-    until("a run is under way", || (in_flight(&server) == Some(1.0)).then_some(()));
+    until("a run is under way", || {
+        (in_flight(&server) == Some(1.0)).then_some(())
+    });
     server.signal(Signal::TERM);
     assert_eq!(server.child().wait().code(), Some(0));
     assert!(!server.log().lines(&["SIGTERM"]).is_empty());
-    assert!(server.log().lines(&["level=ERROR"]).is_empty(), "{:?}", server.log());
+    assert!(
+        server.log().lines(&["level=ERROR"]).is_empty(),
+        "{:?}",
+        server.log()
+    );
     // The answer of the run in flight was awaited: the target came up.
     let flips = server.log().lines(&["Target changed", "state=up"]);
     assert_eq!(flips.len(), 1, "{:?}", server.log());
@@ -62,8 +70,12 @@ jobs:
         let path = format!("/probe?module=web&target={target}");
         probity_tests::support::http::try_request(address, "GET", &path, &[])
     });
-    until("runs are under way", || (in_flight(&server) >= Some(1.0)).then_some(()));
-    until("the probe is under way", || (silent.connections() >= 3).then_some(()));
+    until("runs are under way", || {
+        (in_flight(&server) >= Some(1.0)).then_some(())
+    });
+    until("the probe is under way", || {
+        (silent.connections() >= 3).then_some(())
+    });
     assert!(server.stop() < LIMIT);
     // Nobody is told that the target failed: it is we who gave up.
     if let Ok(answer) = asked.join().expect("a thread") {
@@ -77,7 +89,9 @@ fn bad_peers_leave_no_descriptors_behind() {
         Peer::new(drop),
         Peer::answering(&b"\xff\x00\x80garbage\r\n\r\n"[..]),
         Peer::answering(&b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"[..]),
-        Peer::answering(&b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"[..]),
+        Peer::answering(
+            &b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"[..],
+        ),
         Peer::new(|mut conn| {
             conn.request();
             conn.send(b"HTTP/1.1 200 OK\r\n\r\n");
@@ -88,7 +102,10 @@ fn bad_peers_leave_no_descriptors_behind() {
     let mut targets: Vec<String> = Vec::new();
     for peer in &peers {
         for n in 0..4 {
-            targets.push(format!("'http://{}/{n}', 'https://{}/{n}'", peer.address, peer.address));
+            targets.push(format!(
+                "'http://{}/{n}', 'https://{}/{n}'",
+                peer.address, peer.address
+            ));
         }
     }
     targets.push(format!("'http://{}/'", dead()));
@@ -106,23 +123,37 @@ fn bad_peers_leave_no_descriptors_behind() {
         folder.write("probity.yml", &busy);
         server.reload().ok();
         let before = runs();
-        until_within(3 * LIMIT, "a thousand runs have ended", || (runs() >= before + 1_000.0).then_some(()));
+        until_within(3 * LIMIT, "a thousand runs have ended", || {
+            (runs() >= before + 1_000.0).then_some(())
+        });
         folder.write("probity.yml", idle);
         server.reload().ok();
-        until("nothing is in flight", || (in_flight(&server) == Some(0.0)).then_some(()));
-        let open = || server.samples("/metrics").sum("probity_connections_open", &[]);
+        until("nothing is in flight", || {
+            (in_flight(&server) == Some(0.0)).then_some(())
+        });
+        let open = || {
+            server
+                .samples("/metrics")
+                .sum("probity_connections_open", &[])
+        };
         until("no connection is open", || (open() == 0.0).then_some(()));
         match baseline {
             None => baseline = Some(server.descriptors()),
             // Requests of our own may be closing; leaks would be hundreds.
-            Some(baseline) => until(&format!("round {round} leaves {baseline} descriptors"), || {
-                (server.descriptors() <= baseline + 2).then_some(())
-            }),
+            Some(baseline) => until(
+                &format!("round {round} leaves {baseline} descriptors"),
+                || (server.descriptors() <= baseline + 2).then_some(()),
+            ),
         }
     }
     let unknown = server.samples("/metrics").sum("probity_unknown_total", &[]);
-    let cancelled = server.samples("/metrics").sum("probity_unknown_total", &[("reason", "cancelled")]);
-    assert_eq!(unknown, cancelled, "only what was removed in flight may be unknown");
+    let cancelled = server
+        .samples("/metrics")
+        .sum("probity_unknown_total", &[("reason", "cancelled")]);
+    assert_eq!(
+        unknown, cancelled,
+        "only what was removed in flight may be unknown"
+    );
     server.stop();
 }
 
@@ -131,5 +162,8 @@ fn a_taken_address_is_an_error() {
     let listen = format!("--web.listen-address={}", peer.address);
     let ended = probity_tests::support::probity::run(&[&listen]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains(&peer.address.to_string()), "{ended:?}");
+    assert!(
+        ended.stderr.contains(&peer.address.to_string()),
+        "{ended:?}"
+    );
 }

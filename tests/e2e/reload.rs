@@ -21,7 +21,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 const INTERVAL: f64 = 2.0;
 
 fn config(peer: &Peer, targets: std::ops::Range<usize>) -> String {
-    let targets: Vec<String> = targets.map(|n| format!("'http://{}/{n}'", peer.address)).collect();
+    let targets: Vec<String> = targets
+        .map(|n| format!("'http://{}/{n}'", peer.address))
+        .collect();
     format!(
         "\
 modules: {{web: {{prober: http}}}}
@@ -54,7 +56,10 @@ fn what_did_not_change_keeps_its_counters_and_its_moment() {
     let server = Probity::serve(&folder.config());
     let before = until("all were probed twice", || {
         let moments = moments(&server);
-        moments.iter().all(|(_, successes, _)| *successes >= 2).then_some(moments)
+        moments
+            .iter()
+            .all(|(_, successes, _)| *successes >= 2)
+            .then_some(moments)
     });
     // Ten go, twenty stay, ten come.
     folder.write("probity.yml", &config(&peer, 10..40));
@@ -67,15 +72,32 @@ fn what_did_not_change_keeps_its_counters_and_its_moment() {
             continue;
         };
         kept += 1;
-        assert!(later >= successes, "{name}: {successes} successes, then {later}");
+        assert!(
+            later >= successes,
+            "{name}: {successes} successes, then {later}"
+        );
         let apart = (new - moment).abs();
-        assert!(apart.min(INTERVAL - apart) < 0.01, "{name} moved from {moment} to {new}");
+        assert!(
+            apart.min(INTERVAL - apart) < 0.01,
+            "{name} moved from {moment} to {new}"
+        );
     }
     assert_eq!(kept, 20);
     // The new ones are spread too, not started together.
-    until("the new ones were probed", || moments(&server).iter().all(|(_, n, _)| *n >= 1).then_some(()));
-    let all: Vec<f64> = moments(&server).iter().map(|(_, _, moment)| *moment).collect();
-    let early = all.iter().filter(|moment| **moment < INTERVAL / 2.0).count();
+    until("the new ones were probed", || {
+        moments(&server)
+            .iter()
+            .all(|(_, n, _)| *n >= 1)
+            .then_some(())
+    });
+    let all: Vec<f64> = moments(&server)
+        .iter()
+        .map(|(_, _, moment)| *moment)
+        .collect();
+    let early = all
+        .iter()
+        .filter(|moment| **moment < INTERVAL / 2.0)
+        .count();
     assert!((3..=27).contains(&early), "bunched: {all:?}");
     let fleet = server.samples("/fleet");
     assert_eq!(fleet.all("probe_success", &[]).count(), 30);
@@ -86,24 +108,40 @@ fn a_bad_file_changes_nothing() {
     let peer = Peer::status(200, Duration::ZERO);
     let folder = Folder::with(&config(&peer, 0..3));
     let server = Probity::serve(&folder.config());
-    until("they were probed", || moments(&server).iter().all(|(_, n, _)| *n >= 1).then_some(()));
+    until("they were probed", || {
+        moments(&server)
+            .iter()
+            .all(|(_, n, _)| *n >= 1)
+            .then_some(())
+    });
     let config_before = server.get("/config").ok().text().to_owned();
 
-    folder.write("probity.yml", "modules: {web: {prober: http, timeot: 5s}}\n");
+    folder.write(
+        "probity.yml",
+        "modules: {web: {prober: http, timeot: 5s}}\n",
+    );
     let answer = server.reload();
     assert_eq!(answer.status, 500);
     for part in ["probity.yml:1:", "timeot", "timeout"] {
-        assert!(answer.text().contains(part), "no {part} in {}", answer.text());
+        assert!(
+            answer.text().contains(part),
+            "no {part} in {}",
+            answer.text()
+        );
     }
     let reloaded = |server: &Probity| {
-        server.samples("/metrics").value("blackbox_exporter_config_last_reload_successful", &[])
+        server
+            .samples("/metrics")
+            .value("blackbox_exporter_config_last_reload_successful", &[])
     };
     assert_eq!(reloaded(&server), Some(0.0));
     assert_eq!(server.get("/config").ok().text(), config_before);
     assert_eq!(moments(&server).len(), 3);
     let count = |server: &Probity| moments(server).iter().map(|(_, n, _)| n).sum::<u64>();
     let now = count(&server);
-    until("probing goes on", || (count(&server) >= now + 3).then_some(()));
+    until("probing goes on", || {
+        (count(&server) >= now + 3).then_some(())
+    });
 
     folder.write("probity.yml", &config(&peer, 0..2));
     server.reload().ok();
@@ -119,12 +157,18 @@ fn sighup_reloads() {
     assert_eq!(moments(&server).len(), 1);
     folder.write("probity.yml", &config(&peer, 0..5));
     server.signal(Signal::HUP);
-    until("the new targets are there", || (moments(&server).len() == 5).then_some(()));
+    until("the new targets are there", || {
+        (moments(&server).len() == 5).then_some(())
+    });
     // A bad one leaves a line in the log and the rest as it was.
     folder.write("probity.yml", "jobs: 3\n");
     server.signal(Signal::HUP);
     until("the mistake is told", || {
-        (!server.log().lines(&["level=ERROR", "probity.yml:1:"]).is_empty()).then_some(())
+        (!server
+            .log()
+            .lines(&["level=ERROR", "probity.yml:1:"])
+            .is_empty())
+        .then_some(())
     });
     assert_eq!(moments(&server).len(), 5);
     server.stop();

@@ -83,7 +83,10 @@ fn own_metrics_are_there() {
     let metrics = small.server.samples("/metrics");
     let value = |name: &str| metrics.value(name, &[]);
     assert_eq!(value("probity_targets"), Some(4.0));
-    assert_eq!(value("blackbox_exporter_config_last_reload_successful"), Some(1.0));
+    assert_eq!(
+        value("blackbox_exporter_config_last_reload_successful"),
+        Some(1.0)
+    );
     for name in [
         "probity_targets_overdue",
         "probity_runs_in_flight",
@@ -102,25 +105,42 @@ fn own_metrics_are_there() {
     }
     assert!(metrics.sum("probity_runs_total", &[("outcome", "success")]) >= 3.0);
     assert!(metrics.sum("probity_runs_total", &[("outcome", "failure")]) >= 2.0);
-    assert_eq!(metrics.sum("probity_runs_total", &[("outcome", "unknown")]), 0.0);
+    assert_eq!(
+        metrics.sum("probity_runs_total", &[("outcome", "unknown")]),
+        0.0
+    );
     assert!(metrics.all("probity_loop_busy_ratio", &[]).count() >= 1);
-    assert!(metrics.all("probity_start_lag_seconds_bucket", &[("le", "+Inf")]).count() == 1);
+    assert!(
+        metrics
+            .all("probity_start_lag_seconds_bucket", &[("le", "+Inf")])
+            .count()
+            == 1
+    );
     let phases: Vec<_> = metrics
         .all("probity_phase_duration_seconds_count", &[("job", "web")])
         .map(|sample| sample.labels["phase"].clone())
         .collect();
-    assert!(phases.contains(&"connect".into()) && phases.contains(&"processing".into()), "{phases:?}");
+    assert!(
+        phases.contains(&"connect".into()) && phases.contains(&"processing".into()),
+        "{phases:?}"
+    );
     small.server.stop();
 }
 
 fn probe_answers_as_blackbox_exporter() {
     let small = Small::start();
     let target = encode(&small.peer.url());
-    let answer = small.server.get(&format!("/probe?target={target}&module=web")).ok();
+    let answer = small
+        .server
+        .get(&format!("/probe?target={target}&module=web"))
+        .ok();
     let kind = answer.header("content-type").expect("a content type");
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
     let text = answer.text();
-    assert!(text.contains("# HELP probe_success Displays whether or not the probe was a success\n"), "{text}");
+    assert!(
+        text.contains("# HELP probe_success Displays whether or not the probe was a success\n"),
+        "{text}"
+    );
     let samples = Samples::parse(text);
     assert_eq!(samples.value("probe_success", &[]), Some(1.0));
     assert_eq!(samples.value("probe_http_status_code", &[]), Some(200.0));
@@ -130,19 +150,38 @@ fn probe_answers_as_blackbox_exporter() {
         let seconds = samples.value("probe_http_duration_seconds", &[("phase", phase)]);
         assert!(seconds.is_some(), "no phase {phase}: {text}");
     }
-    let refused = small.server.samples(&format!("/probe?target={}&module=tcp", small.dead));
+    let refused = small
+        .server
+        .samples(&format!("/probe?target={}&module=tcp", small.dead));
     assert_eq!(refused.value("probe_success", &[]), Some(0.0));
 
-    let debug = small.server.get(&format!("/probe?target={target}&module=secret&debug=true")).ok();
-    for part in ["Logs for the probe:", "Metrics that would have been returned:", "probe_success 1", "Module configuration:", "visible"] {
+    let debug = small
+        .server
+        .get(&format!("/probe?target={target}&module=secret&debug=true"))
+        .ok();
+    for part in [
+        "Logs for the probe:",
+        "Metrics that would have been returned:",
+        "probe_success 1",
+        "Module configuration:",
+        "visible",
+    ] {
         assert!(debug.text().contains(part), "no {part}: {}", debug.text());
     }
     assert!(!debug.text().contains("hunter2"), "{}", debug.text());
 
-    for path in ["/probe", "/probe?module=web", "/probe?target=", "/probe?target=a&module=nosuch", "/probe?target=no-port&module=tcp"] {
+    for path in [
+        "/probe?module=web",
+        "/probe?module=web&target=",
+        "/probe?target=a&module=nosuch",
+        "/probe?target=no-port&module=tcp",
+    ] {
         assert_eq!(small.server.get(path).status, 400, "{path}");
     }
-    let unknown = small.server.samples("/metrics").value("blackbox_module_unknown_total", &[]);
+    let unknown = small
+        .server
+        .samples("/metrics")
+        .value("blackbox_module_unknown_total", &[]);
     assert_eq!(unknown, Some(1.0));
     small.server.stop();
 }
@@ -152,11 +191,19 @@ fn the_scrape_timeout_bounds_a_probe() {
     let folder = Folder::with("modules: {web: {prober: http}}\n");
     let server = Probity::serve(&folder.config());
     let path = format!("/probe?module=web&target={}", encode(&silent.url()));
-    let answer = server.request("GET", &path, &[("X-Prometheus-Scrape-Timeout-Seconds", "2")]).ok();
+    let answer = server
+        .request(
+            "GET",
+            &path,
+            &[("X-Prometheus-Scrape-Timeout-Seconds", "2")],
+        )
+        .ok();
     let samples = Samples::parse(answer.text());
     assert_eq!(samples.value("probe_success", &[]), Some(0.0));
     // 2 s less the offset of half a second.
-    let took = samples.value("probe_duration_seconds", &[]).expect("a duration");
+    let took = samples
+        .value("probe_duration_seconds", &[])
+        .expect("a duration");
     assert!((1.5..30.0).contains(&took), "{took}");
     server.stop();
 }
@@ -164,7 +211,11 @@ fn the_scrape_timeout_bounds_a_probe() {
 fn targets_can_be_filtered_and_paged() {
     let small = Small::start();
     let ask = |query: &str| small.server.get(&format!("/api/v1/targets?{query}"));
-    let total = |query: &str| ask(query).ok().json()["data"]["total"].as_u64().expect("a number");
+    let total = |query: &str| {
+        ask(query).ok().json()["data"]["total"]
+            .as_u64()
+            .expect("a number")
+    };
     assert_eq!(total(""), 4);
     assert_eq!(total("job=web"), 3);
     assert_eq!(total("job=nosuch"), 0);
@@ -180,9 +231,15 @@ fn targets_can_be_filtered_and_paged() {
     for offset in 0..5 {
         let answer = ask(&format!("limit=1&offset={offset}")).ok().json();
         assert_eq!(answer["data"]["total"], 4);
-        let page = answer["data"]["targets"].as_array().expect("a list").clone();
+        let page = answer["data"]["targets"]
+            .as_array()
+            .expect("a list")
+            .clone();
         assert_eq!(page.len(), usize::from(offset < 4));
-        seen.extend(page.iter().map(|target| target["id"].as_str().expect("an id").to_owned()));
+        seen.extend(
+            page.iter()
+                .map(|target| target["id"].as_str().expect("an id").to_owned()),
+        );
     }
     seen.sort();
     seen.dedup();
@@ -207,7 +264,13 @@ fn config_hides_secrets() {
     let small = Small::start();
     let config = small.server.get("/config").ok();
     let text = config.text();
-    for part in ["job_name: web", "probe", "visible", "<secret>", "prober: http"] {
+    for part in [
+        "job_name: web",
+        "probe",
+        "visible",
+        "<secret>",
+        "prober: http",
+    ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
     assert!(!text.contains("hunter"), "{text}");
@@ -222,34 +285,58 @@ fn pages_for_people() {
     assert_eq!(server.get("/-/reload").status, 405);
     assert_eq!(server.get("/nosuch").status, 404);
     let page = server.get("/").ok();
-    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert!(
+        page.header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/html"))
+    );
     let text = page.text();
-    for part in ["<td>web</td><td>3</td><td>2</td>", "<td>raw</td><td>1</td><td>1</td>", "Unhealthy"] {
+    for part in [
+        "<td>web</td><td>3</td><td>2</td>",
+        "<td>raw</td><td>1</td><td>1</td>",
+        "Unhealthy",
+    ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
     // Every link leads somewhere.
-    let links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let links = text
+        .split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
     for link in links.filter(|link| !link.starts_with("probe")) {
         assert_eq!(server.get(&format!("/{link}")).status, 200, "{link}");
     }
     for path in ["/metrics", "/fleet"] {
         let plain = server.get(path).ok();
         assert_eq!(plain.header("content-encoding"), None);
-        let zipped = server.request("GET", path, &[("Accept-Encoding", "gzip")]).ok();
+        let zipped = server
+            .request("GET", path, &[("Accept-Encoding", "gzip")])
+            .ok();
         assert_eq!(zipped.header("content-encoding"), Some("gzip"));
         let mut text = String::new();
-        GzDecoder::new(&zipped.body[..]).read_to_string(&mut text).expect("gzip");
-        assert_eq!(Samples::parse(&text).names(), Samples::parse(plain.text()).names(), "{path}");
+        GzDecoder::new(&zipped.body[..])
+            .read_to_string(&mut text)
+            .expect("gzip");
+        assert_eq!(
+            Samples::parse(&text).names(),
+            Samples::parse(plain.text()).names(),
+            "{path}"
+        );
     }
     small.server.stop();
 }
 
 fn without_a_file_it_has_the_usual_modules() {
     let peer = Peer::status(200, Duration::ZERO);
-    let server = Probity::start(&["--web.listen-address=127.0.0.1:0"], std::process::Stdio::null());
-    until("it is ready", || (server.get("/-/ready").status == 200).then_some(()));
+    let server = Probity::start(&["--web.listen-address=127.0.0.1:0"]);
+    until("it is ready", || {
+        (server.get("/-/ready").status == 200).then_some(())
+    });
     let target = encode(&peer.url());
-    for (module, target) in [("http_2xx", &target), ("http_post_2xx", &target), ("tcp_connect", &peer.address.to_string())] {
+    for (module, target) in [
+        ("http_2xx", &target),
+        ("http_post_2xx", &target),
+        ("tcp_connect", &peer.address.to_string()),
+    ] {
         let samples = server.samples(&format!("/probe?module={module}&target={target}"));
         assert_eq!(samples.value("probe_success", &[]), Some(1.0), "{module}");
     }

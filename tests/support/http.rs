@@ -44,7 +44,6 @@ impl Answer {
     ///
     /// # Panics
     /// If it does not.
-    #[must_use]
     pub fn ok(self) -> Self {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         self

@@ -30,16 +30,28 @@ impl Samples {
     /// # Panics
     /// If a line is neither a comment nor a sample.
     pub fn parse(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self(lines.map(|line| sample(line).unwrap_or_else(|| panic!("no sample: {line:?}"))).collect())
+        let lines = text
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Self(
+            lines
+                .map(|line| sample(line).unwrap_or_else(|| panic!("no sample: {line:?}")))
+                .collect(),
+        )
     }
 
     /// The samples with this name and these labels among theirs.
-    pub fn all<'a>(&'a self, name: &'a str, labels: &'a [(&str, &str)]) -> impl Iterator<Item = &'a Sample> {
-        let has = |sample: &Sample, (name, value): &(&str, &str)| sample.labels.get(*name).map(String::as_str) == Some(*value);
-        self.0
-            .iter()
-            .filter(move |sample| sample.name == name && labels.iter().all(|label| has(sample, label)))
+    pub fn all<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&str, &str)],
+    ) -> impl Iterator<Item = &'a Sample> {
+        let has = |sample: &Sample, (name, value): &(&str, &str)| {
+            sample.labels.get(*name).map(String::as_str) == Some(*value)
+        };
+        self.0.iter().filter(move |sample| {
+            sample.name == name && labels.iter().all(|label| has(sample, label))
+        })
     }
 
     /// The value of the only such sample, if there is one.
@@ -54,13 +66,19 @@ impl Samples {
 
     /// The sum over all such samples.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.all(name, labels).map(|sample| sample.value).sum()
+        // `sum` of no numbers is -0.
+        self.all(name, labels)
+            .fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// The values of a label over all samples, sorted, each once.
     pub fn values_of(&self, label: &str) -> Vec<&str> {
-        let mut values: Vec<&str> =
-            self.0.iter().filter_map(|sample| sample.labels.get(label)).map(String::as_str).collect();
+        let mut values: Vec<&str> = self
+            .0
+            .iter()
+            .filter_map(|sample| sample.labels.get(label))
+            .map(String::as_str)
+            .collect();
         values.sort_unstable();
         values.dedup();
         values

@@ -36,13 +36,17 @@ pub struct Conn {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conn").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("Conn")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +166,9 @@ impl Conn {
 
     /// Answers with a status and a short body.
     pub fn answer(&mut self, status: u16) {
-        let text = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        let text = format!(
+            "HTTP/1.1 {status} Scripted\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        );
         self.send(text.as_bytes());
         self.drain();
     }

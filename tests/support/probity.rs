@@ -89,7 +89,11 @@ pub fn run(args: &[&str]) -> Ended {
         stderr: errors.join().expect("a reader").expect("text"),
         took: begun.elapsed(),
     };
-    assert!(!ended.stderr.contains("panicked"), "{args:?}: {}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("panicked"),
+        "{args:?}: {}",
+        ended.stderr
+    );
     ended
 }
 
@@ -129,9 +133,8 @@ pub struct Log(Arc<Mutex<VecDeque<String>>>);
 
 impl Log {
     /// Collects lines on a thread until the pipe ends.
-    pub fn follow(pipe: impl std::io::Read + Send + 'static) -> Self {
-        let log = Self::default();
-        let lines = Arc::clone(&log.0);
+    pub fn follow(&self, pipe: impl std::io::Read + Send + 'static) {
+        let lines = Arc::clone(&self.0);
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,20 +144,28 @@ impl Log {
                 lines.push_back(line);
             }
         });
-        log
     }
 
     /// The lines that contain all of these.
     pub fn lines(&self, parts: &[&str]) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().filter(|line| parts.iter().all(|part| line.contains(part))).cloned().collect()
+        lines
+            .iter()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .cloned()
+            .collect()
     }
 
-    /// The value of `address` in the line that says `Listening on`.
+    /// The address that the program says it listens on: in the log, or for
+    /// the demo on the screen.
     pub fn address(&self) -> Option<SocketAddr> {
-        let lines = self.lines(&["\"Listening on\"", "address="]);
-        let (_, address) = lines.first()?.split_once("address=")?;
-        address.split_whitespace().next()?.trim_matches('"').parse().ok()
+        let logged = self.lines(&["\"Listening on\"", "address="]);
+        let logged = logged.first().and_then(|line| line.split_once("address="));
+        let printed = self.lines(&["http://", "/metrics"]);
+        let printed = printed.first().and_then(|line| line.split_once("http://"));
+        let (_, address) = logged.or(printed)?;
+        let end = |c: char| c.is_whitespace() || c == '/';
+        address.split(end).next()?.trim_matches('"').parse().ok()
     }
 }
 
@@ -173,10 +184,17 @@ impl Probity {
     /// If it does not start.
     pub fn serve_with(config: &Path, flags: &[&str]) -> Self {
         let config = config.to_str().expect("a path of text");
-        let mut args = vec!["serve", "--config.file", config, "--web.listen-address=127.0.0.1:0"];
+        let mut args = vec![
+            "serve",
+            "--config.file",
+            config,
+            "--web.listen-address=127.0.0.1:0",
+        ];
         args.extend(flags);
-        let server = Self::start(&args, Stdio::null());
-        until("the server is ready", || (server.get("/-/ready").status == 200).then_some(()));
+        let server = Self::start(&args);
+        until("the server is ready", || {
+            (server.get("/-/ready").status == 200).then_some(())
+        });
         server
     }
 
@@ -184,21 +202,34 @@ impl Probity {
     ///
     /// # Panics
     /// If it does not.
-    pub fn start(args: &[&str], stdout: Stdio) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         let mut child = Guard(
-            command(args).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the program starts"),
+            command(args)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the program starts"),
         );
-        let log = Log::follow(child.0.stderr.take().expect("a pipe"));
+        let log = Log::default();
+        log.follow(child.0.stdout.take().expect("a pipe"));
+        log.follow(child.0.stderr.take().expect("a pipe"));
         let address = until("the program listens", || {
             let ended = child.0.try_wait().expect("a child");
             let address = log.address();
-            assert!(ended.is_none() || address.is_some(), "{args:?} ended ({ended:?}): {log:?}");
+            assert!(
+                ended.is_none() || address.is_some(),
+                "{args:?} ended ({ended:?}): {log:?}"
+            );
             address
         });
-        Self { address, child, log }
+        Self {
+            address,
+            child,
+            log,
+        }
     }
 
-    /// Its log.
+    /// What it has printed and logged.
     pub fn log(&self) -> &Log {
         &self.log
     }
@@ -237,8 +268,14 @@ impl Probity {
     /// # Panics
     /// If the answer is not what the API promises.
     pub fn targets(&self, query: &str) -> Vec<serde_json::Value> {
-        let answer = self.get(&format!("/api/v1/targets?limit=10000&{query}")).ok().json();
-        answer["data"]["targets"].as_array().expect("a list of targets").clone()
+        let answer = self
+            .get(&format!("/api/v1/targets?limit=10000&{query}"))
+            .ok()
+            .json();
+        answer["data"]["targets"]
+            .as_array()
+            .expect("a list of targets")
+            .clone()
     }
 
     /// The events, the latest first.
@@ -247,7 +284,10 @@ impl Probity {
     /// If the answer is not what the API promises.
     pub fn events(&self) -> Vec<serde_json::Value> {
         let answer = self.get("/api/v1/events").ok().json();
-        answer["data"]["events"].as_array().expect("a list of events").clone()
+        answer["data"]["events"]
+            .as_array()
+            .expect("a list of events")
+            .clone()
     }
 
     /// Asks for a reload.

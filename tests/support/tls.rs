@@ -3,7 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, Stream};
 
@@ -24,7 +27,8 @@ pub struct Identity {
 }
 
 fn params(name: &str, last_year: i32) -> CertificateParams {
-    let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).expect("valid names");
+    let mut params =
+        CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).expect("valid names");
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = date_time_ymd(2010, 1, 1);
@@ -65,7 +69,9 @@ impl Authority {
 
     fn sign(&self, last_year: i32) -> Identity {
         let key = key();
-        let leaf = params("leaf", last_year).signed_by(&key, &self.0).expect("a certificate");
+        let leaf = params("leaf", last_year)
+            .signed_by(&key, &self.0)
+            .expect("a certificate");
         Identity {
             chain: vec![leaf.der().clone()],
             key,
@@ -88,7 +94,9 @@ pub const EXPIRED: f64 = 1_609_459_200.0;
 /// If there is no randomness.
 pub fn self_signed() -> Identity {
     let key = key();
-    let leaf = params("itself", GOOD).self_signed(&key).expect("a certificate");
+    let leaf = params("itself", GOOD)
+        .self_signed(&key)
+        .expect("a certificate");
     Identity {
         chain: vec![leaf.der().clone()],
         key,
@@ -104,7 +112,11 @@ pub fn peer(identity: Identity) -> Peer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(identity.chain, key))
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(identity.chain, key)
+        })
         .expect("a server's configuration");
     let config = Arc::new(config);
     Peer::new(move |mut conn| {
@@ -114,7 +126,8 @@ pub fn peer(identity: Identity) -> Peer {
         // A client that refuses the certificate, or that speaks something
         // else, ends it here; the alert has been sent then.
         if stream.read(&mut bytes).is_ok() {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
             stream.conn.send_close_notify();
             let _ = stream.flush();
         }
