@@ -73,9 +73,10 @@ pub struct Engine {
     due: Wheel,
     /// Deadlines, by run slot.
     deadlines: Wheel,
-    /// Slots of targets that are due and found no room, oldest first. May hold
-    /// stale entries: [`Turn::Queued`] is what counts.
-    queue: VecDeque<u32>,
+    /// Slots of targets that are due and found no room, with when they came
+    /// due, oldest first. May hold stale entries: [`Turn::Queued`] is what
+    /// counts. See [`Engine::enqueue`].
+    queue: VecDeque<(u32, Instant)>,
     queued: u32,
     shared: Shared,
     counters: Counters,

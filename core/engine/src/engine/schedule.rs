@@ -15,6 +15,9 @@ use crate::outcome::{Outcome, Reason};
 use crate::spec::Spec;
 use crate::time::{Instant, nanos};
 
+/// Stale entries that the queue may have at least, before it is swept.
+const SMALLEST_SWEEP: usize = 64;
+
 impl Engine {
     /// Sets the timer of a scheduled target to its first run after `now`.
     pub(super) fn schedule(&mut self, slot: u32, now: Instant) {
@@ -100,8 +103,22 @@ impl Engine {
         } else if let Some(target) = self.targets.get_mut(slot) {
             target.turn = Turn::Queued { due };
             self.due.set(slot, due + target.spec.schedule.timeout());
-            self.queue.push_back(slot);
-            self.queued += 1;
+            self.enqueue(slot, due);
+        }
+    }
+
+    /// Puts a target at the end of the queue. Those that gave up waiting leave
+    /// their entries behind; a queue that is mostly made of them is swept, or
+    /// it would grow for as long as there is too little room.
+    fn enqueue(&mut self, slot: u32, due: Instant) {
+        self.queue.push_back((slot, due));
+        self.queued += 1;
+        if self.queue.len() > 2 * self.queued as usize + SMALLEST_SWEEP {
+            let targets = &self.targets;
+            self.queue.retain(|(slot, due)| {
+                let target = targets.get(*slot);
+                target.is_some_and(|it| it.turn == Turn::Queued { due: *due })
+            });
         }
     }
 
@@ -204,11 +221,11 @@ impl Engine {
         if self.runs.in_flight.scheduled >= self.limits.in_flight {
             return false;
         }
-        let Some(slot) = self.queue.pop_front() else {
+        let Some((slot, due)) = self.queue.pop_front() else {
             return false;
         };
         if let Some(target) = self.targets.get_mut(slot)
-            && let Turn::Queued { due } = target.turn
+            && target.turn == (Turn::Queued { due })
         {
             self.unqueue(slot);
             self.schedule(slot, now);

@@ -582,3 +582,30 @@ fn a_trigger_starts_the_period_anew() {
         "{apart:?}"
     );
 }
+
+/// Under overload for hours the queue held an entry for every run that had
+/// given up waiting, not only for those that still waited.
+#[test]
+fn a_queue_in_which_everybody_gives_up_does_not_grow() {
+    let mut engine = engine_with(Limits {
+        in_flight: 1,
+        ..Limits::default()
+    });
+    let targets = 100;
+    // Who gives up is due again at once.
+    let mut spec = (*tcp()).clone();
+    spec.schedule = Schedule::new(SECOND, SECOND, Duration::ZERO).unwrap();
+    let spec = Arc::new(spec);
+    for id in 0..targets {
+        let id = TargetId(id);
+        engine.upsert(id, Arc::clone(&spec), Instant::ZERO).unwrap();
+    }
+    engine.begin(Instant::ZERO);
+    let mut now = Instant::ZERO;
+    while now < at(600.0) {
+        now = engine.poll_timeout().unwrap().max(now);
+        engine.handle_timeout(now);
+        while engine.poll_output().is_some() {}
+        assert!(engine.queue.len() <= 2 * targets as usize + 64);
+    }
+}
