@@ -117,6 +117,41 @@ fn a_late_driver_is_lateness_and_not_latency() {
 }
 
 #[test]
+fn what_a_stopped_process_missed_is_counted_and_nobodys_fault() {
+    let stall = PERIOD * 4 + PERIOD / 2;
+    let mut world = World::new(Options {
+        faults: Faults {
+            longest_lag: stall,
+            ..Faults::default()
+        },
+        ..Options::quiet(5)
+    });
+    world.serve(server(), Behaviour::silent());
+    for id in 0..50 {
+        let spec = Plan::default().spec(&tcp(), SERVER);
+        world.upsert(TargetId(id), spec).expect("there is room");
+    }
+    world.begin();
+    world.run_for(PERIOD * 2);
+    world.stall(stall);
+    world.run_for(PERIOD * 2);
+    let periods = (PERIOD * 4 + stall).as_secs() / PERIOD.as_secs();
+    for id in 0..50 {
+        let target = world.engine().target(TargetId(id)).expect("it is known");
+        let [success, _, failure, unknown] = target.results;
+        let counted = success + unknown;
+        assert!(
+            counted == periods || counted == periods + 1,
+            "{counted} of {periods}"
+        );
+        assert_eq!(failure, 0);
+        assert!(unknown >= 3, "{unknown} were missed");
+        assert_eq!(target.up, Some(true));
+    }
+    world.assert_clean();
+}
+
+#[test]
 fn nothing_starts_within_the_initial_delay() {
     let plan = Plan {
         initial_delay: Duration::from_secs(35),

@@ -303,6 +303,13 @@ impl World {
         self.side.now = self.side.now.max(end);
     }
 
+    /// Lets time pass in which the driver does nothing: the process is stopped,
+    /// the machine asleep. The checkers must have been told of a
+    /// [`Faults::longest_lag`] that covers it.
+    pub fn stall(&mut self, time: Duration) {
+        self.side.now += time;
+    }
+
     /// Reports kept so far.
     pub fn reports(&self) -> &[Record] {
         &self.side.reports

@@ -70,6 +70,10 @@ impl Checker for Capacity {
             return Ok(());
         };
         let limits = &self.terms.limits;
+        if run.slot() >= limits.slots() {
+            let bound = limits.slots();
+            return Err(format!("run {run} has a slot beyond {bound}"));
+        }
         match output {
             Output::Open(_, endpoint) if endpoint.to.port() == 53 => {
                 *self.asking.entry(*run).or_default() += 1;

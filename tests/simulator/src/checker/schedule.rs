@@ -1,5 +1,5 @@
 //! The n-th run of a target is due at `offset + n * period`, and there are
-//! never two at once.
+//! never two at once. A trigger starts the period anew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +36,11 @@ struct Plan {
     finished: Option<Instant>,
     /// When it was made due out of turn.
     triggered: Vec<Instant>,
+    /// When that last was, until a run shows how its period counts since.
+    rephased: Option<Instant>,
+    /// Where in the period it may be due since then: the run that was
+    /// triggered looks like another attempt of the one before.
+    candidates: Vec<u64>,
 }
 
 /// How often is looked for targets that are forgotten.
@@ -75,25 +80,36 @@ impl Plan {
         }
         let period = self.schedule.period().as_nanos() as u64;
         let position = due.as_nanos().saturating_sub(begun.as_nanos()) % period;
-        if self.offset.is_some_and(|offset| offset != position) || self.triggered.contains(&due) {
-            // Another attempt, or a tick that came while the last run went on.
-            let out_of_turn = before == Some(due) || self.triggered.contains(&due);
-            return match out_of_turn {
-                true => Ok(()),
-                false => Err(format!(
-                    "{id:?} was due at {due}, which is off its schedule"
-                )),
-            };
+        // Another attempt, a tick that came while the last run went on, or a
+        // trigger.
+        if before == Some(due) || self.triggered.contains(&due) {
+            if self.rephased.is_some() {
+                self.candidates.push(position);
+            }
+            return Ok(());
+        }
+        let expected = self.offset.is_none_or(|offset| offset == position);
+        if !expected && !self.candidates.contains(&position) {
+            return Err(format!(
+                "{id:?} was due at {due}, which is off its schedule"
+            ));
+        }
+        if self.rephased.is_some_and(|at| started > at) {
+            self.rephased = None;
+            self.candidates.clear();
         }
         self.offset = Some(position);
         let earliest = self.added.max(begun) + self.schedule.initial_delay();
         if due < earliest {
             return Err(format!("{id:?} was due at {due}, within its initial delay"));
         }
-        // What it may have missed is what came while it was busy.
-        let busy_until = before.unwrap_or(self.since.max(earliest)) + lag;
+        // What it may have missed is what came while it was busy, or waited for
+        // room when it was changed.
+        let busy_until = before.unwrap_or(earliest).max(earliest).max(self.since) + lag;
         let skipped = due.as_nanos().saturating_sub(period);
         match self.due {
+            // Runs that were missed are reported at once, with the one that is due.
+            Some(last) if due == last && before == Some(started) => {}
             Some(last) if due <= last => return Err(format!("{id:?} ran twice for {due}")),
             Some(last) if due == last + self.schedule.period() => {}
             _ if skipped > busy_until.as_nanos() => {
@@ -139,10 +155,15 @@ impl Checker for OnSchedule {
                     holds: matches!(spec.threshold.kind(), Kind::Liveness | Kind::Startup),
                     added: known.map_or(now, |it| it.added),
                     since: now,
-                    offset: known.and_then(|it| it.offset).filter(|_| same),
+                    // A trigger may not have shown its effect.
+                    offset: known
+                        .filter(|it| same && it.rephased.is_none())
+                        .and_then(|it| it.offset),
                     due: None,
                     finished: known.and_then(|it| it.finished),
                     triggered: Vec::new(),
+                    rephased: None,
+                    candidates: Vec::new(),
                 };
                 self.targets.insert(*id, plan);
             }
@@ -152,6 +173,7 @@ impl Checker for OnSchedule {
             Seen::Trigger(id) => {
                 if let Some(plan) = self.targets.get_mut(id) {
                     plan.triggered.push(now);
+                    plan.rephased = Some(now);
                 }
             }
             Seen::Output(_, Output::Report(report)) => {
