@@ -10,7 +10,10 @@ pub const EVENTS: usize = 128;
 pub const READ_BUFFER: usize = 64 * 1024;
 
 /// Reads from one connection before the others have their turn.
-pub const READS_PER_VISIT: usize = 4;
+pub const READS_PER_VISIT: usize = 2;
+
+/// Sockets that have more to read, and are looked at again in one turn.
+pub const REVISITS_PER_TURN: usize = 32;
 
 /// Changes of the fleet (or other commands) that a worker takes between two
 /// looks at its sockets.

@@ -65,7 +65,7 @@ pub(crate) struct Net {
     tls: Cache,
     pub(crate) told: VecDeque<(RunId, Told)>,
     /// Sockets that may have something to read though no event will say so.
-    revisit: Vec<Key>,
+    revisit: VecDeque<Key>,
     /// Buffers for [`Socket::unsent`].
     pool: Vec<Vec<u8>>,
     /// For what TLS wants to send.
@@ -79,7 +79,7 @@ impl Net {
             sockets: Sockets::default(),
             tls: Cache::default(),
             told: VecDeque::new(),
-            revisit: Vec::new(),
+            revisit: VecDeque::new(),
             pool: Vec::new(),
             scratch: Vec::new(),
         }
@@ -148,8 +148,7 @@ impl Net {
         let Some(key) = self.sockets.find(run, conn) else {
             return;
         };
-        let mut hello = mem::take(&mut self.scratch);
-        hello.clear();
+        let mut hello = self.take_scratch();
         let layer = match self.tls.get(params.options) {
             None => Err(Closed::Local(Reason::LocalTls)),
             Some(config) => Layer::new(config, params.server_name)
@@ -162,14 +161,14 @@ impl Net {
         match layer {
             Ok(layer) => {
                 self.wrap(key, layer);
-                self.write(key, &hello);
+                self.write_scratch(key, hello);
             }
             Err(closed) => {
                 self.release(key);
+                self.scratch = hello;
                 self.told.push_back((run, Told::Closed(conn, closed)));
             }
         }
-        self.scratch = hello;
     }
 
     /// Puts TLS on a stream. Nothing else is ever asked to be secured.
@@ -186,21 +185,18 @@ impl Net {
         let Some(key) = self.sockets.find(run, conn) else {
             return;
         };
+        let mut records = self.take_scratch();
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
         if let Io::Stream(_, Stage::Secured(layer)) = &mut socket.io {
-            let mut records = mem::take(&mut self.scratch);
-            records.clear();
-            // Not open: it has ended in the same batch, which the engine is
-            // told next.
-            if layer.send(bytes, &mut records).is_ok() {
-                self.write(key, &records);
-            }
-            self.scratch = records;
+            // Not open: it has ended in the same batch, and the engine is told
+            // of that next.
+            let _ = layer.send(bytes, &mut records);
         } else {
             self.write(key, bytes);
         }
+        self.write_scratch(key, records);
     }
 
     /// Carries out [`Output::Close`](probity_engine::Output::Close): a FIN,
@@ -343,24 +339,47 @@ impl Net {
         }
     }
 
-    /// Has [`Net::take_revisits`] yield this socket.
+    /// Has [`Net::next_revisit`] yield this socket.
     pub(crate) fn look_again(&mut self, key: Key) {
         if let Some(socket) = self.sockets.get_mut(key)
             && !socket.revisit
         {
             socket.revisit = true;
-            self.revisit.push(key);
+            self.revisit.push_back(key);
         }
     }
 
-    /// Swaps the list of sockets to look at again with `list`, which is empty.
-    pub(crate) fn take_revisits(&mut self, list: &mut Vec<Key>) {
-        mem::swap(&mut self.revisit, list);
-        for key in list {
-            if let Some(socket) = self.sockets.get_mut(*key) {
-                socket.revisit = false;
-            }
+    /// How many sockets there are to look at again.
+    pub(crate) fn revisits(&self) -> usize {
+        self.revisit.len()
+    }
+
+    /// The one that has waited longest.
+    pub(crate) fn next_revisit(&mut self) -> Option<Key> {
+        let key = self.revisit.pop_front()?;
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.revisit = false;
         }
+        Some(key)
+    }
+
+    /// Takes the scratch buffer out, empty, so that it can be filled while the
+    /// rest is in use.
+    fn take_scratch(&mut self) -> Vec<u8> {
+        let mut scratch = mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch
+    }
+
+    /// Sends what is in `scratch` over the socket itself, and puts it back.
+    pub(crate) fn write_scratch(&mut self, key: Key, mut scratch: Vec<u8>) {
+        if !scratch.is_empty() {
+            self.write(key, &scratch);
+        }
+        // After a large request.
+        scratch.clear();
+        scratch.shrink_to(POOLED_BUFFER_BYTES);
+        self.scratch = scratch;
     }
 
     fn give_back(&mut self, mut buffer: Vec<u8>) {

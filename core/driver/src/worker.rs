@@ -24,6 +24,7 @@ use crate::handle::Change;
 use crate::inbox::{Command, Inbox, mark_thread};
 use crate::limits::{
     DEFERRED_PER_TURN, EVENTS, GROUPS_PER_TURN, NOTICES, READ_BUFFER, READS_PER_VISIT,
+    REVISITS_PER_TURN,
 };
 use crate::net::{Connect, Got, Net, Told};
 use crate::notices::{self, Notice};
@@ -48,7 +49,6 @@ pub(crate) struct Worker {
     more_commands: bool,
     commands: Vec<Command>,
     copies: VecDeque<Copy>,
-    revisits: Vec<Key>,
     buffer: Box<[u8]>,
     busy: Busy,
     turns: u64,
@@ -122,7 +122,6 @@ impl Worker {
             more_commands: false,
             commands: Vec::new(),
             copies: VecDeque::new(),
-            revisits: Vec::new(),
             buffer: vec![0; READ_BUFFER].into(),
             busy: Busy::new(now),
             turns: 0,
@@ -181,7 +180,10 @@ impl Worker {
         }
         self.visit_again();
         self.tell_deferred();
-        if self.more_commands || self.inboxes[self.number].is_signalled() {
+        // Asked first, and in every turn: a mark that outlives the wake-up that
+        // came with it would keep the next one from being sent.
+        let signalled = self.inboxes[self.number].is_signalled();
+        if signalled || self.more_commands {
             self.obey();
         }
         let now = self.clock.now();
@@ -301,11 +303,8 @@ impl Worker {
         });
         // The handshake's last words go out before what the engine now wants
         // to send; so does the alert that says why it has failed.
-        if !self.net.scratch.is_empty() {
-            let records = mem::take(&mut self.net.scratch);
-            self.net.write(key, &records);
-            self.net.scratch = records;
-        }
+        let records = mem::take(&mut self.net.scratch);
+        self.net.write_scratch(key, records);
         let closed = match result {
             Err(failure) => Closed::Tls(Box::new(failure)),
             Ok(()) if ended => Closed::End,
@@ -317,12 +316,12 @@ impl Worker {
 
     /// Goes on with sockets that had more to read than a visit may take.
     fn visit_again(&mut self) {
-        let mut list = mem::take(&mut self.revisits);
-        self.net.take_revisits(&mut list);
-        for key in list.drain(..) {
+        for _ in 0..self.net.revisits().min(REVISITS_PER_TURN) {
+            let Some(key) = self.net.next_revisit() else {
+                return;
+            };
             self.read(key, true);
         }
-        self.revisits = list;
     }
 
     /// Tells the engine what no event tells.
@@ -487,5 +486,37 @@ impl Book {
         if !self.collected.is_empty() {
             self.notices.append(&mut self.collected);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Waker;
+
+    #[test]
+    fn a_worker_that_panics_stops_them_all() {
+        let polls: Vec<_> = (0..2).map(|_| Poll::new().expect("an epoll")).collect();
+        let inboxes: Arc<[Inbox]> = polls
+            .iter()
+            .map(|poll| Inbox::new(Waker::new(poll.registry(), WAKE).expect("an eventfd")))
+            .collect();
+        let notices = Arc::new(notices::Queue::new(1));
+        inboxes[1].push(Command::Begin).expect("running");
+        let end = End {
+            number: 1,
+            inboxes: Arc::clone(&inboxes),
+            notices: Arc::clone(&notices),
+        };
+        let worker = std::thread::spawn(move || {
+            let _end = end;
+            panic!("a test of what a panic does");
+        });
+        assert!(worker.join().is_err());
+        for inbox in &*inboxes {
+            assert!(inbox.push(Command::Begin).is_err(), "stopped");
+        }
+        assert!(!inboxes[1].take(&mut Vec::new()), "nothing is left in it");
+        assert!(notices.take(Duration::from_secs(3600)).stopped);
     }
 }

@@ -165,6 +165,38 @@ fn what_is_accepted_is_answered_once_and_what_is_not_never() {
 }
 
 #[test]
+fn a_large_change_waits_for_room_and_is_made_in_full() {
+    let handle = start(1);
+    let target = spec(&tcp(), &closing_server().to_string(), 1_000, 0);
+    let once = Once {
+        spec: Arc::clone(&target),
+        timeout: PATIENCE,
+        trace: false,
+    };
+    let (held, holding) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    handle
+        .run_once(once, move |_| {
+            held.send(()).unwrap_or_default();
+            let _ = released.recv();
+        })
+        .expect("room");
+    holding.recv_timeout(PATIENCE).expect("the callback runs");
+    // More than an inbox holds; only the last one leaves a trace.
+    let mut changes: Vec<_> = (0..400_000)
+        .map(|id| Change::Remove(TargetId(id)))
+        .collect();
+    changes.push(Change::Upsert(TargetId(7), target));
+    let applying = handle.clone();
+    let applying = thread::spawn(move || applying.apply(changes));
+    wait_until("the inbox is full", || handle.stats(|_| ()).is_err());
+    assert!(!applying.is_finished());
+    drop(release);
+    assert_eq!(applying.join().expect("no panic"), Ok(()));
+    assert_eq!(stats(&handle).engine.targets, 1);
+}
+
+#[test]
 fn what_waits_in_an_inbox_at_the_end_is_answered() {
     let handle = start(1);
     let target = spec(&tcp(), &closing_server().to_string(), 1_000, 0);
