@@ -117,9 +117,9 @@ impl Runs {
 
     /// Ids of all runs that have not finished.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.slots.iter().enumerate().filter_map(|(slot, run)| {
-            matches!(run.state, State::Checking { .. } | State::Resolving(_))
-                .then(|| RunId::new(slot as u32, run.generation))
-        })
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, run)| matches!(run.state, State::Checking { .. } | State::Resolving(_)))
+            .map(|(slot, run)| RunId::new(slot as u32, run.generation))
     }
 }

@@ -323,7 +323,7 @@ fn an_equal_spec_changes_nothing_and_another_one_cancels() {
         Outcome::Success,
         "so is the result"
     );
-    assert!((target.next - next).as_nanos() % PERIOD.as_nanos() == 0);
+    assert_eq!((target.next - next).as_nanos() % PERIOD.as_nanos(), 0);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Buckets, bounds and quantiles against their definitions.
+
 use std::vec;
 use std::vec::Vec;
 

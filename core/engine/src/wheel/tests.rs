@@ -1,3 +1,5 @@
+//! The wheel by example, and against a sorted map.
+
 use std::collections::BTreeMap;
 use std::vec;
 
