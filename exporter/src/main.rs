@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The `probity` program.
 
 fn main() -> std::process::ExitCode {
