@@ -387,11 +387,7 @@ fn live(rng: &mut Rng, world: &mut World, people: &mut [Inhabitant]) {
                 }
                 add(world, one);
             }
-            3 => {
-                if one.present {
-                    world.trigger(one.id);
-                }
-            }
+            3 if one.present => world.trigger(one.id),
             4 => {
                 // No room is an answer.
                 let _ = world.run_once(Arc::clone(&one.spec), one.plan.timeout);

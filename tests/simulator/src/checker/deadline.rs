@@ -1,5 +1,6 @@
 //! No report comes later than its deadline plus one tick.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use probity_engine::{Engine, Instant, Output, RunId};
@@ -16,7 +17,7 @@ pub struct Deadlines {
     /// Timeouts of runs outside the schedule.
     once: Vec<(RunId, Duration)>,
     /// Runs that have spoken and not reported, with the time since when.
-    running: Vec<(RunId, Instant)>,
+    running: BTreeMap<RunId, Instant>,
     longest: Duration,
     /// When those were last looked at.
     swept: Instant,
@@ -30,7 +31,7 @@ impl Deadlines {
         Self {
             terms,
             once: Vec::new(),
-            running: Vec::new(),
+            running: BTreeMap::new(),
             longest: Duration::ZERO,
             swept: Instant::ZERO,
         }
@@ -58,12 +59,10 @@ impl Checker for Deadlines {
                 self.longest = self.longest.max(*timeout);
             }
             Seen::Output(run, Output::Open(_, endpoint)) if endpoint.to.port() != 53 => {
-                if !self.running.iter().any(|(known, _)| known == run) {
-                    self.running.push((*run, now));
-                }
+                self.running.entry(*run).or_insert(now);
             }
             Seen::Output(run, Output::Report(report)) => {
-                self.running.retain(|(known, _)| known != run);
+                self.running.remove(run);
                 let timeout = match self.once.iter().position(|(known, _)| known == run) {
                     Some(index) => self.once.swap_remove(index).1,
                     None => report.spec.schedule.timeout(),
@@ -93,13 +92,12 @@ impl Checker for Deadlines {
         // Each request of a chain of redirects may be held back for a timeout.
         let most = if self.holds_back() { 12 } else { 1 };
         let allowed = self.longest * most + self.slack();
-        match self.running.iter().position(|(_, at)| now - *at > allowed) {
-            Some(index) => {
-                let (run, since) = self.running.swap_remove(index);
-                let spent = now - since;
-                Err(format!("run {run} has not reported for {spent:?}"))
-            }
-            None => Ok(()),
-        }
+        let mut running = self.running.iter();
+        let Some((run, since)) = running.find(|(_, since)| now - **since > allowed) else {
+            return Ok(());
+        };
+        let (run, spent) = (*run, now - *since);
+        self.running.remove(&run);
+        Err(format!("run {run} has not reported for {spent:?}"))
     }
 }
