@@ -17,9 +17,9 @@ pub struct GroupId(pub u32);
 
 /// One run of one check.
 ///
-/// The slot is reused by later runs and is below
-/// [`Limits::slots`](crate::Limits::slots), so a driver can index an array
-/// with it; the generation tells runs of the same slot apart.
+/// Slots are small numbers and reused by later runs, so a driver can index an
+/// array with them that grows; the generation tells runs of the same slot
+/// apart. See [`Limits::slots`](crate::Limits::slots).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId {
     slot: u32,

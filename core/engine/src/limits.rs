@@ -61,7 +61,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// An exclusive upper bound of [`RunId::slot`](crate::RunId::slot).
+    /// Runs at once, name look-ups included. A run that is over keeps its
+    /// [slot](crate::RunId::slot) until its report was read, so that slots are
+    /// below this and the largest number of reports that ever waited to be
+    /// read.
     pub const fn slots(&self) -> u32 {
         self.in_flight
             .saturating_add(self.once_in_flight)
