@@ -211,3 +211,27 @@ fn many_names_and_few_look_ups_end_well() {
     assert!(world.counts()[3] >= before[3] + 200, "all were cut off");
     world.assert_clean();
 }
+
+#[test]
+fn slots_are_as_few_as_runs_and_unread_reports() {
+    let limits = Limits {
+        in_flight: 1,
+        once_in_flight: 0,
+        lookups: 1,
+        ..Limits::default()
+    };
+    let plan = Plan {
+        period: Duration::from_secs(1),
+        ..Plan::default()
+    };
+    let mut world = World::new(Options::quiet(9).limits(limits));
+    world.serve(server(), Behaviour::Blackhole);
+    for id in 0..2_000 {
+        let spec = plan.spec(&tcp(), SERVER);
+        world.upsert(TargetId(id), spec).expect("there is room");
+    }
+    world.begin();
+    world.run_for(PERIOD);
+    assert!(world.counts()[3] > 9_000, "{:?}", world.counts());
+    world.assert_clean();
+}

@@ -19,6 +19,11 @@ pub struct Capacity {
     /// Connections to each destination within the last second.
     opened: BTreeMap<IpAddr, VecDeque<Instant>>,
     swept: Instant,
+    /// The highest slot seen.
+    highest: u32,
+    /// Reports since the engine last had nothing to say, and most ever.
+    unread: u32,
+    most_unread: u32,
 }
 
 /// How often the engine's own gauges are read.
@@ -32,6 +37,9 @@ impl Capacity {
             asking: BTreeMap::new(),
             opened: BTreeMap::new(),
             swept: Instant::ZERO,
+            highest: 0,
+            unread: 0,
+            most_unread: 0,
         }
     }
 
@@ -70,10 +78,7 @@ impl Checker for Capacity {
             return Ok(());
         };
         let limits = &self.terms.limits;
-        if run.slot() >= limits.slots() {
-            let bound = limits.slots();
-            return Err(format!("run {run} has a slot beyond {bound}"));
-        }
+        self.highest = self.highest.max(run.slot());
         match output {
             Output::Open(_, endpoint) if endpoint.to.port() == 53 => {
                 *self.asking.entry(*run).or_default() += 1;
@@ -87,6 +92,7 @@ impl Checker for Capacity {
                 return self.rate(endpoint.to.ip(), now);
             }
             Output::Report(_) => {
+                self.unread += 1;
                 self.flying.remove(run);
             }
             _ => {}
@@ -99,6 +105,12 @@ impl Checker for Capacity {
         let (flying, cap) = (engine.in_flight(), limits.in_flight + limits.once_in_flight);
         if flying > cap {
             return Err(format!("{flying} runs are in flight, {cap} are allowed"));
+        }
+        self.most_unread = self.most_unread.max(std::mem::take(&mut self.unread));
+        let bound = limits.slots().saturating_add(self.most_unread);
+        if self.highest >= bound {
+            let highest = self.highest;
+            return Err(format!("slot {highest} is in use, slots end at {bound}"));
         }
         if now < self.swept + SWEEP {
             return Ok(());
