@@ -6,6 +6,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Events taken from the kernel at once.
 pub const EVENTS: usize = 128;
 
+/// Turns in a row, each with a full batch of events, in which no timer is
+/// looked at. See the worker.
+pub(crate) const UNTIMED_TURNS: usize = 8;
+
 /// Bytes read by one system call; one such buffer for each worker.
 pub const READ_BUFFER: usize = 64 * 1024;
 
