@@ -312,3 +312,160 @@ impl<'a> Line<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Args, Command};
+    use clap::Parser as _;
+    use std::io::Read as _;
+    use std::net::{SocketAddr, TcpListener};
+
+    /// Answers everybody with `answer` for as long as the test runs.
+    fn server(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                // Who only connects is gone by now.
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        address
+    }
+
+    fn dead_port() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    fn check(args: &[&str]) -> (Result<u8, Stopped>, String) {
+        let line = ["probity", "check"].into_iter().chain(args.iter().copied());
+        let Some(Command::Check(args)) = Args::try_parse_from(line).unwrap().command else {
+            panic!("it is a check");
+        };
+        let mut out = Vec::new();
+        let result = run(&args, &mut out, false);
+        (result, String::from_utf8(out).unwrap())
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+    #[test]
+    fn verdicts_are_in_the_order_of_the_targets() {
+        let (up, busy, dead) = (server(OK), server(BUSY), dead_port());
+        let targets = [up, busy, dead, up].map(|address| format!("http://{address}/"));
+        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let (status, text) = check(&targets);
+        assert_eq!(status.unwrap(), FAILURE);
+        let lines = text.lines().filter(|line| !line.starts_with(' '));
+        let verdicts: Vec<&str> = lines.collect();
+        assert_eq!(verdicts.len(), 4, "{text}");
+        assert!(verdicts[0].starts_with(&format!("OK   {}  status 200 in ", targets[0])));
+        assert!(verdicts[1].contains("http status in "), "{text}");
+        assert!(
+            verdicts[2].contains("connect refused in connect: "),
+            "{text}"
+        );
+        assert!(verdicts[3].starts_with("OK   "), "{text}");
+    }
+
+    #[test]
+    fn success_is_zero_and_what_cannot_be_looked_at_is_three() {
+        let up = server(OK).to_string();
+        assert_eq!(check(&["-m", "tcp_connect", &up]).0.unwrap(), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yml");
+        let source = "modules: {far: {prober: tcp, tcp: {source_ip_address: 192.0.2.55}}}";
+        std::fs::write(&path, source).unwrap();
+        let file = format!("--config.file={}", path.display());
+        let (status, text) = check(&[&file, "-m", "far", &up]);
+        assert_eq!(status.unwrap(), UNKNOWN, "{text}");
+        assert!(text.starts_with("???? "), "{text}");
+        // A failure outweighs it, whichever comes first.
+        let dead = dead_port();
+        let far = format!("[::1]:{}", dead.port());
+        let (status, _) = check(&["-m", "tcp_connect", &far, &dead.to_string()]);
+        assert_eq!(status.unwrap(), FAILURE);
+    }
+
+    #[test]
+    fn mistakes_are_two_and_say_what_was_expected() {
+        for (args, expected) in [
+            (
+                &["-m", "htpp", "x"][..],
+                "no module \"htpp\": expected one of http_2xx, ",
+            ),
+            (
+                &["-m", "tcp_connect", "nowhere"],
+                "cannot check nowhere: expected host:port",
+            ),
+            (
+                &["--config.file=/nonexistent", "x"],
+                "/nonexistent: cannot read",
+            ),
+            (
+                &["--timeout=0s", "x"],
+                "timeout must be between 1ms and 366 days",
+            ),
+        ] {
+            let (result, text) = check(args);
+            let stopped = result.unwrap_err();
+            assert_eq!((stopped.status, text.as_str()), (USAGE, ""));
+            assert!(stopped.sentence.contains(expected), "{}", stopped.sentence);
+        }
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let (up, dead) = (server(OK), dead_port());
+        let targets = [up, dead].map(|address| format!("http://{address}/"));
+        let (status, text) = check(&["-o", "json", &targets[0], &targets[1]]);
+        assert_eq!(status.unwrap(), FAILURE);
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["target"], targets[0].as_str());
+        assert_eq!(lines[0]["outcome"], "success");
+        assert_eq!(lines[0]["reason"], serde_json::Value::Null);
+        assert_eq!(lines[0]["facts"]["probe_http_status_code"], 200.0);
+        assert!(lines[0]["phases_seconds"]["connect"].as_f64().unwrap() > 0.0);
+        assert_eq!(lines[1]["reason"], "connect_refused");
+        assert_eq!(lines[1]["phase"], "connect");
+        assert_eq!(lines[1]["address"], dead.to_string());
+    }
+
+    #[test]
+    fn prometheus_has_all_targets_in_one_exposition() {
+        let (up, dead) = (server(OK).to_string(), dead_port().to_string());
+        let (_, text) = check(&["-m", "tcp_connect", "-o", "prometheus", &up, &dead, &up]);
+        assert_eq!(text.matches("# TYPE probe_success gauge").count(), 1);
+        assert_eq!(
+            text.matches(&format!("probe_success{{target=\"{up}\"}} 1\n"))
+                .count(),
+            1
+        );
+        assert!(
+            text.contains(&format!("probe_success{{target=\"{dead}\"}} 0\n")),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn more_targets_than_run_at_once_all_get_their_turn() {
+        let dead = dead_port().to_string();
+        let targets: Vec<&str> = std::iter::repeat_n(dead.as_str(), 3 * IN_FLIGHT + 1).collect();
+        let args: Vec<&str> = ["-m", "tcp_connect", "-o", "json"]
+            .into_iter()
+            .chain(targets)
+            .collect();
+        let (status, text) = check(&args);
+        assert_eq!(status.unwrap(), FAILURE);
+        assert_eq!(text.lines().count(), 3 * IN_FLIGHT + 1);
+    }
+}

@@ -70,6 +70,8 @@ fn verdict(report: &OwnedReport) -> String {
     if !report.detail.is_empty() {
         let _ = write!(line, ": {}", printable(&report.detail));
     }
+    let said = report.detail.contains(status.trim_end());
+    let status = if said { "" } else { &status };
     let _ = write!(line, " ({status}after {took})");
     line
 }
@@ -257,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn a_status_is_said_once() {
+        let answer = Event::Data(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        let report = bench::http(&[(1_000, Event::Opened), (1_000, answer)]);
+        let text = render("http://192.0.2.7/", &report, 0.0, false);
+        let first = text.lines().next().unwrap();
+        assert!(
+            first.starts_with("FAIL http://192.0.2.7/  http status in "),
+            "{first}"
+        );
+        assert_eq!(first.matches("503").count(), 1, "{first}");
+    }
+
+    #[test]
     fn bars_follow_each_other_and_fit() {
         let report = bench::tls(&[
             (10_000, Event::Opened),
@@ -286,8 +301,14 @@ mod tests {
             )
         );
         assert_eq!(line("resolve"), "     resolve         0 µs  ▏");
-        assert_eq!(line("security"), "     security    TLS 1.3, TLS_AES_128_GCM_SHA256");
-        assert_eq!(line("certificate"), "     certificate expires in 23 days (1970-01-25)");
+        assert_eq!(
+            line("security"),
+            "     security    TLS 1.3, TLS_AES_128_GCM_SHA256"
+        );
+        assert_eq!(
+            line("certificate"),
+            "     certificate expires in 23 days (1970-01-25)"
+        );
         assert!(!text.contains("processing"), "nothing was asked for");
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),

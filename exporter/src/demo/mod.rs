@@ -17,6 +17,7 @@ use probity_driver::FleetQuery;
 use tokio::time::MissedTickBehavior;
 
 use self::screen::Meter;
+use self::server::Server as Targets;
 use crate::bridge::Unavailable;
 use crate::cli::args::{Demo, Level, Log, LogFormat};
 use crate::cli::serve::{self, Options};
@@ -46,11 +47,27 @@ pub fn main(args: &Demo) -> ExitCode {
 }
 
 fn run(args: &Demo) -> Result<(), String> {
+    let (targets, options, source) = prepare(args)?;
+    println!(
+        "{} targets on {} loopback addresses, each probed every {:?}",
+        args.targets,
+        targets.places().listening.len(),
+        args.interval
+    );
+    let runtime = serve::runtime().map_err(|error| format!("cannot start: {error}"))?;
+    let result = runtime.block_on(watch(args, options, source));
+    // Only now: a run in flight shall not see its target leave.
+    drop(targets);
+    result
+}
+
+/// Starts the targets and says how they are to be probed.
+fn prepare(args: &Demo) -> Result<(Targets, Options, Source), String> {
     let limit = probity_driver::raise_descriptor_limit();
     let addresses: Vec<Ipv4Addr> = plan::addresses(args.targets).collect();
-    let server = server::Server::start(&addresses)
-        .map_err(|error| format!("cannot start the targets: {error}"))?;
-    let places = server.places();
+    let targets =
+        Targets::start(&addresses).map_err(|error| format!("cannot start the targets: {error}"))?;
+    let places = targets.places();
     let text = plan::text(args.targets, args.interval, places);
     let mut options = Options {
         listen: args.listen.clone(),
@@ -60,15 +77,7 @@ fn run(args: &Demo) -> Result<(), String> {
     if options.engine.in_flight == 0 {
         options.engine.in_flight = in_flight(limit, places.listening.len());
     }
-    println!(
-        "{} targets on {} loopback addresses, each probed every {:?}",
-        args.targets,
-        places.listening.len(),
-        args.interval
-    );
-    let runtime = serve::runtime().map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(watch(args, options, Source::Text("the demo", text)))
-    // Only now the targets go: a run in flight shall not see them leave.
+    Ok((targets, options, Source::Text("the demo", text)))
 }
 
 /// Every run takes two descriptors here: its own and that of its target.
@@ -145,10 +154,59 @@ async fn told(duration: Option<Duration>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::{Args, Command};
+    use clap::Parser as _;
+    use probity_engine::{Outcome, Reason};
 
     #[test]
     fn runs_and_their_targets_fit_into_the_descriptors() {
         assert_eq!(in_flight(20_000, 256), 9_616);
         assert_eq!(in_flight(256, 256), 1);
+    }
+
+    fn args() -> Demo {
+        let line = "probity demo --targets 200 --interval 1s --web.listen-address 127.0.0.1:0 --engine.workers 1";
+        match Args::try_parse_from(line.split(' ')).unwrap().command {
+            Some(Command::Demo(args)) => args,
+            _ => panic!("it is a demo"),
+        }
+    }
+
+    #[test]
+    fn every_target_is_seen_as_it_behaves() {
+        let (targets, options, source) = prepare(&args()).unwrap();
+        serve::runtime().unwrap().block_on(async {
+            let server = serve::Server::start(options, source).await.unwrap();
+            let mut rows = Vec::new();
+            for _ in 0..600 {
+                rows = server
+                    .app
+                    .bridge
+                    .fleet(FleetQuery::default())
+                    .await
+                    .unwrap()
+                    .rows;
+                if rows.len() == 200 && rows.iter().all(|row| row.last.is_some()) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let running = server.app.running();
+            let mut seen = 0;
+            for (entry, row) in running.index.join(&rows) {
+                let last = row.last.as_ref().expect("all had time for a run");
+                let expected = match entry.target.split('/').nth(3) {
+                    Some("503") => Outcome::Failure(Reason::HttpStatus),
+                    Some("refused") => Outcome::Failure(Reason::ConnectRefused),
+                    Some("flapping") => continue,
+                    _ => Outcome::Success,
+                };
+                assert_eq!(last.outcome, expected, "{}: {}", entry.target, last.detail);
+                seen += 1;
+            }
+            assert_eq!(seen, 198, "all but the two that flap");
+            server.stop().await;
+        });
+        drop(targets);
     }
 }

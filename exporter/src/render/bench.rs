@@ -74,7 +74,10 @@ pub(crate) fn run(module: &str, target: &str, script: Script<'_>) -> OwnedReport
     let mut world = World::new();
     world.engine.begin(world.now);
     let timeout = spec.schedule.timeout();
-    world.engine.run_once(spec, timeout, true, world.now).unwrap();
+    world
+        .engine
+        .run_once(spec, timeout, true, world.now)
+        .unwrap();
     world.play(script)
 }
 

@@ -75,7 +75,16 @@ fn a_plain_tcp_probe_has_the_series_of_blackbox_exporter() {
     // Exists once connected; whether this version has it is the kind's matter.
     found.retain(|name| !name.starts_with("probe_failed_due_to"));
     let [lookup, hash, protocol] = LOOKUP;
-    assert_eq!(found, [lookup, "probe_duration_seconds", hash, protocol, "probe_success"]);
+    assert_eq!(
+        found,
+        [
+            lookup,
+            "probe_duration_seconds",
+            hash,
+            protocol,
+            "probe_success"
+        ]
+    );
     assert_eq!(value(&text, "probe_success"), Some("1"));
     assert_eq!(value(&text, "probe_duration_seconds"), Some("0.001"));
     assert_eq!(value(&text, "probe_ip_addr_hash"), Some("1.969986452e+09"));
@@ -92,7 +101,10 @@ fn tcp_over_tls_shows_the_chain_but_not_the_cipher() {
     );
     let info = r#"probe_ssl_last_chain_info{fingerprint_sha256="ab",issuer="CN=ca",serialnumber="0b",subject="CN=a",subjectalternative="a,b"}"#;
     assert_eq!(value(&text, info), Some("1"));
-    assert_eq!(value(&text, r#"probe_tls_version_info{version="TLS 1.3"}"#), Some("1"));
+    assert_eq!(
+        value(&text, r#"probe_tls_version_info{version="TLS 1.3"}"#),
+        Some("1")
+    );
     assert!(!text.contains("probe_tls_cipher_info"), "{text}");
 }
 
@@ -126,7 +138,11 @@ fn a_refused_certificate_still_says_when_it_expires() {
         detail: "it has expired".into(),
         info: Some(bench::handshake(5_000, None)),
     }));
-    let text = probe_text("tls", "192.0.2.7:443", &[OPENED, (1, Event::Closed(failure))]);
+    let text = probe_text(
+        "tls",
+        "192.0.2.7:443",
+        &[OPENED, (1, Event::Closed(failure))],
+    );
     assert_eq!(value(&text, "probe_success"), Some("0"));
     assert_eq!(value(&text, "probe_ssl_earliest_cert_expiry"), Some("5000"));
     for name in ["last_chain_expiry", "last_chain_info", "tls_version"] {
@@ -147,9 +163,15 @@ fn a_failed_dial_has_the_phases_that_blackbox_exporter_has() {
 }
 
 fn entry(id: u64, job: usize, instance: &str) -> Entry {
-    let pairs = [("instance", instance), ("job", "web"), ("phase", "of the moon")];
-    let pairs: Vec<(Arc<str>, Arc<str>)> =
-        pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let pairs = [
+        ("instance", instance),
+        ("job", "web"),
+        ("phase", "of the moon"),
+    ];
+    let pairs: Vec<(Arc<str>, Arc<str>)> = pairs
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     let pairs = probity_spec::Labels::from(pairs);
     Entry {
         id: probity_engine::TargetId(id),
@@ -209,7 +231,10 @@ fn the_fleet_is_joined_and_stable() {
     let text = String::from_utf8(fleet_text(Format::Text004, &rows)).unwrap();
     let of = |instance: &str| -> Vec<&str> {
         let label = format!("instance=\"{instance}\"");
-        series(&text).into_iter().filter(|line| line.contains(&label)).collect()
+        series(&text)
+            .into_iter()
+            .filter(|line| line.contains(&label))
+            .collect()
     };
     assert!(of("a:80").len() > 8 && of("gone:80").is_empty(), "{text}");
     let a = r#"exported_phase="of the moon",instance="a:80",job="web""#;
@@ -217,13 +242,25 @@ fn the_fleet_is_joined_and_stable() {
     for (name, expected) in [
         (format!("probe_success{{{a}}}"), Some("0")),
         (format!("probity_target_up{{{a}}}"), Some("1")),
-        (format!("probity_results_total{{{a},result=\"success\"}}"), Some("2")),
-        (format!("probity_results_total{{{a},result=\"failure\"}}"), Some("1")),
-        (format!("probity_last_failure_info{{{a},reason=\"connect_refused\"}}"), Some("1")),
+        (
+            format!("probity_results_total{{{a},result=\"success\"}}"),
+            Some("2"),
+        ),
+        (
+            format!("probity_results_total{{{a},result=\"failure\"}}"),
+            Some("1"),
+        ),
+        (
+            format!("probity_last_failure_info{{{a},reason=\"connect_refused\"}}"),
+            Some("1"),
+        ),
         // The last time we could not look: nothing is said about the target.
         (format!("probe_success{{{b}}}"), None),
         (format!("probity_target_up{{{b}}}"), Some("1")),
-        (format!("probity_results_total{{{b},result=\"unknown\"}}"), Some("1")),
+        (
+            format!("probity_results_total{{{b},result=\"unknown\"}}"),
+            Some("1"),
+        ),
     ] {
         assert_eq!(value(&text, &name), expected, "{name}\n{text}");
     }
@@ -329,9 +366,14 @@ fn own_text(format: Format) -> Vec<u8> {
         unknown_modules: 7,
         events_dropped: 4,
     };
-    let jobs = vec![(GroupId(2), "web".to_owned()), (GroupId(5), "new".to_owned())];
+    let jobs = vec![
+        (GroupId(2), "web".to_owned()),
+        (GroupId(5), "new".to_owned()),
+    ];
     let mut encoder = Encoder::new(format, Vec::new());
-    encoder.registry(&own::registry(stats(), facts, jobs)).unwrap();
+    encoder
+        .registry(&own::registry(stats(), facts, jobs))
+        .unwrap();
     encoder.finish().unwrap()
 }
 
@@ -340,7 +382,10 @@ fn own_metrics_say_what_the_figures_say() {
     let text = String::from_utf8(own_text(Format::Text004)).unwrap();
     for (name, expected) in [
         ("blackbox_exporter_config_last_reload_successful", "1"),
-        ("blackbox_exporter_config_last_reload_success_timestamp_seconds", "1e+09"),
+        (
+            "blackbox_exporter_config_last_reload_success_timestamp_seconds",
+            "1e+09",
+        ),
         ("blackbox_module_unknown_total", "7"),
         ("probity_events_dropped_total", "6"),
         ("probity_targets", "10"),
@@ -350,12 +395,18 @@ fn own_metrics_say_what_the_figures_say() {
         (r#"probity_runs_total{outcome="failure"}"#, "1"),
         (r#"probity_unknown_total{reason="overload"}"#, "2"),
         ("probity_start_lag_seconds_count", "1"),
-        (r#"probity_start_lag_seconds_bucket{le="0.00048828125"}"#, "1"),
+        (
+            r#"probity_start_lag_seconds_bucket{le="0.00048828125"}"#,
+            "1",
+        ),
         (r#"probity_loop_busy_ratio{worker="0"}"#, "0.25"),
         ("probity_resolver_cache_hits_total", "0"),
         (r#"probity_job_runs_total{job="web",result="success"}"#, "5"),
         (r#"probity_job_duration_seconds_count{job="web"}"#, "3"),
-        (r#"probity_phase_duration_seconds_bucket{job="web",phase="connect",le="0.00390625"}"#, "2"),
+        (
+            r#"probity_phase_duration_seconds_bucket{job="web",phase="connect",le="0.00390625"}"#,
+            "2",
+        ),
     ] {
         assert_eq!(value(&text, name), Some(expected), "{name}\n{text}");
     }
@@ -383,7 +434,11 @@ fn promtool_has_no_complaint() {
             None => eprintln!("skipped: promtool is not installed"),
             Some(said) => {
                 let ours: Vec<&str> = said.lines().filter(|line| !is_upstream(line)).collect();
-                assert!(ours.is_empty(), "{ours:#?}\n{}", String::from_utf8_lossy(&text));
+                assert!(
+                    ours.is_empty(),
+                    "{ours:#?}\n{}",
+                    String::from_utf8_lossy(&text)
+                );
             }
         }
     }
@@ -404,7 +459,8 @@ fn promtool(text: &[u8]) -> Option<String> {
         .ok()?;
     child.stdin.take().unwrap().write_all(text).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    let said =
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() || !said.is_empty());
     Some(said)
 }
@@ -419,7 +475,10 @@ fn debug_text_has_its_three_parts() {
     assert!(logs.starts_with(
         "Logs for the probe:\ntime=1970-01-01T00:00:01.500Z level=INFO msg=\"Beginning probe\" module=tcp target=\"a b:80\"\n"
     ), "{logs}");
-    assert!(logs.contains("level=ERROR msg=\"Probe failed\"") && logs.contains("reason=connect_refused phase=connect"));
+    assert!(
+        logs.contains("level=ERROR msg=\"Probe failed\"")
+            && logs.contains("reason=connect_refused phase=connect")
+    );
     let metrics = metrics.trim_start();
     let module = module.trim_start();
     assert!(metrics.starts_with("Metrics that would have been returned:\n# HELP probe_"));
