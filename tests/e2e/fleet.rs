@@ -1,10 +1,12 @@
 //! `/fleet`: the same truth in three formats, by job and by page.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
 use probity_tests::support::metrics::{Samples, protobuf};
-use probity_tests::support::{Peer, Probity, until};
+use probity_tests::support::{LIMIT, Peer, Probity, until};
 use probity_tests::trials;
 
 use crate::{Folder, dead};
@@ -16,6 +18,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         jobs_choose_their_series,
         what_has_not_run_emits_nothing,
         labels_of_targets_are_kept_and_escaped,
+        who_does_not_read_does_not_keep_others_from_it,
+        scrapes_during_reloads_are_whole,
     )
 }
 
@@ -279,5 +283,92 @@ jobs:
             ("path", "C:\\x")
         ]
     );
+    server.stop();
+}
+
+/// More than the buffers of a connection hold: 300 targets with labels of
+/// 3 KiB and some twenty series each.
+fn who_does_not_read_does_not_keep_others_from_it() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let long = "x".repeat(1_000);
+    let targets: Vec<String> = (0..300)
+        .map(|n| format!("'http://{}/{n}'", peer.address))
+        .collect();
+    let folder = Folder::with(&format!(
+        "\
+modules: {{web: {{prober: http}}}}
+jobs:
+  - job_name: web
+    module: web
+    interval: 1s
+    static_configs: [{{targets: [{}], labels: {{a: {long}, b: {long}, c: {long}}}}}]
+",
+        targets.join(", ")
+    ));
+    let server = Probity::serve(&folder.config());
+    until("all have been probed", || {
+        (server.samples("/fleet").all("probe_success", &[]).count() == 300).then_some(())
+    });
+    let mut stalled = Vec::new();
+    until("all places are taken", || {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        let request = format!("GET /fleet HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+        stream.write_all(request.as_bytes()).expect("a request");
+        stalled.push(stream);
+        (stalled.len() >= 4 && server.get("/fleet").status == 503).then_some(())
+    });
+    // Nothing else has to wait for them.
+    assert_eq!(server.get("/metrics").status, 200);
+    assert_eq!(server.get("/-/healthy").status, 200);
+    until("a place is free again", || {
+        (server.get("/fleet").status == 200).then_some(())
+    });
+    // What they were sent is broken off, not ended: no last chunk.
+    let mut stream = stalled.remove(0);
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes);
+    assert!(
+        end.is_err() || !bytes.ends_with(b"\r\n0\r\n\r\n"),
+        "a whole body"
+    );
+    drop(stalled);
+    server.stop();
+}
+
+fn scrapes_during_reloads_are_whole() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let config = |targets: usize| {
+        let targets: Vec<String> = (0..targets)
+            .map(|n| format!("'http://{}/{n}'", peer.address))
+            .collect();
+        format!(
+            "\
+modules: {{web: {{prober: http}}}}
+jobs: [{{job_name: web, module: web, interval: 500ms, static_configs: [{{targets: [{}]}}]}}]
+",
+            targets.join(", ")
+        )
+    };
+    let folder = Folder::with(&config(50));
+    let server = Probity::serve(&folder.config());
+    until("all have been probed", || {
+        (server.samples("/fleet").all("probe_success", &[]).count() == 50).then_some(())
+    });
+    for round in 0..20 {
+        folder.write("probity.yml", &config(if round % 2 == 0 { 80 } else { 50 }));
+        std::thread::scope(|scope| {
+            let reload = scope.spawn(|| server.reload().ok());
+            while !reload.is_finished() {
+                // Targets that stay are in every scrape.
+                let fleet = server.samples("/fleet");
+                let kept = (0..50).filter(|n| {
+                    let instance = format!("http://{}/{n}", peer.address);
+                    fleet.value("probe_success", &[("instance", &instance)]) == Some(1.0)
+                });
+                assert_eq!(kept.count(), 50);
+            }
+        });
+    }
     server.stop();
 }

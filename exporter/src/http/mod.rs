@@ -9,6 +9,7 @@ mod reload;
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,6 +17,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::app::App;
@@ -128,6 +131,11 @@ impl Wanted {
 /// Pieces of a body on their way to a slow reader: a few, then the encoder
 /// waits.
 const PIECES: usize = 4;
+/// How long it waits for a reader to take one. Places for scrapes are few: one
+/// that is held by somebody who does not read is lost to everybody else.
+const STALLED: Duration = Duration::from_secs(15);
+/// How often it looks meanwhile.
+const NAP: Duration = Duration::from_millis(2);
 
 type Sink = exposition::Body<Chunks<SendPiece>>;
 type SendPiece = Box<dyn FnMut(Vec<u8>) -> io::Result<()> + Send>;
@@ -138,23 +146,40 @@ fn stream(
     wanted: Wanted,
     write: impl FnOnce(&mut Encoder<Sink>) -> io::Result<()> + Send + 'static,
 ) -> Response {
-    let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(PIECES);
+    let (send, receive) = mpsc::channel(PIECES + 1);
+    // The place of an error, kept free for it: a body that just stops looks
+    // like a whole one to whoever reads on late.
+    let place = send.clone().try_reserve_owned().ok();
     tokio::task::spawn_blocking(move || {
-        let pieces = send.clone();
-        let piece: SendPiece = Box::new(move |bytes| {
-            let gone = |_| io::ErrorKind::BrokenPipe.into();
-            pieces.blocking_send(Ok(bytes.into())).map_err(gone)
-        });
+        let piece: SendPiece = Box::new(move |bytes| hand_over(&send, bytes));
         let body = exposition::Body::new(wanted.encoding, Chunks::new(piece));
         let mut encoder = Encoder::new(wanted.format, body);
         let written = write(&mut encoder)
             .and_then(|()| encoder.finish())
             .and_then(exposition::Body::finish)
             .and_then(Chunks::finish);
-        if let Err(error) = written {
+        if let (Err(error), Some(place)) = (written, place) {
             // The reader may be the one who has gone: then nobody listens.
-            let _ = send.blocking_send(Err(error));
+            place.send(Err(error));
         }
     });
     wanted.response(Body::from_stream(ReceiverStream::new(receive)))
+}
+
+/// Waits for room, but not for ever. On a thread of its own and without the
+/// runtime's clock, which is gone before the thread is when the process ends.
+fn hand_over(pieces: &mpsc::Sender<io::Result<Bytes>>, bytes: Vec<u8>) -> io::Result<()> {
+    let begun = Instant::now();
+    let mut piece = Ok(bytes.into());
+    loop {
+        piece = match pieces.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(TrySendError::Full(piece)) => piece,
+        };
+        if begun.elapsed() > STALLED {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(NAP);
+    }
 }
