@@ -27,7 +27,7 @@ use super::{LIMIT, until};
 pub const AS_PROBITY: &str = "PROBITY_TESTS_RUN_PROBITY";
 
 /// Lines of a log that are kept.
-const LINES: usize = 10_000;
+const LINES: usize = 50_000;
 
 /// A command line of the program, ready for more.
 ///
