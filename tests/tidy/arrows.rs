@@ -36,10 +36,15 @@ const ANYTHING: &[&str] = &["*"];
 
 /// Dependencies from outside that only some packages may have, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
-    ("mio", &["probity-driver"], "sockets belong to the driver"),
+    // The program has them for one thing: the servers that `probity demo` probes.
+    (
+        "mio",
+        &["probity-driver", "probity"],
+        "sockets belong to the driver",
+    ),
     (
         "socket2",
-        &["probity-driver"],
+        &["probity-driver", "probity"],
         "sockets belong to the driver",
     ),
     (

@@ -67,6 +67,10 @@ pub enum Closed {
 }
 
 /// A request to the world. See [`Engine::poll_output`](crate::Engine::poll_output).
+///
+/// A host may have told of a connection's end before it drains what was asked
+/// earlier: `Secure`, `Send` and `Close` of a connection that it has reported
+/// as [`Input::Closed`] are to be ignored.
 #[derive(Debug)]
 pub enum Output<'a> {
     /// Resolve a name and answer with [`Input::Resolved`]. Only when the

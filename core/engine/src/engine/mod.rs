@@ -144,7 +144,6 @@ impl Engine {
                     return Ok(());
                 }
                 self.cancel_run_of(slot, now);
-                self.unqueue(slot);
                 if let Some(target) = self.targets.get_mut(slot) {
                     if target.spec.threshold.kind() != spec.threshold.kind() {
                         target.threshold = Threshold::new(spec.threshold.kind());

@@ -64,11 +64,12 @@ impl Engine {
                 let waited = now - due;
                 self.report_unstarted(
                     slot,
+                    Reason::Overload,
                     format_args!("no free slot for {waited:.1?}: the prober is overloaded"),
                     due,
                     now,
                 );
-                self.schedule(slot, now);
+                self.rearm(slot);
             }
         }
     }
@@ -181,6 +182,7 @@ impl Engine {
         }
         self.report_unstarted(
             slot,
+            Reason::Overload,
             format_args!("{missed} runs were missed: the prober did not run in time"),
             due,
             now,
@@ -191,6 +193,7 @@ impl Engine {
     fn report_unstarted(
         &mut self,
         slot: u32,
+        reason: Reason,
         detail: fmt::Arguments<'_>,
         due: Instant,
         now: Instant,
@@ -210,8 +213,7 @@ impl Engine {
         };
         self.runs.in_flight.scheduled += 1;
         if let Some(run) = self.runs.get_mut(id) {
-            let outcome = Outcome::Unknown(Reason::Overload);
-            run.core.finish(outcome, detail);
+            run.core.finish(Outcome::Unknown(reason), detail);
         }
         self.complete(id, now);
     }
@@ -228,10 +230,18 @@ impl Engine {
             && target.turn == (Turn::Queued { due })
         {
             self.unqueue(slot);
-            self.schedule(slot, now);
+            self.rearm(slot);
             self.start(slot, due, now);
         }
         true
+    }
+
+    /// Sets the timer of a target that has been queued back to its next run,
+    /// which may have come due meanwhile: then it is not skipped.
+    fn rearm(&mut self, slot: u32) {
+        if let (Some(_), Some(target)) = (self.epoch, self.targets.get(slot)) {
+            self.due.set(slot, target.next);
+        }
     }
 
     pub(super) fn unqueue(&mut self, slot: u32) {
@@ -243,21 +253,28 @@ impl Engine {
         }
     }
 
+    /// Reports as cancelled what a target has in flight, or what it waits for.
     pub(super) fn cancel_run_of(&mut self, slot: u32, now: Instant) {
-        if let Some(target) = self.targets.get_mut(slot)
-            && let Turn::Running { run, .. } = target.turn
-        {
-            target.turn = Turn::Running {
-                run,
-                again: Again::Nothing,
-            };
-            self.abort(run, Reason::Cancelled, now);
+        let Some(target) = self.targets.get_mut(slot) else {
+            return;
+        };
+        match target.turn {
+            Turn::Scheduled => {}
+            Turn::Running { run, .. } => {
+                let again = Again::Nothing;
+                target.turn = Turn::Running { run, again };
+                self.abort(run, Reason::Cancelled, now);
+            }
+            Turn::Queued { due } => {
+                self.unqueue(slot);
+                let detail = format_args!("the target was changed while it waited for a slot");
+                self.report_unstarted(slot, Reason::Cancelled, detail, due, now);
+            }
         }
     }
 
     pub(super) fn remove_slot(&mut self, slot: u32, now: Instant) {
         self.cancel_run_of(slot, now);
-        self.unqueue(slot);
         self.due.cancel(slot);
         self.targets.remove(slot);
     }

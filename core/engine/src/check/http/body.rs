@@ -22,7 +22,9 @@ pub(super) enum Framing {
 pub(super) enum Chunked {
     /// In the line with the size of a chunk, of which `line` bytes were read.
     Size { size: u64, line: u16 },
-    /// In the rest of that line: spaces and extensions, which mean nothing.
+    /// Between the size and what may follow it: an extension or the end.
+    Padding { size: u64, line: u16 },
+    /// In the extensions of that line, which mean nothing.
     Extension { size: u64, line: u16 },
     /// Before the LF of that line.
     SizeEnd { size: u64 },
@@ -255,11 +257,27 @@ impl Chunked {
                 },
                 (None, _) if line == 0 => return Err(BodyError::ChunkSize(byte)),
                 (None, b'\r') => Self::SizeEnd { size },
-                (None, b';' | b' ' | b'\t') => Self::Extension {
+                (None, b';') => Self::Extension {
+                    size,
+                    line: longer(line)?,
+                },
+                (None, b' ' | b'\t') => Self::Padding {
                     size,
                     line: longer(line)?,
                 },
                 (None, _) => return Err(BodyError::ChunkSize(byte)),
+            },
+            Self::Padding { size, line } => match byte {
+                b'\r' => Self::SizeEnd { size },
+                b';' => Self::Extension {
+                    size,
+                    line: longer(line)?,
+                },
+                b' ' | b'\t' => Self::Padding {
+                    size,
+                    line: longer(line)?,
+                },
+                _ => return Err(BodyError::ChunkSize(byte)),
             },
             Self::Extension { size, line } => match byte {
                 b'\r' => Self::SizeEnd { size },
@@ -458,6 +476,7 @@ mod tests {
             (b"-1\r\n", BodyError::ChunkSize(b'-')),
             (b"5\n", BodyError::ChunkSize(b'\n')),
             (b"5x\r\n", BodyError::ChunkSize(b'x')),
+            (b"5 5\r\n", BodyError::ChunkSize(b'5')),
             (b"5;x\n", BodyError::ChunkEnd(b'\n')),
             (b"5\rx", BodyError::ChunkEnd(b'x')),
             (b"1\r\nab", BodyError::ChunkEnd(b'b')),
