@@ -284,10 +284,12 @@ impl Discovery {
         let mut watched = BTreeSet::new();
         for directory in wanted {
             let known = self.watched.contains(&directory);
-            match known
-                .then_some(Ok(()))
-                .unwrap_or_else(|| watcher.watch(&directory, RecursiveMode::NonRecursive))
-            {
+            let watching = if known {
+                Ok(())
+            } else {
+                watcher.watch(&directory, RecursiveMode::NonRecursive)
+            };
+            match watching {
                 Ok(()) => {
                     watched.insert(directory);
                 }
@@ -306,10 +308,12 @@ fn discover(base: &Path, jobs: &[Job], found: &mut BTreeMap<String, FileSd>) -> 
     for job in jobs.iter().filter(|job| !job.files().is_empty()) {
         let known = found.entry(job.name().to_owned()).or_default();
         let mut present = BTreeSet::new();
+        let mut listed = true;
         for pattern in job.files().iter().flat_map(|source| &source.patterns) {
             match pattern.expand(base) {
                 Ok(paths) => present.extend(paths),
                 Err(error) => {
+                    listed = false;
                     tracing::warn!(
                         job = job.name(),
                         files = pattern.as_str(),
@@ -332,7 +336,11 @@ fn discover(base: &Path, jobs: &[Job], found: &mut BTreeMap<String, FileSd>) -> 
                 ),
             }
         }
-        changed |= known.retain(|path| present.contains(path));
+        // What could not be listed is not known to be gone: a process that is
+        // out of descriptors for a moment must not forget its fleet.
+        if listed {
+            changed |= known.retain(|path| present.contains(path));
+        }
     }
     changed
 }

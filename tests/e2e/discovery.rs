@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         targets_come_and_go_with_files,
         a_file_that_stops_parsing_keeps_its_last_good_content,
         a_reload_keeps_the_last_good_content_too,
+        a_folder_that_cannot_be_listed_takes_nothing_with_it,
         relative_paths_begin_at_the_configuration_file,
     )
 }
@@ -138,6 +139,22 @@ fn a_reload_keeps_the_last_good_content_too() {
     server.reload().ok();
     assert_eq!(instances(&server), ["one"]);
     assert_eq!(server.targets("").len(), 1);
+    server.stop();
+}
+
+fn a_folder_that_cannot_be_listed_takes_nothing_with_it() {
+    let (folder, peer, server) = start();
+    folder.write("targets/a.json", &json(&peer, &["one"]));
+    becomes(&server, &["one"]);
+    let (targets, away) = (folder.path().join("targets"), folder.path().join("away"));
+    fs::rename(&targets, &away).expect("a folder");
+    server.reload().ok();
+    assert!(!server.log().lines(&["Cannot list files"]).is_empty());
+    assert_eq!(instances(&server), ["one"]);
+    fs::rename(&away, &targets).expect("a folder");
+    folder.write("targets/a.json", &json(&peer, &["two"]));
+    server.reload().ok();
+    becomes(&server, &["two"]);
     server.stop();
 }
 
