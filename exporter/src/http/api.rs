@@ -62,16 +62,15 @@ struct LastResult<'a> {
 pub(super) async fn targets(State(app): State<Arc<App>>, query: Query) -> Response {
     let number = |name: &str, default: usize| match param(&query, name) {
         None => Ok(default),
-        Some(text) => text.parse::<usize>().map_err(|_| {
-            error(
-                StatusCode::BAD_REQUEST,
-                &format!("{name}: expected a number, found {text:?}"),
-            )
-        }),
+        Some(text) => text
+            .parse::<usize>()
+            .map_err(|_| format!("{name}: expected a number, found {text:?}")),
     };
     let (offset, limit) = match (number("offset", 0), number("limit", DEFAULT_LIMIT)) {
         (Ok(offset), Ok(limit)) => (offset, limit.min(MAX_LIMIT)),
-        (Err(response), _) | (_, Err(response)) => return response,
+        (Err(sentence), _) | (_, Err(sentence)) => {
+            return error(StatusCode::BAD_REQUEST, &sentence);
+        }
     };
     if let Some(health) = param(&query, "health")
         && !["up", "down", "unknown"].contains(&health)
