@@ -127,7 +127,7 @@ pub struct Probity {
     log: Log,
 }
 
-/// Lines that a process has written, the latest [`LINES`] of them.
+/// Lines that a process has written, the latest 50,000 of them.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<VecDeque<String>>>);
 
