@@ -21,6 +21,8 @@ use crate::render;
 /// What Prometheus allows a scrape when it does not say: blackbox_exporter's
 /// default.
 const DEFAULT_SCRAPE_TIMEOUT: f64 = 120.0;
+/// Single runs are nobody's job: what is counted for this group is not shown.
+const AD_HOC: GroupId = GroupId(u32::MAX);
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
 pub(super) async fn run(State(app): State<Arc<App>>, query: Query, headers: HeaderMap) -> Response {
@@ -67,7 +69,7 @@ async fn answer(app: &App, query: &Query, headers: &HeaderMap) -> Result<Respons
                 .map_err(|error| bad(error.to_string()))?,
             threshold: threshold::Config::new(Kind::Plain, 1, 1)
                 .map_err(|error| bad(error.to_string()))?,
-            group: GroupId::default(),
+            group: AD_HOC,
         }),
         timeout,
         trace: debug,
