@@ -9,6 +9,8 @@ mod plan;
 mod screen;
 mod server;
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -48,12 +50,11 @@ pub fn main(args: &Demo) -> ExitCode {
 
 fn run(args: &Demo) -> Result<(), String> {
     let (targets, options, source) = prepare(args)?;
-    println!(
-        "{} targets on {} loopback addresses, each probed every {:?}",
-        args.targets,
-        targets.places().listening.len(),
-        args.interval
-    );
+    let addresses = targets.places().listening.len();
+    say(format_args!(
+        "{} targets on {addresses} loopback addresses, each probed every {:?}",
+        args.targets, args.interval
+    ));
     let runtime = serve::runtime().map_err(|error| format!("cannot start: {error}"))?;
     let result = runtime.block_on(watch(args, options, source));
     // Only now: a run in flight shall not see its target leave.
@@ -91,7 +92,9 @@ async fn watch(args: &Demo, options: Options, source: Source) -> Result<(), Stri
         .await
         .map_err(|error| error.to_string())?;
     for address in &server.addresses {
-        println!("http://{address}/  (and /metrics, /fleet, /api/v1/targets)");
+        say(format_args!(
+            "http://{address}/  (and /metrics, /fleet, /api/v1/targets)"
+        ));
     }
     let begun = Instant::now();
     let told = told(args.duration);
@@ -108,7 +111,7 @@ async fn watch(args: &Demo, options: Options, source: Source) -> Result<(), Stri
             _ = ticks.tick() => {}
         }
         if lines.is_multiple_of(PAGE) {
-            println!("{}", screen::HEADER);
+            say(screen::HEADER);
         }
         lines += 1;
         let bridge = &server.app.bridge;
@@ -117,18 +120,24 @@ async fn watch(args: &Demo, options: Options, source: Source) -> Result<(), Stri
             let fleet = bridge.fleet(FleetQuery::default()).await?;
             Ok::<_, Unavailable>((stats, fleet))
         };
-        match read.await {
-            Ok((stats, fleet)) => {
-                println!("{}", meter.line(begun.elapsed(), &stats, &fleet.rows));
-            }
-            Err(unavailable) => println!("{unavailable}"),
+        let listened = match read.await {
+            Ok((stats, fleet)) => say(meter.line(begun.elapsed(), &stats, &fleet.rows)),
+            Err(unavailable) => say(unavailable),
+        };
+        if !listened {
+            break Ok(());
         }
     };
     if let Ok(stats) = server.app.bridge.stats().await {
-        println!("{}", screen::summary(&stats, begun.elapsed()));
+        say(screen::summary(&stats, begun.elapsed()));
     }
     server.stop().await;
     outcome
+}
+
+/// Prints a line. Returns whether anybody listens still (`| head` does not).
+fn say(line: impl Display) -> bool {
+    writeln!(io::stdout(), "{line}").is_ok()
 }
 
 /// Returns when the demo shall end: after `duration`, or on SIGINT or SIGTERM.

@@ -85,10 +85,9 @@ pub(super) struct Places {
 /// The configuration file of a demo.
 pub(super) fn text(targets: u32, interval: Duration, places: &Places) -> String {
     let millis = interval.as_millis().max(1);
-    let mut text = String::from(
-        "modules:\n  demo_http: {prober: http, http: {preferred_ip_protocol: ip4}}\n  demo_tcp: {prober: tcp, tcp: {preferred_ip_protocol: ip4}}\njobs:\n",
-    );
-    for (job, module) in [("web", "demo_http"), ("tcp", "demo_tcp")] {
+    // Without modules of its own: the usual ones are there, for /probe too.
+    let mut text = String::from("jobs:\n");
+    for (job, module) in [("web", "http_2xx"), ("tcp", "tcp_connect")] {
         let of_job = |behaviour| (behaviour == Behaviour::Plain) == (job == "tcp");
         let groups = Behaviour::ALL.into_iter().filter(|it| of_job(*it));
         let groups = groups.map(|it| (it, members(it, targets)));
