@@ -14,7 +14,8 @@ use probity_engine::{
     Config, Conn, Engine, GroupId, Input, Instant, Outcome, Output, RunId, Schedule, Spec, TargetId,
 };
 
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\
+const RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\
     Content-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
 
 fn spec(prober: &str, target: &str, period: Duration) -> Arc<Spec> {
@@ -133,7 +134,12 @@ fn pieces(c: &mut Criterion) {
             ..ModuleConfig::default()
         };
         let module = module.compile(&NoFiles).expect("the defaults are valid");
-        b.iter(|| module.target(black_box("https://a.example:8443/healthz?x=1"), TargetParams::default()));
+        b.iter(|| {
+            module.target(
+                black_box("https://a.example:8443/healthz?x=1"),
+                TargetParams::default(),
+            )
+        });
     });
 }
 
