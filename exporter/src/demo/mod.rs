@@ -1,9 +1,9 @@
 //! `probity demo`: a fleet of local targets in the same process, probed the
 //! way a real one is.
 //!
-//! The targets are written down as a configuration ([`plan`]) and go through
-//! the same code as a file; only the server that answers ([`server`]) and the
-//! lines on the screen ([`screen`]) are the demo's own.
+//! The targets are written down as a configuration (`plan`) and go through
+//! the same code as a file; only the server that answers (`server`) and the
+//! lines on the screen (`screen`) are the demo's own.
 
 mod plan;
 mod screen;
