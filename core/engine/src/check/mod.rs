@@ -1,10 +1,10 @@
 //! Checks: one protocol each, as a state machine.
 //!
 //! A check is told what happens ([`Input`]) and asks for what it wants through
-//! [`Cx`]. It owns no clock, no socket and no deadline: the engine ends the run
+//! `Cx`. It owns no clock, no socket and no deadline: the engine ends the run
 //! when its time is over, in whichever phase it is.
 //!
-//! To add a kind: write one file that implements [`Kind`] and [`Check`], and
+//! To add a kind: write one file that implements `Kind` and `Check`, and
 //! add a line to the list at the end of this one.
 
 pub(crate) mod cx;
