@@ -54,7 +54,8 @@ pub(crate) enum Got {
     Nothing,
     /// The peer has sent all that it will.
     End,
-    Error(io::Error),
+    /// The connection is over for another reason.
+    Over(Closed),
 }
 
 /// The sockets of one worker, and what is needed to use them.
@@ -269,7 +270,7 @@ impl Net {
                     return;
                 }
             }
-            Err(error) => socket.broken = Some(errors::closed(&error)),
+            Err(error) => socket.broken = Some(broken(&error)),
         }
         let broken = socket.broken.is_some();
         socket.sent = 0;
@@ -309,13 +310,14 @@ impl Net {
                 socket.unsent.extend_from_slice(&bytes[written..]);
             }
             Err(error) => {
-                socket.broken = Some(errors::closed(&error));
+                socket.broken = Some(broken(&error));
                 self.look_again(key);
             }
         }
     }
 
-    /// Reads once from the socket itself.
+    /// Reads once from the socket itself. Where nothing can be written any more
+    /// and nothing is left to be read, that is the end.
     pub(crate) fn read(&mut self, key: Key, buffer: &mut [u8]) -> Got {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Got::Nothing;
@@ -327,14 +329,21 @@ impl Net {
                 Io::Datagrams(io) => (io.recv(buffer), false),
             };
             return match result {
-                Ok(0) if is_stream => Got::End,
+                // A write that has met a reset has taken the error with it, and
+                // what is left looks like an orderly end.
+                Ok(0) if is_stream => match socket.broken.take() {
+                    None | Some(Closed::End) => Got::End,
+                    Some(closed) => Got::Over(closed),
+                },
                 Ok(len) => {
                     let emptied = is_stream && SHORT_READ_EMPTIES && len < buffer.len();
                     Got::Bytes(len, !emptied)
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Got::Nothing,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    socket.broken.take().map_or(Got::Nothing, Got::Over)
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => Got::Error(error),
+                Err(error) => Got::Over(errors::closed(&error)),
             };
         }
     }
@@ -423,6 +432,16 @@ fn connect(endpoint: Endpoint) -> io::Result<Io> {
     })
 }
 
+/// Why nothing can be written any more. `EPIPE` follows an orderly end: a peer
+/// that has closed resets what is sent to it afterwards (tcp(7), `tcp_reset` in
+/// Linux), and what it had sent before is whole.
+fn broken(error: &io::Error) -> Closed {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Closed::End,
+        _ => errors::closed(error),
+    }
+}
+
 /// Writes until the kernel takes no more. Returns how much it took.
 fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
@@ -435,4 +454,76 @@ fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::net::TcpStream as Peer;
+
+    use super::*;
+
+    /// A connection, and its other end.
+    fn pair() -> (Net, Key, Peer) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let mut net = Net::new(Poll::new().expect("an epoll"));
+        let (run, conn) = (RunId::from_bits(0), Conn(0));
+        let endpoint = Endpoint {
+            transport: Transport::Tcp,
+            to: listener.local_addr().expect("its address"),
+            from: None,
+        };
+        net.open(run, conn, endpoint);
+        let (peer, _) = listener.accept().expect("a connection");
+        let key = net.sockets.find(run, conn).expect("it is open");
+        let mut events = Events::with_capacity(8);
+        while let Connect::Pending = net.connected(key) {
+            net.wait(&mut events, None);
+        }
+        (net, key, peer)
+    }
+
+    /// What reading to the end yields: all bytes, and how it ends.
+    fn drain(net: &mut Net, key: Key) -> (Vec<u8>, Got) {
+        let (mut all, mut buffer) = (Vec::new(), [0; 64]);
+        loop {
+            match net.read(key, &mut buffer) {
+                Got::Bytes(len, _) => all.extend_from_slice(&buffer[..len]),
+                other => return (all, other),
+            }
+        }
+    }
+
+    /// Writes until the kernel says that it is of no use.
+    fn write_until_broken(net: &mut Net, key: Key) {
+        while net.sockets.get_mut(key).expect("open").broken.is_none() {
+            net.write(key, b"more");
+            std::thread::yield_now();
+        }
+        assert_eq!(net.next_revisit(), Some(key), "no event may tell");
+    }
+
+    #[test]
+    fn a_reset_that_a_write_meets_is_not_taken_for_an_end() {
+        let (mut net, key, mut peer) = pair();
+        peer.write_all(b"half").expect("sent");
+        socket2::SockRef::from(&peer)
+            .set_linger(Some(Duration::ZERO))
+            .expect("a reset instead of a FIN");
+        drop(peer);
+        write_until_broken(&mut net, key);
+        let (_, got) = drain(&mut net, key);
+        assert!(matches!(got, Got::Over(Closed::Reset)), "{got:?}");
+    }
+
+    #[test]
+    fn an_end_stays_one_though_more_was_written() {
+        let (mut net, key, mut peer) = pair();
+        peer.write_all(b"all of it").expect("sent");
+        drop(peer);
+        write_until_broken(&mut net, key);
+        let (bytes, got) = drain(&mut net, key);
+        assert_eq!(bytes, b"all of it");
+        assert!(matches!(got, Got::End), "{got:?}");
+    }
 }

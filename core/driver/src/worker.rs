@@ -19,7 +19,6 @@ use probity_engine::{
 use probity_tls::Event as TlsEvent;
 
 use crate::clock::Clock;
-use crate::errors;
 use crate::handle::Change;
 use crate::inbox::{Command, Inbox, mark_thread};
 use crate::limits::{
@@ -275,10 +274,7 @@ impl Worker {
                     }
                     return;
                 }
-                Got::Nothing => match socket.broken.take() {
-                    Some(closed) => closed,
-                    None => return,
-                },
+                Got::Nothing => return,
                 Got::End => match &mut socket.io {
                     Io::Stream(_, Stage::Secured(layer)) => match layer.eof() {
                         Ok(_) => Closed::End,
@@ -286,7 +282,7 @@ impl Worker {
                     },
                     _ => Closed::End,
                 },
-                Got::Error(error) => errors::closed(&error),
+                Got::Over(closed) => closed,
             };
             self.net.release(key);
             return self.tell(run, Input::Closed(conn, closed));
