@@ -4,19 +4,19 @@
 //! One task owns all of it, so that a reload, a change of a discovery file
 //! and the start-up never overlap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use probity_driver::Change;
 use probity_engine::{Outcome, TargetId};
 use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::app::{App, Running};
 use crate::bridge::Bridge;
+use crate::discovery::Discovery;
 use crate::events::{Name, state};
 use crate::render::fleet::{self, Entry, Index, JobView};
 
@@ -107,15 +107,6 @@ pub struct Control {
     discovery: Discovery,
 }
 
-/// Watches the directories of discovery files.
-#[derive(Debug)]
-struct Discovery {
-    changed: Arc<Notify>,
-    /// `None` where the system cannot watch: the interval remains.
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
-}
-
 impl Control {
     /// The control task for `file`, and the process around it. Nothing is
     /// probed before [`Control::run`].
@@ -202,15 +193,24 @@ impl Control {
         // become bad keeps its last good content also across reloads.
         let mut found = std::mem::take(&mut self.found);
         found.retain(|name, _| file.jobs().iter().any(|job| job.name() == name));
-        discover(&self.base, file.jobs(), &mut found);
-        self.discovery.watch(&self.base, file.jobs());
+        self.look(file.jobs(), &mut found);
         self.file = file;
         self.found = found;
         self.apply().await
     }
 
+    /// Looks at all discovery files; whether anything changed. Reading a slow
+    /// disk must not keep requests waiting.
+    fn look(&mut self, jobs: &[Job], found: &mut BTreeMap<String, FileSd>) -> bool {
+        tokio::task::block_in_place(|| self.discovery.look(&self.base, jobs, found))
+    }
+
     async fn rediscover(&mut self) {
-        if discover(&self.base, self.file.jobs(), &mut self.found) {
+        let file = self.file.clone();
+        let mut found = std::mem::take(&mut self.found);
+        let changed = self.look(file.jobs(), &mut found);
+        self.found = found;
+        if changed {
             // An error means that the driver has stopped, which ends us all.
             let _ = self.apply().await;
             tracing::info!(targets = self.targets.len(), "Discovered targets changed");
@@ -243,106 +243,6 @@ impl Control {
             .await
             .map_err(|error| error.to_string())
     }
-}
-
-impl Discovery {
-    fn new() -> Self {
-        let changed = Arc::new(Notify::new());
-        let tell = Arc::clone(&changed);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is not a change, and we read ourselves. An error may have
-            // hidden one.
-            if event.is_ok_and(|event| event.kind.is_access()) {
-                return;
-            }
-            tell.notify_one();
-        });
-        let watcher = watcher
-            .inspect_err(|error| tracing::warn!(err = %error, "Cannot watch for changes of files"))
-            .ok();
-        Self {
-            changed,
-            watcher,
-            watched: BTreeSet::new(),
-        }
-    }
-
-    /// Watches the directories of these jobs' files, and no others.
-    fn watch(&mut self, base: &Path, jobs: &[Job]) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        let patterns = jobs
-            .iter()
-            .flat_map(Job::files)
-            .flat_map(|source| &source.patterns);
-        let wanted: BTreeSet<PathBuf> = patterns.map(|it| it.directory(base)).collect();
-        for gone in self.watched.difference(&wanted) {
-            // It may have been deleted: then it is not watched any more.
-            let _ = watcher.unwatch(gone);
-        }
-        let mut watched = BTreeSet::new();
-        for directory in wanted {
-            let known = self.watched.contains(&directory);
-            let watching = if known {
-                Ok(())
-            } else {
-                watcher.watch(&directory, RecursiveMode::NonRecursive)
-            };
-            match watching {
-                Ok(()) => {
-                    watched.insert(directory);
-                }
-                Err(error) => {
-                    tracing::warn!(directory = %directory.display(), err = %error, "Cannot watch directory")
-                }
-            }
-        }
-        self.watched = watched;
-    }
-}
-
-/// Reads all discovery files; whether anything changed.
-fn discover(base: &Path, jobs: &[Job], found: &mut BTreeMap<String, FileSd>) -> bool {
-    let mut changed = false;
-    for job in jobs.iter().filter(|job| !job.files().is_empty()) {
-        let known = found.entry(job.name().to_owned()).or_default();
-        let mut present = BTreeSet::new();
-        let mut listed = true;
-        for pattern in job.files().iter().flat_map(|source| &source.patterns) {
-            match pattern.expand(base) {
-                Ok(paths) => present.extend(paths),
-                Err(error) => {
-                    listed = false;
-                    tracing::warn!(
-                        job = job.name(),
-                        files = pattern.as_str(),
-                        err = error,
-                        "Cannot list files"
-                    );
-                }
-            }
-        }
-        for path in &present {
-            let content = std::fs::read(path).map_err(|error| error.to_string());
-            let content = content.as_deref().map_err(String::as_str);
-            match known.update(path, content, job) {
-                Ok(update) => changed |= update,
-                Err(errors) => tracing::error!(
-                    job = job.name(),
-                    file = %path.display(),
-                    err = %errors,
-                    "Cannot use discovery file, keeping its last good content"
-                ),
-            }
-        }
-        // What could not be listed is not known to be gone: a process that is
-        // out of descriptors for a moment must not forget its fleet.
-        if listed {
-            changed |= known.retain(|path| present.contains(path));
-        }
-    }
-    changed
 }
 
 fn refresh_interval(file: &File) -> Duration {

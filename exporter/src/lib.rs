@@ -8,6 +8,7 @@ pub mod bridge;
 pub mod cli;
 pub mod control;
 pub mod demo;
+pub mod discovery;
 pub mod events;
 pub mod exposition;
 pub mod http;

@@ -50,24 +50,34 @@ impl FilePattern {
     }
 
     /// The directory whose changes concern the pattern; relative paths begin
-    /// at `base`.
+    /// at `base`, which is the working directory if it is empty.
     pub fn directory(&self, base: &Path) -> PathBuf {
-        base.join(split(&self.0).0)
+        let directory = base.join(split(&self.0).0);
+        if directory.as_os_str().is_empty() {
+            // The system has no file of the name "".
+            return PathBuf::from(".");
+        }
+        directory
     }
 
     /// The files that exist and match, sorted; relative paths begin at
-    /// `base`. A pattern without `*` and `?` is returned as it is, whether the
-    /// file exists or not, so that a missing one can be reported.
+    /// `base`.
     ///
     /// # Errors
-    /// If the directory cannot be read.
+    /// If the directory cannot be looked into, so that nobody can know which
+    /// files there are.
     pub fn expand(&self, base: &Path) -> Result<Vec<PathBuf>, String> {
         let (_, name) = split(&self.0);
         let directory = self.directory(base);
-        if !name.contains(['*', '?']) {
-            return Ok(vec![directory.join(name)]);
-        }
         let fail = |error: std::io::Error| format!("cannot list {}: {error}", directory.display());
+        if !name.contains(['*', '?']) {
+            let path = directory.join(name);
+            if path.try_exists().map_err(fail)? {
+                return Ok(vec![path]);
+            }
+            fs::metadata(&directory).map_err(fail)?;
+            return Ok(Vec::new());
+        }
         let mut paths = Vec::new();
         for entry in fs::read_dir(&directory).map_err(fail)? {
             let found = entry.map_err(fail)?.file_name();
@@ -246,15 +256,30 @@ mod tests {
             paths,
             [folder.path().join("a.json"), folder.path().join("b.json")]
         );
-        assert_eq!(
-            expand("missing.json").unwrap(),
-            [folder.path().join("missing.json")]
-        );
-        assert_eq!(expand("*.yaml").unwrap(), Vec::<PathBuf>::new());
-        assert!(
-            expand("missing/*.json")
-                .unwrap_err()
-                .starts_with("cannot list ")
-        );
+        assert_eq!(expand("a.json").unwrap(), [folder.path().join("a.json")]);
+        // What is gone is known to be gone, and what cannot be looked at is not.
+        for gone in ["missing.json", "*.yaml"] {
+            assert_eq!(expand(gone).unwrap(), Vec::<PathBuf>::new(), "{gone}");
+        }
+        for hidden in [
+            "missing/*.json",
+            "missing/a.json",
+            "c.yml/*.json",
+            "c.yml/a.json",
+        ] {
+            assert!(
+                expand(hidden).unwrap_err().starts_with("cannot list "),
+                "{hidden}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_base_is_the_working_directory() {
+        let pattern = FilePattern::parse("*.yml").unwrap();
+        let directory = pattern.directory(Path::new(""));
+        assert_eq!(directory, Path::new("."));
+        assert!(fs::read_dir(directory).is_ok());
+        assert!(pattern.expand(Path::new("")).is_ok());
     }
 }

@@ -1,0 +1,253 @@
+//! file_sd's files: watching where they are, and reading what they say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use probity_engine::config::Files as _;
+use probity_spec::{FileSd, Job, SystemFiles};
+use tokio::sync::Notify;
+
+/// Watches the directories of discovery files.
+#[derive(Debug)]
+pub struct Discovery {
+    /// Told when files may have changed.
+    pub changed: Arc<Notify>,
+    /// `None` where the system cannot watch: the interval remains.
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+    /// What was wrong when it last looked: said once, not at every look. A log
+    /// that is written into a watched directory would feed itself.
+    complaints: BTreeSet<Complaint>,
+}
+
+/// Something that is wrong with a job's discovery.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Complaint {
+    what: &'static str,
+    job: String,
+    /// The file or the pattern.
+    files: String,
+    why: String,
+}
+
+impl Discovery {
+    /// Watches nothing yet.
+    pub fn new() -> Self {
+        let changed = Arc::new(Notify::new());
+        let tell = Arc::clone(&changed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading is not a change, and we read ourselves. An error may have
+            // hidden one.
+            if event.is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
+            tell.notify_one();
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(err = %error, "Cannot watch for changes of files"))
+            .ok();
+        Self {
+            changed,
+            watcher,
+            watched: BTreeSet::new(),
+            complaints: BTreeSet::new(),
+        }
+    }
+
+    /// Reads the files of these jobs into what was found before; whether
+    /// anything changed. Relative paths begin at `base`. Blocks on the disk.
+    pub fn look(
+        &mut self,
+        base: &Path,
+        jobs: &[Job],
+        found: &mut BTreeMap<String, FileSd>,
+    ) -> bool {
+        // First, so that no change in between is missed.
+        self.watch(base, jobs);
+        let mut complaints = BTreeSet::new();
+        let changed = discover(base, jobs, found, &mut complaints);
+        for complaint in complaints.difference(&self.complaints) {
+            let Complaint {
+                what,
+                job,
+                files,
+                why,
+            } = complaint;
+            tracing::warn!(job, files, err = why, "{what}");
+        }
+        self.complaints = complaints;
+        changed
+    }
+
+    /// Watches the directories of these jobs' files, and no others. Also those
+    /// that are watched already: one that was deleted and made anew is another
+    /// directory of the same name.
+    fn watch(&mut self, base: &Path, jobs: &[Job]) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let patterns = jobs
+            .iter()
+            .flat_map(Job::files)
+            .flat_map(|source| &source.patterns);
+        let wanted: BTreeSet<PathBuf> = patterns.map(|it| it.directory(base)).collect();
+        for gone in self.watched.difference(&wanted) {
+            // It may have been deleted: then it is not watched any more.
+            let _ = watcher.unwatch(gone);
+        }
+        for directory in &wanted {
+            let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) else {
+                continue;
+            };
+            // One that does not exist is tried again whenever files are read.
+            if !self.watched.contains(directory) {
+                tracing::warn!(directory = %directory.display(), err = %error, "Cannot watch directory");
+            }
+        }
+        self.watched = wanted;
+    }
+}
+
+/// Reads all discovery files; whether anything changed.
+fn discover(
+    base: &Path,
+    jobs: &[Job],
+    found: &mut BTreeMap<String, FileSd>,
+    complaints: &mut BTreeSet<Complaint>,
+) -> bool {
+    let mut changed = false;
+    for job in jobs.iter().filter(|job| !job.files().is_empty()) {
+        let known = found.entry(job.name().to_owned()).or_default();
+        let mut complain = |what, files: String, why: String| {
+            let job = job.name().to_owned();
+            complaints.insert(Complaint {
+                what,
+                job,
+                files,
+                why,
+            });
+        };
+        let mut present = BTreeSet::new();
+        let mut listed = true;
+        for pattern in job.files().iter().flat_map(|source| &source.patterns) {
+            match pattern.expand(base) {
+                Ok(paths) if paths.is_empty() => {
+                    let why = "there is no such file".to_owned();
+                    complain("Found no discovery file", pattern.to_string(), why);
+                }
+                Ok(paths) => present.extend(paths),
+                Err(error) => {
+                    listed = false;
+                    complain("Cannot list files", pattern.to_string(), error);
+                }
+            }
+        }
+        for path in &present {
+            let name = path.display().to_string();
+            let content = SystemFiles.read(&name);
+            let content = content.as_deref().map_err(String::as_str);
+            match known.update(path, content, job) {
+                Ok(update) => changed |= update,
+                Err(errors) => {
+                    let what = "Cannot use discovery file, keeping its last good content";
+                    complain(what, name, errors.to_string());
+                }
+            }
+        }
+        // What could not be listed is not known to be gone: a process that is
+        // out of descriptors for a moment must not forget its fleet.
+        if listed {
+            changed |= known.retain(|path| present.contains(path));
+        }
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_spec::File;
+    use std::fs;
+
+    const FILE: &str = "\
+jobs:
+  - job_name: j
+    module: tcp_connect
+    file_sd_configs: [{files: [a.json, '*.yml']}]
+";
+
+    fn targets(found: &BTreeMap<String, FileSd>) -> Vec<&str> {
+        let groups = found.values().flat_map(FileSd::files);
+        let groups = groups.flat_map(|(_, groups)| groups);
+        groups
+            .flat_map(|it| &it.targets)
+            .map(String::as_str)
+            .collect()
+    }
+
+    #[test]
+    fn files_come_turn_bad_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::parse("t", FILE, &SystemFiles).unwrap();
+        let (mut found, mut complaints) = (BTreeMap::new(), BTreeSet::new());
+        let mut look = |complaints: &mut BTreeSet<Complaint>| {
+            complaints.clear();
+            let changed = discover(folder.path(), file.jobs(), &mut found, complaints);
+            (changed, targets(&found).join(" "))
+        };
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(look(&mut complaints), (false, String::new()));
+        assert_eq!(complaints.len(), 2, "{complaints:?}");
+        fs::write(path("a.json"), r#"[{"targets": ["a:1"]}]"#).unwrap();
+        fs::write(path("b.yml"), "- targets: ['b:1']").unwrap();
+        assert_eq!(look(&mut complaints), (true, "a:1 b:1".into()));
+        assert!(complaints.is_empty(), "{complaints:?}");
+        fs::write(path("a.json"), "[{").unwrap();
+        assert_eq!(look(&mut complaints), (false, "a:1 b:1".into()));
+        let first = complaints.clone();
+        assert_eq!(look(&mut complaints), (false, "a:1 b:1".into()));
+        assert_eq!((complaints.len(), &complaints), (1, &first));
+        // Both kinds of patterns lose what is deleted.
+        fs::remove_file(path("a.json")).unwrap();
+        fs::remove_file(path("b.yml")).unwrap();
+        assert_eq!(look(&mut complaints), (true, String::new()));
+    }
+
+    #[test]
+    fn a_directory_that_is_made_anew_is_watched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("targets");
+        let file = File::parse("t", FILE, &SystemFiles).unwrap();
+        let mut discovery = Discovery::new();
+        let mut found = BTreeMap::new();
+        for _ in 0..2 {
+            fs::create_dir(&base).unwrap();
+            discovery.look(&base, file.jobs(), &mut found);
+            fs::write(base.join("a.json"), "[]").unwrap();
+            told(&discovery);
+            fs::remove_dir_all(&base).unwrap();
+            told(&discovery);
+            // The deletion has several steps, and the watcher its own pace.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let changed = Arc::clone(&discovery.changed);
+            wait(std::time::Duration::from_millis(50), changed);
+        }
+    }
+
+    fn told(discovery: &Discovery) {
+        let changed = Arc::clone(&discovery.changed);
+        assert!(wait(std::time::Duration::from_secs(20), changed));
+    }
+
+    fn wait(limit: std::time::Duration, changed: Arc<Notify>) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(async { tokio::time::timeout(limit, changed.notified()).await })
+            .is_ok()
+    }
+}
