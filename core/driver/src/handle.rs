@@ -86,6 +86,8 @@ struct Shared {
     inboxes: Arc<[Inbox]>,
     notices: Arc<notices::Queue>,
     clerk: Clerk,
+    /// Held once by each copy under way, and here.
+    copies: Arc<()>,
     /// The worker that gets the next single run.
     next: AtomicUsize,
     /// Workers, then the clerk; empty once they are joined.
@@ -137,6 +139,7 @@ impl Driver {
                 inboxes: Arc::clone(&inboxes),
                 notices: Arc::clone(&notices),
                 clerk,
+                copies: Arc::new(()),
                 next: AtomicUsize::new(0),
                 threads: Mutex::new(vec![clerk_thread]),
             }),
@@ -274,17 +277,22 @@ impl Handle {
     /// `done` is called once, on a thread of the driver that runs no checks.
     ///
     /// # Errors
-    /// If an inbox is full or the driver has stopped; `done` is not called.
+    /// If [`COPIES`](limits::COPIES) are under way, an inbox is full or the
+    /// driver has stopped; `done` is not called.
     pub fn fleet(
         &self,
         query: FleetQuery,
         done: impl FnOnce(Fleet) + Send + 'static,
     ) -> Result<(), Busy> {
+        let place = self.place_for_a_copy()?;
         let job = Arc::new(FleetJob::new(
             query,
             self.shared.inboxes.len(),
             self.shared.clerk.clone(),
-            Box::new(move |parts, complete| done(Fleet::assemble(parts, complete))),
+            Box::new(move |parts, complete| {
+                done(Fleet::assemble(parts, complete));
+                drop(place);
+            }),
         ));
         self.ask(|| Command::Fleet(Arc::clone(&job)))
             .inspect_err(|_| job.cancel())
@@ -293,8 +301,9 @@ impl Handle {
     /// Copies counters, gauges and the histograms of all groups, likewise.
     ///
     /// # Errors
-    /// If an inbox is full or the driver has stopped; `done` is not called.
+    /// As for [`Handle::fleet`].
     pub fn stats(&self, done: impl FnOnce(Stats) + Send + 'static) -> Result<(), Busy> {
+        let place = self.place_for_a_copy()?;
         let notices = Arc::clone(&self.shared.notices);
         let job = Arc::new(StatsJob::new(
             (),
@@ -302,10 +311,22 @@ impl Handle {
             self.shared.clerk.clone(),
             Box::new(move |parts, complete| {
                 done(Stats::assemble(parts, complete, notices.dropped()));
+                drop(place);
             }),
         ));
         self.ask(|| Command::Stats(Arc::clone(&job)))
             .inspect_err(|_| job.cancel())
+    }
+
+    /// A worker takes questions out of its inbox faster than it answers them, so
+    /// the inbox alone would not bound them. Calls at the same time may exceed
+    /// the bound by one each.
+    fn place_for_a_copy(&self) -> Result<Arc<()>, Busy> {
+        let copies = &self.shared.copies;
+        if Arc::strong_count(copies) > limits::COPIES {
+            return Err(Busy);
+        }
+        Ok(Arc::clone(copies))
     }
 
     fn ask(&self, command: impl Fn() -> Command) -> Result<(), Busy> {

@@ -7,8 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub const EVENTS: usize = 128;
 
 /// Turns in a row, each with a full batch of events, in which no timer is
-/// looked at. See the worker.
-pub(crate) const UNTIMED_TURNS: usize = 8;
+/// looked at: a full batch leaves others waiting in the kernel, among them
+/// answers that came in time.
+pub const UNTIMED_TURNS: usize = 8;
 
 /// Bytes read by one system call; one such buffer for each worker.
 pub const READ_BUFFER: usize = 64 * 1024;
@@ -35,6 +36,11 @@ pub const ROWS_PER_TURN: usize = 1_024;
 
 /// Groups whose histograms are copied in one turn: up to 250 KiB each.
 pub const GROUPS_PER_TURN: usize = 4;
+
+/// Copies ([`Handle::fleet`](crate::Handle::fleet) and
+/// [`Handle::stats`](crate::Handle::stats)) under way at once, until their
+/// callbacks have returned.
+pub const COPIES: usize = 256;
 
 /// Notices that are kept until somebody takes them.
 pub const NOTICES: usize = 65_536;

@@ -356,6 +356,11 @@ impl Net {
             socket.revisit = true;
             self.revisit.push_back(key);
         }
+        // Those that were closed meanwhile must not pile up.
+        if self.revisit.len() > 2 * self.sockets.len() {
+            let sockets = &mut self.sockets;
+            self.revisit.retain(|key| sockets.get_mut(*key).is_some());
+        }
     }
 
     /// How many sockets there are to look at again.
@@ -363,13 +368,15 @@ impl Net {
         self.revisit.len()
     }
 
-    /// The one that has waited longest.
+    /// The open one that has waited longest.
     pub(crate) fn next_revisit(&mut self) -> Option<Key> {
-        let key = self.revisit.pop_front()?;
-        if let Some(socket) = self.sockets.get_mut(key) {
-            socket.revisit = false;
+        loop {
+            let key = self.revisit.pop_front()?;
+            if let Some(socket) = self.sockets.get_mut(key) {
+                socket.revisit = false;
+                return Some(key);
+            }
         }
-        Some(key)
     }
 
     /// Takes the scratch buffer out, empty, so that it can be filled while the
@@ -514,6 +521,28 @@ mod tests {
         write_until_broken(&mut net, key);
         let (_, got) = drain(&mut net, key);
         assert!(matches!(got, Got::Over(Closed::Reset)), "{got:?}");
+    }
+
+    #[test]
+    fn closed_sockets_do_not_wait_to_be_looked_at_again() {
+        let (mut net, kept, _peer) = pair();
+        net.look_again(kept);
+        for run in 1..100 {
+            let from = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            let (run, conn) = (RunId::from_bits(run), Conn(0));
+            let endpoint = Endpoint {
+                transport: Transport::Udp,
+                to: from.local_addr().expect("its address"),
+                from: None,
+            };
+            net.open(run, conn, endpoint);
+            let key = net.sockets.find(run, conn).expect("it is open");
+            net.look_again(key);
+            net.close(run, conn);
+            assert!(net.revisits() <= 4, "{}", net.revisits());
+        }
+        assert_eq!(net.next_revisit(), Some(kept), "in its turn");
+        assert_eq!(net.next_revisit(), None, "and nothing but open ones");
     }
 
     #[test]

@@ -509,6 +509,91 @@ mod tests {
     use super::*;
     use mio::Waker;
 
+    /// A worker, and a single run of it that is late by now.
+    fn with_a_late_run() -> (Worker, std::sync::mpsc::Receiver<crate::OwnedReport>) {
+        use probity_engine::check::{ModuleConfig, TargetParams};
+        use probity_engine::{Schedule, Spec, threshold};
+
+        let poll = Poll::new().expect("an epoll");
+        let waker = Waker::new(poll.registry(), WAKE).expect("an eventfd");
+        let clock = Arc::new(Clock::new());
+        let config = probity_engine::Config::default();
+        let inboxes = Arc::from([Inbox::new(waker)]);
+        let notices = Arc::new(notices::Queue::new(1));
+        let mut worker = Worker::new(0, poll, config, clock, inboxes, notices);
+
+        let module = ModuleConfig {
+            prober: "tcp".into(),
+            ..ModuleConfig::default()
+        };
+        // The worker is given no event of this socket.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address").to_string();
+        let second = Duration::from_secs(1);
+        let spec = Arc::new(Spec {
+            check: module
+                .compile(&probity_engine::config::NoFiles)
+                .expect("a module")
+                .target(&address, TargetParams::default())
+                .expect("a target"),
+            schedule: Schedule::new(second, second, Duration::ZERO).expect("a schedule"),
+            threshold: threshold::Config::new(threshold::Kind::Plain, 1, 1).expect("thresholds"),
+            group: GroupId(0),
+        });
+        let (tx, rx) = std::sync::mpsc::channel();
+        let done = Box::new(move |report| tx.send(report).unwrap_or_default());
+        let timeout = Duration::from_millis(1);
+        worker.execute(Command::Once {
+            done: Done::new(Arc::clone(&spec), Instant::ZERO, done),
+            spec,
+            timeout,
+            trace: false,
+        });
+        worker.drain();
+        std::thread::sleep(10 * timeout);
+        (worker, rx)
+    }
+
+    /// `count` events of sockets that the worker does not know.
+    fn batch(count: usize) -> Events {
+        let mut poll = Poll::new().expect("an epoll");
+        let mut events = Events::with_capacity(EVENTS);
+        let mut sockets = Vec::new();
+        for _ in 0..count {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            let mut socket = mio::net::UdpSocket::from_std(socket);
+            poll.registry()
+                .register(&mut socket, Token(77), mio::Interest::WRITABLE)
+                .expect("registered");
+            sockets.push(socket);
+        }
+        poll.poll(&mut events, None).expect("they are writable");
+        assert_eq!(events.iter().count(), count);
+        events
+    }
+
+    #[test]
+    fn timers_wait_for_full_batches_but_not_forever() {
+        let (mut worker, reports) = with_a_late_run();
+        let full = batch(EVENTS);
+        for turn in 0..UNTIMED_TURNS {
+            worker.turn(&full);
+            assert!(reports.try_recv().is_err(), "turn {turn}");
+        }
+        worker.turn(&full);
+        let report = reports.try_recv().expect("not one turn longer");
+        assert!(matches!(report.outcome, Outcome::Failure(_)), "{report:?}");
+    }
+
+    #[test]
+    fn timers_are_looked_at_once_nothing_waits_in_the_kernel() {
+        let (mut worker, reports) = with_a_late_run();
+        worker.turn(&batch(EVENTS));
+        assert!(reports.try_recv().is_err());
+        worker.turn(&batch(EVENTS - 1));
+        assert!(reports.try_recv().is_ok());
+    }
+
     #[test]
     fn a_worker_that_panics_stops_them_all() {
         let polls: Vec<_> = (0..2).map(|_| Poll::new().expect("an epoll")).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use probity_driver::limits::COPIES;
 use probity_driver::{Change, FleetQuery, Handle};
 use probity_engine::{GroupId, Outcome, Phase, Reason, TargetId};
 
@@ -103,6 +104,37 @@ fn a_fleet_is_read_whole_or_in_parts() {
     assert!(rows.iter().all(|row| row.histogram.is_some()));
     let found: Vec<_> = rows.iter().map(|row| row.id.0).collect();
     assert_eq!(found, [5, 2_999]);
+}
+
+#[test]
+fn copies_under_way_are_bounded() {
+    use std::sync::mpsc;
+
+    let handle = start(1);
+    add(&handle, 10);
+    // The clerk waits in the first callback, and all others behind it.
+    let (go, gate) = mpsc::channel::<()>();
+    handle
+        .stats(move |_| gate.recv().unwrap_or_default())
+        .expect("nothing else is under way");
+    let (tx, rx) = mpsc::channel();
+    let mut accepted = 0;
+    for _ in 0..4 * COPIES {
+        let tx = tx.clone();
+        let asked = handle.fleet(FleetQuery::default(), move |fleet| {
+            tx.send(fleet.rows.len()).unwrap_or_default();
+        });
+        accepted += usize::from(asked.is_ok());
+        // The worker's inbox is not what refuses.
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    assert_eq!(accepted, COPIES - 1);
+    go.send(()).expect("the clerk waits");
+    for _ in 0..accepted {
+        assert_eq!(rx.recv_timeout(PATIENCE), Ok(10));
+    }
+    wait_until("there is room again", || handle.stats(|_| ()).is_ok());
+    assert!(rx.try_recv().is_err(), "what was refused is never answered");
 }
 
 #[test]
