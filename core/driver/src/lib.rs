@@ -46,12 +46,22 @@
 //! A worker reads the clock once for every event, after it has done what the
 //! event says and just before it tells the engine, and carries out what the
 //! engine asks in answer before it looks at the next event. So a phase ends
-//! late by the time for which the event waited behind others of its batch: at
-//! most [`EVENTS`](limits::EVENTS) of them, some microseconds each. A run
-//! starts, and a deadline is noticed, up to 1 ms late on top, because
-//! `epoll_wait` counts in milliseconds and is made to round up: rounding down
-//! would spin. The lag of starts is measured ([`Stats::engine`]), and it is
-//! not billed to the target.
+//! late by the time for which its event waited
+//!
+//! * behind others of its batch: at most [`EVENTS`](limits::EVENTS) of them,
+//!   some microseconds each, and some hundred where certificates are verified;
+//! * in the kernel, while the worker was busy with what it does between two
+//!   batches. Every part of that is bounded in [`limits`]: large answers that
+//!   are read on, failed connects, changes of the fleet, starts of runs, a part
+//!   of a copy.
+//!
+//! A worker that is not busy does nothing of this, and the reading is off by
+//! what waking up takes. A run starts, and a deadline is noticed, up to 1 ms
+//! late on top, because `epoll_wait` counts in milliseconds and is made to
+//! round up: rounding down would spin. Under a flood that fills every batch,
+//! timers moreover wait for [`UNTIMED_TURNS`](limits::UNTIMED_TURNS) batches.
+//! The lag of starts is measured ([`Stats::engine`]), and it is not billed to
+//! the target.
 //!
 //! # Threads, panics, logs
 //!
