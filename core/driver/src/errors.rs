@@ -16,9 +16,12 @@ pub(crate) fn closed(error: &io::Error) -> Closed {
     };
     match errno {
         Errno::CONNREFUSED => Closed::Refused,
-        Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN => {
-            Closed::Unreachable
-        }
+        // EAFNOSUPPORT: this machine has no IPv6 at all.
+        Errno::NETUNREACH
+        | Errno::HOSTUNREACH
+        | Errno::NETDOWN
+        | Errno::HOSTDOWN
+        | Errno::AFNOSUPPORT => Closed::Unreachable,
         Errno::TIMEDOUT => Closed::TimedOut,
         Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Closed::Reset,
         Errno::MFILE | Errno::NFILE => Closed::Local(Reason::NoDescriptors),
@@ -42,6 +45,7 @@ mod tests {
     fn errors_are_billed_to_whom_they_belong() {
         assert_eq!(of(Errno::CONNREFUSED), Closed::Refused);
         assert_eq!(of(Errno::HOSTUNREACH), Closed::Unreachable);
+        assert_eq!(of(Errno::AFNOSUPPORT), Closed::Unreachable);
         assert_eq!(of(Errno::TIMEDOUT), Closed::TimedOut);
         assert_eq!(of(Errno::PIPE), Closed::Reset);
         for (errno, reason) in [
