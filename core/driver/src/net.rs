@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
 use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
-use crate::sockets::{Io, Key, Socket, Sockets, Stage};
+use crate::sockets::{Coalescing, Io, Key, Socket, Sockets, Stage};
 use crate::tls::Cache;
 
 /// On Linux a read that yields less than was asked for has emptied the socket,
@@ -125,6 +125,7 @@ impl Net {
                 sent: 0,
                 broken: None,
                 revisit: false,
+                coalescing: Coalescing::Harmless,
             })
             .ok_or(Closed::Local(Reason::Internal))?;
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -297,7 +298,10 @@ impl Net {
                 other => other.map(|_| bytes.len()),
             },
             Io::Stream(..) if !socket.unsent.is_empty() => Ok(0),
-            Io::Stream(stream, _) => write_all(stream, bytes),
+            Io::Stream(stream, _) => {
+                socket.coalescing.prepare(stream, bytes.len());
+                write_all(stream, bytes)
+            }
         };
         match result {
             Ok(written) if written == bytes.len() => {}
@@ -420,10 +424,6 @@ fn connect(endpoint: Endpoint) -> io::Result<Io> {
     };
     // Non-blocking and close-on-exec from the start.
     let socket = socket2::Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
-    if transport == Transport::Tcp {
-        // A check writes a request at once and waits: nothing to coalesce.
-        socket.set_tcp_nodelay(true)?;
-    }
     if let Some(from) = from {
         socket.bind(&SocketAddr::new(from, 0).into())?;
     }
@@ -521,6 +521,22 @@ mod tests {
         write_until_broken(&mut net, key);
         let (_, got) = drain(&mut net, key);
         assert!(matches!(got, Got::Over(Closed::Reset)), "{got:?}");
+    }
+
+    #[test]
+    fn nothing_that_is_written_waits_for_an_acknowledgement() {
+        let nodelay = |net: &mut Net, key| match &net.sockets.get_mut(key).expect("open").io {
+            Io::Stream(stream, _) => stream.nodelay().expect("an option"),
+            Io::Datagrams(_) => panic!("a stream was opened"),
+        };
+        let (mut net, key, _peer) = pair();
+        net.write(key, b"a request");
+        assert!(!nodelay(&mut net, key), "one system call less");
+        net.write(key, b"another");
+        assert!(nodelay(&mut net, key));
+        let (mut net, key, _peer) = pair();
+        net.write(key, &[b'x'; 10_000]);
+        assert!(nodelay(&mut net, key), "the last segment is short");
     }
 
     #[test]

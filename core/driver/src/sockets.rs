@@ -47,6 +47,39 @@ pub(crate) struct Socket {
     pub(crate) broken: Option<Closed>,
     /// Whether it is in the list of sockets to look at again.
     pub(crate) revisit: bool,
+    pub(crate) coalescing: Coalescing,
+}
+
+/// What Nagle's algorithm may do to a stream (RFC 1122 section 4.2.3.4): hold
+/// back a short segment while an earlier one is not acknowledged. A check
+/// writes and waits, so that must never happen; but most write a single short
+/// request, and need not pay a system call to prevent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coalescing {
+    /// Nothing was written yet.
+    Harmless,
+    /// What was written may not be acknowledged yet.
+    Possible,
+    /// `TCP_NODELAY` is set.
+    Off,
+}
+
+impl Coalescing {
+    /// A write that fits into any path's segment (RFC 9293 section 3.7.1).
+    const SEGMENT: usize = 536;
+
+    /// To be called before `len` bytes are written.
+    pub(crate) fn prepare(&mut self, stream: &TcpStream, len: usize) {
+        *self = match self {
+            Self::Harmless if len <= Self::SEGMENT => Self::Possible,
+            Self::Harmless | Self::Possible => {
+                // A connection that is over refuses; the write says so.
+                let _ = stream.set_nodelay(true);
+                Self::Off
+            }
+            Self::Off => return,
+        };
+    }
 }
 
 /// What kind of socket it is.
@@ -165,6 +198,7 @@ mod tests {
             sent: 0,
             broken: None,
             revisit: false,
+            coalescing: Coalescing::Harmless,
         }
     }
 
