@@ -72,6 +72,12 @@ pub(crate) trait Check: Sized {
 
     /// Handles one event. Never called again after [`Cx::finish`].
     fn on(&mut self, spec: &Self::Spec, input: Input<'_>, cx: &mut Cx<'_>);
+
+    /// Whether an answer has begun well and has not been read to its end: a
+    /// run that ends so has learnt nothing, as the kubelet sees it.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
 }
 
 /// What a single target or request may add to its module.
@@ -232,6 +238,11 @@ macro_rules! checks {
                     $((Self::$variant(check), CheckSpec::$variant(spec)) => check.on(spec, input, cx),)+
                     _ => debug_assert!(false, "a run's state is made from its own spec"),
                 }
+            }
+
+            /// See [`Check::is_cut_off`].
+            pub(crate) fn is_cut_off(&self) -> bool {
+                match self { $(Self::$variant(check) => check.is_cut_off(),)+ }
             }
         }
     };

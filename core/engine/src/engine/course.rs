@@ -171,7 +171,8 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        let State::Checking { owner, spec, .. } = core::mem::replace(&mut run.state, State::Free)
+        let State::Checking { owner, spec, check } =
+            core::mem::replace(&mut run.state, State::Free)
         else {
             return;
         };
@@ -179,13 +180,14 @@ impl Engine {
             .core
             .outcome
             .unwrap_or(Outcome::Unknown(Reason::Internal));
+        let observation = observation(spec.threshold.kind(), outcome, check.is_cut_off());
         self.counters.count(outcome);
         let mut done = (None, None);
         match owner {
             Owner::Host => self.runs.in_flight.once -= 1,
             Owner::Target(slot) => {
                 self.runs.in_flight.scheduled -= 1;
-                done = self.judge(id, slot, outcome, now);
+                done = self.judge(id, slot, (outcome, observation), now);
             }
         }
         if let Some(run) = self.runs.get_mut(id) {
@@ -198,7 +200,7 @@ impl Engine {
             self.shared.push(id, Effect::Report);
         }
         if let Owner::Target(slot) = owner {
-            self.after_run(slot, outcome, now);
+            self.after_run(slot, (outcome, observation), now);
         }
     }
 
@@ -207,7 +209,7 @@ impl Engine {
         &mut self,
         id: RunId,
         slot: u32,
-        outcome: Outcome,
+        (outcome, observation): (Outcome, Observation),
         now: Instant,
     ) -> (Option<TargetId>, Option<Transition>) {
         let (Some(target), Some(run)) = (self.targets.get_mut(slot), self.runs.get(id)) else {
@@ -232,8 +234,6 @@ impl Engine {
                 address: core.address,
             });
         }
-        let kind = target.spec.threshold.kind();
-        let observation = observation(kind, outcome, core.phase);
         let transition = target
             .threshold
             .observe(&target.spec.threshold, observation);
@@ -242,22 +242,22 @@ impl Engine {
 
     /// Decides what comes after a run: another attempt, the run that came due
     /// meanwhile, or nothing until the timer.
-    pub(super) fn after_run(&mut self, slot: u32, outcome: Outcome, now: Instant) {
+    pub(super) fn after_run(
+        &mut self,
+        slot: u32,
+        (outcome, observation): (Outcome, Observation),
+        now: Instant,
+    ) {
         let Some(target) = self.targets.get_mut(slot) else {
             return;
         };
-        let Turn::Running { run, again } = target.turn else {
+        let Turn::Running { again, .. } = target.turn else {
             return;
         };
         target.turn = Turn::Scheduled;
-        let phase = self
-            .runs
-            .get(run)
-            .map_or(Phase::Resolve, |it| it.core.phase);
-        let observed = observation(target.spec.threshold.kind(), outcome, phase);
         // Our own troubles are not cured by trying harder.
         let ours = matches!(outcome, Outcome::Unknown(_));
-        if !ours && lifecycle::retries(observed, target.attempts) && self.epoch.is_some() {
+        if !ours && lifecycle::retries(observation, target.attempts) && self.epoch.is_some() {
             target.attempts += 1;
             let spec = Arc::clone(&target.spec);
             self.launch_for(slot, spec, now, now);
@@ -265,8 +265,9 @@ impl Engine {
                 && let Turn::Running { run, .. } = target.turn
             {
                 target.turn = Turn::Running { run, again };
+                return;
             }
-            return;
+            // It ended as it began; what came due meanwhile is still to be done.
         }
         if again == Again::Trigger {
             self.rephase(slot, now);
@@ -312,17 +313,14 @@ impl Engine {
 /// What a result means for the threshold.
 ///
 /// The kubelet's HTTP prober discards a pass in which the body could not be
-/// read after the headers had come (`kubelet_probes` 2.5); its kinds do so
-/// here. For plain targets it is a failure like any other.
-fn observation(kind: Kind, outcome: Outcome, phase: Phase) -> Observation {
+/// read after the headers had come, whatever their status (`kubelet_probes`
+/// 2.5); its kinds do so here. For plain targets it is a failure like any
+/// other.
+fn observation(kind: Kind, outcome: Outcome, cut_off: bool) -> Observation {
     match outcome {
         Outcome::Success | Outcome::Warning(_) => Observation::Success,
         Outcome::Unknown(_) => Observation::Error,
-        Outcome::Failure(Reason::TimeoutTransfer | Reason::BodyTruncated | Reason::PeerReset)
-            if kind != Kind::Plain && phase == Phase::Transfer =>
-        {
-            Observation::Error
-        }
+        Outcome::Failure(_) if kind != Kind::Plain && cut_off => Observation::Error,
         Outcome::Failure(_) => Observation::Failure,
     }
 }

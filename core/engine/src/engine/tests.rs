@@ -518,6 +518,49 @@ fn an_unreadable_body_is_tried_three_times_and_discarded_by_the_kubelets_kinds()
     }
 }
 
+/// `kubelet_probes` 2.5: what breaks off before the headers are complete is a
+/// failure, what breaks off after them is none, whatever the status.
+#[test]
+fn only_what_ends_after_the_head_is_discarded_by_the_kubelets_kinds() {
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort";
+    let error = "HTTP/1.1 500 No\r\nContent-Length: 10\r\n\r\nshort";
+    let nonsense = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    for (text, closes, runs, up) in [
+        ("HTTP/1.1 200 OK\r\nContent-Le", true, 1, Some(false)),
+        ("HTTP/1.1 200 OK\r\nContent-Le", false, 1, Some(false)),
+        (length, true, 3, Some(true)),
+        (length, false, 3, Some(true)),
+        (error, true, 3, Some(true)),
+        (error, false, 3, Some(true)),
+        (nonsense, false, 3, Some(true)),
+    ] {
+        let mut engine = engine();
+        let spec = spec_of(Kind::Liveness, "http", "http://192.0.2.1/", Duration::ZERO);
+        engine.upsert(ID, spec, Instant::ZERO).unwrap();
+        engine.begin(Instant::ZERO);
+        let (mut now, mut run, mut conn) = started(&mut engine);
+        let mut seen = 0;
+        loop {
+            engine.handle_input(run, Input::Opened(conn), now);
+            engine.handle_input(run, Input::Data(conn, text.as_bytes()), now);
+            if closes {
+                engine.handle_input(run, Input::Closed(conn, Closed::Reset), now);
+            }
+            let mut asked = drain(&mut engine);
+            if asked.reports.is_empty() {
+                (now, asked) = reported(&mut engine);
+            }
+            seen += asked.reports.len();
+            match asked.opened.first() {
+                Some(next) => (run, conn) = *next,
+                None => break,
+            }
+        }
+        let found = (seen, engine.target(ID).unwrap().up);
+        assert_eq!(found, (runs, up), "{text:?}, closed: {closes}");
+    }
+}
+
 /// Ticks during a long run: one is remembered, further ones are dropped.
 #[test]
 fn a_run_that_outlasts_its_period_is_followed_at_once_and_once() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use probity_engine::threshold::{Config, Kind, Transition};
-use probity_engine::{Engine, Instant, Outcome, Output, Phase, Reason, TargetId};
+use probity_engine::{Engine, Instant, Outcome, Output, Phase, Reason, Report, TargetId};
 
 use super::{Checker, Seen};
 
@@ -65,23 +65,27 @@ impl Model {
 }
 
 /// Whether a result says that the target is up; `None` if it says nothing.
-fn verdict(kind: Kind, outcome: Outcome, phase: Phase) -> Option<bool> {
-    const CUT_OFF: [Reason; 3] = [
-        Reason::TimeoutTransfer,
-        Reason::BodyTruncated,
-        Reason::PeerReset,
-    ];
-    match outcome {
+fn verdict(kind: Kind, report: &Report<'_>) -> Option<bool> {
+    match report.outcome {
         Outcome::Success | Outcome::Warning(_) => Some(true),
         Outcome::Unknown(_) => None,
         // The kubelet discards a body that could not be read.
-        Outcome::Failure(reason)
-            if kind != Kind::Plain && phase == Phase::Transfer && CUT_OFF.contains(&reason) =>
-        {
-            None
-        }
+        Outcome::Failure(_) if kind != Kind::Plain && is_cut_off(report) => None,
         Outcome::Failure(_) => Some(false),
     }
+}
+
+/// Whether the head of the final response was read, and its body was not. The
+/// worlds have no chains of redirects that end so.
+fn is_cut_off(report: &Report<'_>) -> bool {
+    let mut facts = report.spec.check.facts().iter();
+    let status = facts.find(|fact| fact.name == "probe_http_status_code");
+    let status = status.and_then(|fact| fact.read(report.facts, &report.phases));
+    let answered = status.is_some_and(|status| status > 0.0);
+    answered
+        && report.phase == Phase::Transfer
+        && report.phases.get(Phase::Transfer).is_none()
+        && report.outcome != Outcome::Failure(Reason::BodyLimit)
 }
 
 impl Checker for Flips {
@@ -115,7 +119,7 @@ impl Checker for Flips {
                     return Ok(());
                 };
                 self.dirty.push(id);
-                let verdict = verdict(model.config.kind(), report.outcome, report.phase);
+                let verdict = verdict(model.config.kind(), report);
                 let expected = verdict.and_then(|up| model.observe(up));
                 if report.transition != expected {
                     let found = report.transition;

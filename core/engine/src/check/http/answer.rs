@@ -25,6 +25,16 @@ pub(super) struct Answer {
     /// What is known to be wrong: said when the body has been read.
     fault: Option<Fault>,
     minor_version: u8,
+    progress: Progress,
+}
+
+/// How far the reading of a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// More is expected, or was when the run ended.
+    Reading,
+    /// As much was read as there is, or as is wanted.
+    Read,
 }
 
 impl Answer {
@@ -43,7 +53,13 @@ impl Answer {
             matched: matched && fault.is_none(),
             fault,
             minor_version,
+            progress: Progress::Reading,
         }
+    }
+
+    /// Whether the body has not been read to its end.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.progress == Progress::Reading
     }
 
     /// Ends the run: the redirect was refused, its body is not read.
@@ -67,6 +83,7 @@ impl Answer {
                     self.received += fits as u64;
                     cx.set(BODY_LENGTH, self.received as f64);
                     if fits < content.len() {
+                        self.progress = Progress::Read;
                         let sentence = format_args!("the body is larger than {limit} bytes");
                         return self.unreadable(place, Reason::BodyLimit, sentence, cx);
                     }
@@ -112,7 +129,8 @@ impl Answer {
     }
 
     /// Ends the run: all that is wanted of the response is there.
-    fn judge(&self, place: Place<'_>, cx: &mut Cx<'_>) {
+    fn judge(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
+        self.progress = Progress::Read;
         let module = &*place.spec.module;
         let fault = self
             .fault

@@ -275,6 +275,10 @@ impl Check for Http {
             _ => {}
         }
     }
+
+    fn is_cut_off(&self) -> bool {
+        matches!(&self.state, State::Body(_, answer) if answer.is_cut_off())
+    }
 }
 
 impl Http {
@@ -361,13 +365,13 @@ impl Http {
         }
         let fault = fault.or_else(|| judge::headers(module, head));
         let (framing, matched) = (announced.framing, module.matches_body());
-        let mut answer = Answer::new(framing, fault, head.minor_version, matched);
+        let answer = Answer::new(framing, fault, head.minor_version, matched);
         if redirect.is_some() {
             return answer.refuse(place, cx);
         }
-        answer.on_data(place, rest, cx);
-        if !cx.is_finished() {
-            self.state = State::Body(conn, answer);
+        self.state = State::Body(conn, answer);
+        if let State::Body(_, answer) = &mut self.state {
+            answer.on_data(place, rest, cx);
         }
     }
 
