@@ -128,7 +128,7 @@ impl Control {
             groups: Groups::default(),
             found: BTreeMap::new(),
             targets: Vec::new(),
-            discovery: Discovery::new(),
+            discovery: Discovery::start(),
         };
         (control, app)
     }

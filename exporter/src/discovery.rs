@@ -33,8 +33,8 @@ struct Complaint {
 }
 
 impl Discovery {
-    /// Watches nothing yet.
-    pub fn new() -> Self {
+    /// A watcher of nothing yet.
+    pub fn start() -> Self {
         let changed = Arc::new(Notify::new());
         let tell = Arc::clone(&changed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -220,7 +220,7 @@ jobs:
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().join("targets");
         let file = File::parse("t", FILE, &SystemFiles).unwrap();
-        let mut discovery = Discovery::new();
+        let mut discovery = Discovery::start();
         let mut found = BTreeMap::new();
         for _ in 0..2 {
             fs::create_dir(&base).unwrap();

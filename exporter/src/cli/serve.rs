@@ -9,7 +9,7 @@ use std::time::Duration;
 use probity_driver::{Driver, Handle};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::args::{Engine, Serve};
 use super::{FAILED, log};
@@ -111,7 +111,7 @@ pub struct Server {
     pub addresses: Vec<SocketAddr>,
     grace: Duration,
     stop: watch::Sender<bool>,
-    tasks: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -132,6 +132,8 @@ impl Server {
             );
         }
         let handle = start_engine(&options.engine)?;
+        let places = http::server::connections(handle.capacity().descriptors);
+        let places = Arc::new(Semaphore::new(places));
         let (control, app) =
             Control::new(source, loaded, Bridge::new(handle), options.timeout_offset);
         let (stop, stopped) = watch::channel(false);
@@ -143,15 +145,12 @@ impl Server {
                 addresses.push(address);
             }
             let router = http::router(Arc::clone(&app));
-            let mut stopped = stopped.clone();
-            tasks.push(tokio::spawn(async move {
-                axum::serve(listener, router)
-                    .with_graceful_shutdown(async move {
-                        // An error means that the server itself is gone.
-                        let _ = stopped.wait_for(|stop| *stop).await;
-                    })
-                    .await
-            }));
+            tasks.push(tokio::spawn(http::server::serve(
+                listener,
+                router,
+                Arc::clone(&places),
+                stopped.clone(),
+            )));
         }
         tokio::spawn(control.run(stopped.clone()));
         tokio::spawn(control::follow(Arc::clone(&app), stopped));

@@ -6,6 +6,7 @@ mod landing;
 mod metrics;
 mod probe;
 mod reload;
+pub mod server;
 
 use std::io;
 use std::sync::Arc;
