@@ -14,7 +14,8 @@
 //! blackbox_exporter's. Differences, all on purpose:
 //! - a redirect to the target's own host keeps the credentials, the configured
 //!   TLS server name and the IP protocol, however the redirect is written;
-//! - credentials that were dropped on the way are not taken up again;
+//! - credentials that were dropped on the way are not taken up again, and
+//!   those of an `https` target are dropped by a redirect to `http`;
 //! - the time in which the head of a redirect arrives counts as `transfer`;
 //! - cookies that a redirect sets are not sent on, and there is no `Referer`.
 

@@ -65,9 +65,13 @@ impl<'a> Place<'a> {
     /// The next request, or why there is none.
     pub(super) fn redirected(self, status: u16, location: &[u8]) -> Result<Hop, UrlError> {
         let request = self.request();
-        let url = request.url.join(location)?;
+        let mut url = request.url.join(location)?;
+        let trusted = request.trusted && url.may_see_secrets_of(&self.spec.url);
+        if trusted && url.userinfo.is_none() && url.is_same_host(&self.spec.url) {
+            url.userinfo.clone_from(&self.spec.url.userinfo);
+        }
         Ok(Hop {
-            trusted: request.trusted && url.is_within(&self.spec.url),
+            trusted,
             // RFC 9110 section 15.4: 307 and 308 repeat the request; after
             // the others every client in use asks with GET.
             bare: request.bare || !matches!(status, 307 | 308),

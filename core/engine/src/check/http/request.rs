@@ -36,7 +36,8 @@ const OF_BODY: [&str; 4] = [
     "Content-Type",
 ];
 
-/// Fields that only the host of the target may see: Go's list.
+/// Fields that only the host of the target may see, and of an `https` target
+/// nobody on the way: Go's list.
 const SENSITIVE: [&str; 5] = [
     "Authorization",
     "Cookie",

@@ -525,6 +525,56 @@ fn credentials_and_names_stay_with_the_host_they_were_meant_for() {
     assert_eq!(fallbacks, [false, false, true, true, false]);
 }
 
+/// Whether each request carried credentials.
+fn trusted(target: &str, locations: &[&str], change: impl FnOnce(&mut Config)) -> Vec<bool> {
+    let mut peers: Vec<Peer> = locations.iter().map(|to| redirects(302, to)).collect();
+    peers.push(ok(""));
+    let seen = run_with(target, &peers, change);
+    seen.succeeded();
+    let requests = seen.requests.iter();
+    requests
+        .map(|request| request.contains("Authorization"))
+        .collect()
+}
+
+#[test]
+fn credentials_of_a_secure_target_are_never_sent_in_the_clear() {
+    let token = |config: &mut Config| config.bearer_token = Secret::new("t0ken");
+    for (target, location, kept) in [
+        ("https://a.example/", "http://a.example/", false),
+        ("https://a.example/", "http://b.a.example/", false),
+        ("https://a.example/", "//a.example/x", true),
+        ("http://a.example/", "https://a.example/", true),
+        ("http://a.example/", "http://a.example/x", true),
+    ] {
+        let found = trusted(target, &[location], token);
+        assert_eq!(found, [true, kept], "{target} to {location}");
+    }
+    let found = trusted(
+        "https://a.example/",
+        &["http://a.example/", "https://a.example/"],
+        token,
+    );
+    assert_eq!(found, [true, false, false], "not taken up again");
+}
+
+#[test]
+fn credentials_of_the_url_stay_with_its_host_however_a_redirect_is_written() {
+    for (location, kept) in [
+        ("/x", true),
+        ("http://a.example/x", true),
+        ("http://A.example:81/x", true),
+        ("https://a.example/x", true),
+        ("http://b.a.example/x", false),
+        ("http://evil.example/x", false),
+    ] {
+        let found = trusted("http://u:p@a.example/", &[location], |_| {});
+        assert_eq!(found, [true, kept], "{location}");
+    }
+    let found = trusted("https://u:p@a.example/", &["http://a.example/"], |_| {});
+    assert_eq!(found, [true, false]);
+}
+
 #[test]
 fn tls_facts_are_those_of_the_final_response() {
     let down = run(
@@ -586,7 +636,7 @@ fn what_is_shown_of_a_target_holds_no_secret() {
     let target = module
         .target("http://u:p4ss@a/", TargetParams::default())
         .unwrap();
-    let shown = format!("{target:?}");
+    let shown = format!("{target:?} {module:?}");
     assert!(
         !shown.contains("t0ken") && !shown.contains("p4ss") && !shown.contains("dTpw"),
         "{shown}"

@@ -156,9 +156,16 @@ impl Url {
         self.host.eq_ignore_ascii_case(&other.host)
     }
 
-    /// Whether this is the same host as `parent` or a name below it: the hosts
-    /// that may see what was meant for `parent` (Go's `isDomainOrSubdomain`).
-    pub(super) fn is_within(&self, parent: &Self) -> bool {
+    /// Whether credentials that were meant for `target` may be sent here: to
+    /// its host or one below it, and never in the clear if the target is
+    /// `https`. Go, and blackbox_exporter with it, minds only the host.
+    pub(super) fn may_see_secrets_of(&self, target: &Self) -> bool {
+        self.is_within(target) && (self.secure || !target.secure)
+    }
+
+    /// Whether this is the same host as `parent` or a name below it (Go's
+    /// `isDomainOrSubdomain`).
+    fn is_within(&self, parent: &Self) -> bool {
         let (host, parent) = (self.host.as_bytes(), parent.host.as_bytes());
         let Some(split) = host.len().checked_sub(parent.len()) else {
             return false;
