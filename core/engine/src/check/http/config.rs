@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -145,8 +146,9 @@ pub struct HeaderMatch {
     pub allow_missing: bool,
 }
 
-/// A valid `http` section.
-#[derive(Debug, PartialEq)]
+/// A valid `http` section. Shown by its method alone: fields and body may be
+/// secrets.
+#[derive(PartialEq)]
 pub struct Module {
     pub(super) statuses: Box<[u16]>,
     pub(super) versions: Box<[String]>,
@@ -171,6 +173,14 @@ pub struct Module {
     pub(super) tls: Arc<TlsOptions>,
     /// The configured TLS server name.
     pub(super) server_name: Option<Box<str>>,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A valid [`HeaderMatch`].
