@@ -31,9 +31,7 @@ pub const MAX_DETAIL_BYTES: usize = 512;
 /// Steps that one traced run remembers.
 pub const MAX_TRACE_STEPS: usize = 256;
 
-/// Buffers kept for reuse, and the largest capacity that is worth keeping.
-pub const POOLED_BUFFERS: usize = 256;
-/// See [`POOLED_BUFFERS`]; bytes.
+/// Largest capacity, in bytes, of the buffer that a slot keeps for its next run.
 pub const POOLED_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Scheduled runs that one call of `handle_timeout` starts. Small, so that

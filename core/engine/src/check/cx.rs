@@ -197,18 +197,10 @@ impl Cx<'_> {
     /// target's. A run that opens too many ends as `internal`.
     pub(crate) fn open(&mut self, endpoint: Endpoint) -> Conn {
         let conn = Conn(self.core.opened);
-        if self.core.opened >= MAX_OPENED || self.core.open.count_ones() as usize >= MAX_OPEN {
-            let outcome = Outcome::Unknown(Reason::Internal);
-            self.core.finish(
-                outcome,
-                format_args!("the check opened too many connections"),
-            );
-            return conn;
+        if self.number(endpoint) {
+            self.core.open |= 1 << conn.0;
+            self.shared.push(self.id, Effect::Open(conn, endpoint));
         }
-        self.core.opened += 1;
-        self.core.open |= 1 << conn.0;
-        self.core.address = Some(endpoint.to);
-        self.shared.push(self.id, Effect::Open(conn, endpoint));
         conn
     }
 
