@@ -5,8 +5,9 @@
 
 use crate::outcome::{Phase, Phases};
 
-/// Numbers that one run can hold.
-pub const SLOTS: usize = 16;
+/// Numbers that one run can hold. Every target keeps those of its last run, so
+/// there are no more than the largest table needs.
+pub const SLOTS: usize = 12;
 
 /// The description of one series.
 #[derive(Clone, Copy, Debug, PartialEq)]

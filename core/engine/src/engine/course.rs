@@ -222,9 +222,15 @@ impl Engine {
             target.histogram.record(total);
         }
         if outcome != Outcome::Unknown(Reason::Cancelled) {
+            // A target that is down says the same again and again.
+            let said = target.last.take().map(|last| last.detail);
+            let detail = match said.filter(|said| **said == *core.detail) {
+                Some(said) => said,
+                None => core.detail.as_str().into(),
+            };
             target.last = Some(Last {
                 outcome,
-                detail: core.detail.as_str().into(),
+                detail,
                 finished: now,
                 total,
                 phase: core.phase,

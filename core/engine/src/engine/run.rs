@@ -50,6 +50,10 @@ pub(super) struct Run {
     pub(super) core: RunCore,
 }
 
+/// A run in flight takes at most 4 KiB: this, two timers (48) and what it holds
+/// of an answer.
+const _: () = assert!(size_of::<Run>() <= 768);
+
 /// How many slots are in use, by what for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InFlight {

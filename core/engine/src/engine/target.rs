@@ -73,6 +73,10 @@ pub(super) struct Target {
     pub(super) last: Option<Last>,
 }
 
+/// A fleet has a million of them: 512 bytes with the index (26), the timer (24)
+/// and a histogram of a few buckets.
+const _: () = assert!(size_of::<Option<Target>>() <= 400);
+
 /// The container behind a target.
 #[derive(Debug)]
 pub(super) struct Watched {

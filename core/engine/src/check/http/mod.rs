@@ -71,6 +71,8 @@ const VERSION: usize = dial::FREE + 5;
 const REGEX_FAILED: usize = dial::FREE + 6;
 const LAST_MODIFIED: usize = dial::FREE + 7;
 
+const _: () = assert!(LAST_MODIFIED < crate::fact::SLOTS);
+
 /// Facts that every run has, 0 until they are known.
 const ALWAYS: core::ops::Range<usize> = CONTENT_LENGTH..LAST_MODIFIED;
 
