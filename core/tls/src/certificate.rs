@@ -80,6 +80,28 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Whether the certificate may sign others (RFC 5280 sections 4.2.1.9 and
+    /// 4.2.1.3). Those of version 1 cannot say that they may not.
+    pub(crate) fn is_issuer(&self) -> bool {
+        let is_ca = match self.parsed.basic_constraints() {
+            Ok(Some(constraints)) => constraints.value.ca,
+            Ok(None) => self.version() < 3,
+            Err(_) => false,
+        };
+        let signs = match self.parsed.key_usage() {
+            Ok(Some(usage)) => usage.value.key_cert_sign(),
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        is_ca && signs
+    }
+
+    /// How many certificates it allows between itself and a leaf, if it says.
+    pub(crate) fn path_length(&self) -> Option<u32> {
+        let constraints = self.parsed.basic_constraints().ok().flatten()?;
+        constraints.value.path_len_constraint
+    }
+
     /// DNS names and IP addresses that it is for, as text.
     pub(crate) fn names(&self) -> Vec<String> {
         self.alternatives()

@@ -6,7 +6,7 @@ use probity_engine::Reason;
 use rustls::pki_types::ServerName;
 
 use crate::certificate::Certificate;
-use crate::roots::Origin;
+use crate::roots::{Origin, Root};
 use crate::text::{clean, date, list, span};
 use crate::verifier::Case;
 
@@ -121,6 +121,50 @@ pub(crate) fn not_for_servers(leaf: &Certificate<'_>) -> Rejection {
         "certificate is not for servers (its extended key usage lacks serverAuth): {}",
         leaf.label()
     ))
+}
+
+/// What Go asks of a chain and webpki does not: whether each of `between` may
+/// sign, and whether `root` may have issued a server's certificate through
+/// that many others, at `now` (`CheckSignatureFrom`, `isValid`,
+/// `checkChainForKeyUsage`).
+pub(crate) fn check_path(
+    root: &Root,
+    between: &[Certificate<'_>],
+    now: i64,
+) -> Result<(), Rejection> {
+    if let Some(cert) = between.iter().find(|cert| !cert.is_issuer()) {
+        return Err(Rejection::invalid(format!(
+            "intermediate certificate may not issue others: {}",
+            cert.label()
+        )));
+    }
+    if !root.is_issuer {
+        return Err(Rejection::new(
+            Reason::TlsUnknownIssuer,
+            format!(
+                "certificate's issuer is trusted itself, but is not a CA's that may issue others: {}",
+                root.label()
+            ),
+        ));
+    }
+    check_dates("root", root.not_before, root.not_after, now, || {
+        root.label()
+    })?;
+    if !root.is_for_servers {
+        return Err(Rejection::invalid(format!(
+            "root is not for servers (its extended key usage lacks serverAuth): {}",
+            root.label()
+        )));
+    }
+    let allowed = root.path_length.map_or(u64::MAX, u64::from);
+    if between.len() as u64 > allowed {
+        return Err(Rejection::invalid(format!(
+            "certificate chain is longer than its root allows ({} certificates between root and leaf, at most {allowed} allowed): {}",
+            between.len(),
+            root.label()
+        )));
+    }
+    Ok(())
 }
 
 /// webpki found no chain.

@@ -1,7 +1,10 @@
 //! Certificates that are trusted, and when they expire.
 //!
-//! webpki reduces a root to a name and a key. Go looks at its dates too, and
-//! the expiry of a chain includes that of its root, so both are kept here.
+//! webpki reduces a root to a name and a key and trusts it without limits. Go
+//! looks at its dates and at what it may issue too, and the expiry of a chain
+//! includes that of its root, so all of that is kept here. It matters most for
+//! a server's certificate that is itself in the CA file: whoever has its key
+//! must not become a CA for every other name.
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,6 +39,12 @@ pub(crate) struct Root {
     pub(crate) not_before: i64,
     /// Last second of validity, Unix time.
     pub(crate) not_after: i64,
+    /// Whether it may sign other certificates.
+    pub(crate) is_issuer: bool,
+    /// Whether servers' certificates may be among them.
+    pub(crate) is_for_servers: bool,
+    /// Most certificates between it and a leaf.
+    pub(crate) path_length: Option<u32>,
 }
 
 impl Root {
@@ -61,15 +70,17 @@ impl Roots {
             let Some(parsed) = Certificate::parse(&der) else {
                 continue;
             };
-            let (not_before, not_after) = (parsed.not_before, parsed.not_after);
             let Ok(anchor) = webpki::anchor_from_trusted_cert(&der) else {
                 continue;
             };
             roots.anchors.push(anchor.to_owned());
             roots.certificates.push(Root {
-                der,
-                not_before,
-                not_after,
+                not_before: parsed.not_before,
+                not_after: parsed.not_after,
+                is_issuer: parsed.is_issuer(),
+                is_for_servers: parsed.is_for_servers(),
+                path_length: parsed.path_length(),
+                der: der.clone(),
             });
         }
         roots

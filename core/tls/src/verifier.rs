@@ -234,11 +234,14 @@ impl Case<'_> {
         let found = RefCell::new(Found::default());
         let note = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
             let root = self.roots.of_anchor(path.anchor());
-            found.borrow_mut().note(root, now, || {
-                path.intermediate_certificates()
-                    .filter_map(|cert| Certificate::parse(&cert.der()).map(|cert| cert.not_after))
-                    .fold(leaf.not_after, i64::min)
-            });
+            let ders: Vec<_> = path
+                .intermediate_certificates()
+                .map(|cert| cert.der())
+                .collect();
+            let between: Option<Vec<_>> = ders.iter().map(|der| Certificate::parse(der)).collect();
+            if let (Some(root), Some(between)) = (root, between) {
+                found.borrow_mut().note(root, &between, leaf, now);
+            }
             Err(webpki::Error::UnknownIssuer)
         };
         let outcome = end_entity.verify_for_usage(
@@ -287,20 +290,16 @@ impl Case<'_> {
 struct Found {
     /// Largest of the chains' smallest NotAfter.
     best: Option<i64>,
-    /// Why the first chain was refused whose root is out of its dates: Go asks
-    /// that of roots, webpki does not.
+    /// Why the first chain was refused that only webpki accepts.
     refused: Option<Rejection>,
 }
 
 impl Found {
-    fn note(&mut self, root: Option<&Root>, now: i64, below: impl FnOnce() -> i64) {
-        let Some(root) = root else { return };
-        let dates = rejection::check_dates("root", root.not_before, root.not_after, now, || {
-            root.label()
-        });
-        match dates {
+    fn note(&mut self, root: &Root, between: &[Certificate<'_>], leaf: &Certificate<'_>, now: i64) {
+        match rejection::check_path(root, between, now) {
             Ok(()) => {
-                let expiry = below().min(root.not_after);
+                let ends = between.iter().map(|cert| cert.not_after);
+                let expiry = ends.fold(leaf.not_after.min(root.not_after), i64::min);
                 self.best = Some(self.best.map_or(expiry, |best| best.max(expiry)));
             }
             Err(rejection) => {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use probity_engine::Reason;
 use probity_tls::{ClientConfig, TlsFailure, TlsOptions};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, SerialNumber,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, SerialNumber,
 };
 use ring::digest::{SHA256, digest};
 use rustls::version::{TLS12, TLS13};
@@ -475,4 +475,101 @@ fn an_expired_certificate_is_expired_before_it_is_anything_else() {
         Server::new(vec![der(&cert)], &own)
     });
     assert_eq!(failure.reason, Reason::TlsCertificateExpired);
+}
+
+/// Some roots, each of which has issued a server's certificate that it had no
+/// right to issue. webpki does not ask that of roots; Go does.
+#[test]
+fn a_root_that_may_not_issue_has_issued_nothing() {
+    let own = leaf_params(&["pinned.test"]);
+    let mut not_ca = leaf_params(&["pinned.test"]);
+    not_ca.is_ca = IsCa::ExplicitNoCa;
+    let mut no_signing = ca_params("crl", (2040, 1, 1));
+    no_signing.key_usages = vec![KeyUsagePurpose::CrlSign];
+    let mut for_clients = ca_params("clients", (2040, 1, 1));
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    for (root, reason, words) in [
+        (own, Reason::TlsUnknownIssuer, "is not a CA's"),
+        (not_ca, Reason::TlsUnknownIssuer, "is not a CA's"),
+        (no_signing, Reason::TlsUnknownIssuer, "is not a CA's"),
+        (for_clients, Reason::TlsCertificateInvalid, "serverAuth"),
+    ] {
+        let root = CertifiedIssuer::self_signed(root, key()).unwrap();
+        let (leaf, own) = issue(&leaf_params(&["example.test"]), &root);
+        let failure = refused(&trusting(root.as_ref()), "example.test", || {
+            Server::new(vec![der(&leaf)], &own)
+        });
+        assert_eq!(failure.reason, reason, "{failure:?}");
+        assert!(failure.detail.contains(words), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_root_may_bound_the_length_of_its_chains() {
+    for (bound, accepted) in [(0, false), (1, true)] {
+        let mut root = ca_params("root", (2040, 1, 1));
+        root.is_ca = IsCa::Ca(BasicConstraints::Constrained(bound));
+        let root = CertifiedIssuer::self_signed(root, key()).unwrap();
+        let middle = intermediate("middle", (2030, 1, 1), key(), &root);
+        let (leaf, own) = issue(&leaf_params(&["example.test"]), &middle);
+        let chain = vec![der(&leaf), der(middle.as_ref())];
+        let server = Server::new(chain, &own);
+        let wire = handshake(&trusting(root.as_ref()), "example.test", server);
+        assert_eq!(wire.heard.secured.len() == 1, accepted, "{:?}", wire.heard);
+        if let Some(failure) = wire.heard.failure {
+            assert_eq!(failure.reason, Reason::TlsCertificateInvalid);
+            assert!(failure.detail.contains("longer"), "{failure:?}");
+        }
+    }
+}
+
+/// Whoever has a certificate for one name must not be able to make others.
+#[test]
+fn a_servers_certificate_issues_nothing() {
+    let ca = root();
+    let server = leaf_params(&["honest.test"]);
+    let server = CertifiedIssuer::signed_by(server, key(), &ca).unwrap();
+    let (leaf, own) = issue(&leaf_params(&["example.test"]), &server);
+    let failure = refused(&trusting(ca.as_ref()), "example.test", || {
+        Server::new(vec![der(&leaf), der(server.as_ref())], &own)
+    });
+    assert_eq!(failure.reason, Reason::TlsCertificateInvalid);
+}
+
+#[test]
+fn an_intermediate_without_the_right_to_sign_issues_nothing() {
+    let ca = root();
+    let mut middle = ca_params("middle", (2030, 1, 1));
+    middle.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let middle = CertifiedIssuer::signed_by(middle, key(), &ca).unwrap();
+    let (leaf, own) = issue(&leaf_params(&["example.test"]), &middle);
+    let failure = refused(&trusting(ca.as_ref()), "example.test", || {
+        Server::new(vec![der(&leaf), der(middle.as_ref())], &own)
+    });
+    assert_eq!(failure.reason, Reason::TlsCertificateInvalid);
+    assert_eq!(
+        failure.detail,
+        "intermediate certificate may not issue others: CN=middle"
+    );
+}
+
+#[test]
+fn a_ca_that_is_bound_to_some_names_issues_for_no_others() {
+    let mut bound = ca_params("bound", (2040, 1, 1));
+    bound.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("inside.test".into())],
+        excluded_subtrees: vec![],
+    });
+    let ca = root();
+    let middle = CertifiedIssuer::signed_by(bound.clone(), key(), &ca).unwrap();
+    let bound = CertifiedIssuer::self_signed(bound, key()).unwrap();
+    for (name, accepted) in [("a.inside.test", true), ("example.test", false)] {
+        for (issuer, trusted) in [(&bound, &bound), (&middle, &ca)] {
+            let (leaf, own) = issue(&leaf_params(&[name]), issuer);
+            let chain = vec![der(&leaf), der(issuer.as_ref())];
+            let server = Server::new(chain, &own);
+            let wire = handshake(&trusting(trusted.as_ref()), name, server);
+            assert_eq!(wire.heard.secured.len() == 1, accepted, "{:?}", wire.heard);
+        }
+    }
 }
