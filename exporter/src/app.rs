@@ -18,6 +18,14 @@ use crate::render::own::Facts;
 /// Scrapes of the fleet at once; further ones are refused.
 const SCRAPES: usize = 4;
 
+/// Copies of the whole fleet for people at once; further ones wait. At 50,000
+/// targets one is tens of megabytes.
+const LOOKS: usize = 2;
+
+/// Scrapes of the exporter itself at once; further ones wait. Each may hold a
+/// thread while its reader is slow, and there are few of those.
+const OWN_SCRAPES: usize = 4;
+
 /// The process.
 #[derive(Debug)]
 pub struct App {
@@ -29,6 +37,10 @@ pub struct App {
     pub unknown_modules: AtomicU64,
     /// Places for scrapes of the fleet.
     pub scrapes: Arc<Semaphore>,
+    /// Places for scrapes of the exporter itself.
+    pub own_scrapes: Arc<Semaphore>,
+    /// Places for people who look at the whole fleet.
+    pub looks: Semaphore,
     running: RwLock<Arc<Running>>,
     ready: AtomicBool,
     events: Mutex<Events>,
@@ -130,6 +142,8 @@ impl App {
             timeout_offset,
             unknown_modules: AtomicU64::new(0),
             scrapes: Arc::new(Semaphore::new(SCRAPES)),
+            own_scrapes: Arc::new(Semaphore::new(OWN_SCRAPES)),
+            looks: Semaphore::new(LOOKS),
             running: RwLock::new(Arc::new(running)),
             ready: AtomicBool::new(false),
             events: Mutex::new(Events::default()),

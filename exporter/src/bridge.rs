@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use probity_driver::{Change, Fleet, FleetQuery, Handle, Notices, Once, OwnedReport, Stats};
+use probity_driver::{Change, Fleet, FleetQuery, Handle, Once, OwnedReport, Stats};
 use tokio::sync::oneshot;
 
 /// The driver does not answer: its inbox is full, or it has stopped.
@@ -90,14 +90,6 @@ impl Bridge {
             .await
             .map_err(|_| Unavailable)?
             .map_err(|_| Unavailable)
-    }
-
-    /// What happened since the last call; waits up to `wait` for something.
-    pub async fn notices(&self, wait: Duration) -> Notices {
-        let handle = self.handle.clone();
-        tokio::task::spawn_blocking(move || handle.notices(wait))
-            .await
-            .unwrap_or_default()
     }
 
     /// Ends all runs within `grace`, then the workers.

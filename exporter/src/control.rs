@@ -288,10 +288,12 @@ fn unix_now() -> f64 {
     since.map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Passes what happens to targets to the log and to the list of events.
-pub async fn follow(app: Arc<App>, stopped: watch::Receiver<bool>) {
-    while !*stopped.borrow() {
-        let notices = app.bridge.notices(NEWS).await;
+/// Passes what happens to targets to the log and to the list of events, until
+/// told to end or nobody is left to tell. Blocks: a fleet that fails at once
+/// writes a line for each target, and nobody else may wait for who reads them.
+pub fn follow(app: &App, stopped: &watch::Receiver<bool>) {
+    while !*stopped.borrow() && stopped.has_changed().is_ok() {
+        let notices = app.bridge.handle().notices(NEWS);
         app.count_dropped(notices.dropped);
         let running = app.running();
         for notice in &notices.list {
@@ -326,7 +328,7 @@ pub async fn follow(app: Arc<App>, stopped: watch::Receiver<bool>) {
         }
         if notices.list.is_empty() {
             // A driver that has stopped does not wait: we must.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

@@ -52,9 +52,9 @@ where
             LogFormat::Logfmt => {
                 write!(writer, "time={time} level={level} msg=")?;
                 quoted(&mut writer, &fields.message)?;
-                for (name, value) in &fields.rest {
+                for (name, Value { text, .. }) in &fields.rest {
                     write!(writer, " {name}=")?;
-                    quoted(&mut writer, value)?;
+                    quoted(&mut writer, text)?;
                 }
             }
             LogFormat::Json => {
@@ -63,9 +63,13 @@ where
                     "{{\"time\":\"{time}\",\"level\":\"{level}\",\"msg\":"
                 )?;
                 json(&mut writer, &fields.message)?;
-                for (name, value) in &fields.rest {
+                for (name, Value { text, bare }) in &fields.rest {
                     write!(writer, ",\"{name}\":")?;
-                    json(&mut writer, value)?;
+                    if *bare {
+                        writer.write_str(text)?;
+                    } else {
+                        json(&mut writer, text)?;
+                    }
                 }
                 writer.write_char('}')?;
             }
@@ -77,25 +81,43 @@ where
 #[derive(Default)]
 struct Fields {
     message: String,
-    rest: Vec<(&'static str, String)>,
+    rest: Vec<(&'static str, Value)>,
+}
+
+struct Value {
+    text: String,
+    /// A number or a truth value, which stands in JSON as it is.
+    bare: bool,
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field, format!("{value:?}"), false);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.to_owned());
+        self.put(field, value.to_owned(), false);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.to_string(), true);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.to_string(), true);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.to_string(), true);
     }
 }
 
 impl Fields {
-    fn put(&mut self, field: &Field, value: String) {
+    fn put(&mut self, field: &Field, text: String, bare: bool) {
         if field.name() == "message" {
-            self.message = value;
+            self.message = text;
         } else {
-            self.rest.push((field.name(), value));
+            self.rest.push((field.name(), Value { text, bare }));
         }
     }
 }
@@ -164,6 +186,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
         assert_eq!(value["msg"], "it \"works\"");
         assert_eq!(value["target_"], "http://a b");
-        assert_eq!(value["count"], "3");
+        assert_eq!(value["count"], 3);
     }
 }

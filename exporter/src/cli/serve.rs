@@ -153,7 +153,8 @@ impl Server {
             )));
         }
         tokio::spawn(control.run(stopped.clone()));
-        tokio::spawn(control::follow(Arc::clone(&app), stopped));
+        let followed = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || control::follow(&followed, &stopped));
         Ok(Self {
             app,
             addresses,

@@ -78,13 +78,20 @@ pub(super) async fn targets(State(app): State<Arc<App>>, query: Query) -> Respon
         let sentence = format!("health: expected up, down or unknown, found {health:?}");
         return error(StatusCode::BAD_REQUEST, &sentence);
     }
-    let fleet = match app.bridge.fleet(FleetQuery::default()).await {
+    // Nobody closes it; without a place there would only be no bound.
+    let _place = app.looks.acquire().await;
+    let running = app.running();
+    let groups = param(&query, "job").map(|job| running.group(job).into_iter().collect());
+    let asked = FleetQuery {
+        groups,
+        ..FleetQuery::default()
+    };
+    let fleet = match app.bridge.fleet(asked).await {
         Ok(fleet) => fleet,
         Err(unavailable) => {
             return error(StatusCode::SERVICE_UNAVAILABLE, &unavailable.to_string());
         }
     };
-    let running = app.running();
     let matching: Vec<(&Entry, &Row)> = running
         .index
         .join(&fleet.rows)

@@ -1,14 +1,16 @@
 //! `/`: what a person sees first.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
-use probity_driver::FleetQuery;
+use probity_driver::{FleetQuery, Row};
 
 use super::api::health;
-use crate::app::App;
+use crate::app::{App, Running};
+use crate::events::Event;
 
 /// Events on the page.
 const EVENTS: usize = 20;
@@ -22,17 +24,32 @@ struct Count {
 
 pub(super) async fn page(State(app): State<Arc<App>>) -> Html<String> {
     let running = app.running();
+    // Nobody closes it; without a place there would only be no bound.
+    let _place = app.looks.acquire().await;
     let rows = app.bridge.fleet(FleetQuery::default()).await;
-    let rows = rows.map(|fleet| fleet.rows).unwrap_or_default();
     let mut html = String::from(HEAD);
     html.push_str("<h2>Fleet</h2>\n");
-    let names = running.job_names();
-    if names.is_empty() {
+    match rows {
+        Err(unavailable) => {
+            // Writing to a string cannot fail.
+            let _ = writeln!(html, "<p>No figures: {unavailable}.</p>");
+        }
+        Ok(fleet) => write_jobs(&mut html, &running, &fleet.rows),
+    }
+    write_events(&mut html, &app.events());
+    html.push_str("</body></html>\n");
+    Html(html)
+}
+
+fn write_jobs(html: &mut String, running: &Running, rows: &[Row]) {
+    if running.jobs.is_empty() {
         html.push_str("<p>No jobs are configured: <code>/probe</code> works, <code>/fleet</code> is empty.</p>\n");
     } else {
         html.push_str("<table><tr><th>Job</th><th>Targets</th><th>Up</th><th>Down</th><th>Unknown</th></tr>\n");
-        let mut counts = std::collections::BTreeMap::<&str, Count>::new();
-        for (entry, row) in running.index.join(&rows) {
+        // A job whose targets are still to be discovered is there too.
+        let names = running.jobs.iter().map(|(name, _)| name.as_str());
+        let mut counts: BTreeMap<&str, Count> = names.map(|it| (it, Count::default())).collect();
+        for (entry, row) in running.index.join(rows) {
             let count = counts.entry(running.job_name(entry)).or_default();
             match health(row) {
                 "up" => count.up += 1,
@@ -52,8 +69,10 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Html<String> {
         }
         html.push_str("</table>\n");
     }
+}
+
+fn write_events(html: &mut String, events: &[Event]) {
     html.push_str("<h2>Events</h2>\n");
-    let events = app.events();
     if events.is_empty() {
         html.push_str("<p>Nothing has happened.</p>\n");
     } else {
@@ -79,8 +98,6 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Html<String> {
         }
         html.push_str("</table>\n");
     }
-    html.push_str("</body></html>\n");
-    Html(html)
 }
 
 fn escape(text: &str) -> String {
@@ -119,10 +136,36 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px soli
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::render::fleet::{Index, JobView};
+    use probity_engine::GroupId;
+    use probity_spec::{DEFAULT, File, SystemFiles};
+
+    #[test]
+    fn a_job_without_targets_is_listed() {
+        let job = JobView {
+            name: "<i>".into(),
+            ..JobView::default()
+        };
+        let mut running = Running {
+            file: File::parse("t", DEFAULT, &SystemFiles).unwrap(),
+            index: Index::new(vec![job], Vec::new()),
+            jobs: vec![("<i>".into(), GroupId(0))],
+        };
+        let mut html = String::new();
+        write_jobs(&mut html, &running, &[]);
+        let row = "<tr><td>&lt;i&gt;</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>";
+        assert!(html.contains(row), "{html}");
+        running.jobs.clear();
+        html.clear();
+        write_jobs(&mut html, &running, &[]);
+        assert!(html.contains("No jobs are configured"), "{html}");
+    }
+
     #[test]
     fn what_peers_say_is_escaped() {
         assert_eq!(
-            super::escape("<b a='1'>\"&\"</b>"),
+            escape("<b a='1'>\"&\"</b>"),
             "&lt;b a=&#39;1&#39;&gt;&quot;&amp;&quot;&lt;/b&gt;"
         );
     }

@@ -12,6 +12,8 @@ use crate::exposition::Format;
 use crate::render;
 
 pub(super) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    // Nobody closes it; without a place there would only be no bound.
+    let place = Arc::clone(&app.own_scrapes).acquire_owned().await;
     let stats = match app.bridge.stats().await {
         Ok(stats) => stats,
         Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
@@ -19,6 +21,7 @@ pub(super) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Resp
     let facts = app.own_facts();
     let jobs = app.running().job_names();
     stream(Wanted::by(&headers, Format::ALL), move |encoder| {
+        let _place = place;
         encoder.registry(&render::own::registry(stats, facts, jobs))
     })
 }
