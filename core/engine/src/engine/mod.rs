@@ -293,7 +293,9 @@ impl Engine {
             Input::Secured(_, info) => slot.core.tls = Some(Arc::clone(info)),
             Input::Closed(conn, why) => {
                 slot.core.forget(*conn);
-                if let Closed::Tls(failure) = why {
+                if let Closed::Tls(failure) = why
+                    && failure.info.is_some()
+                {
                     slot.core.tls.clone_from(&failure.info);
                 }
             }

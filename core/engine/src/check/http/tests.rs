@@ -594,6 +594,15 @@ fn tls_facts_are_those_of_the_final_response() {
 }
 
 #[test]
+fn a_handshake_is_remembered_if_its_connection_fails_later() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort";
+    let peers = [closes(cut, failure(Reason::TlsAlert))];
+    let seen = run("https://192.0.2.7/", &peers);
+    assert_eq!(seen.outcome, Outcome::Failure(Reason::TlsAlert));
+    assert!(seen.secured, "its certificate still has a date");
+}
+
+#[test]
 fn a_hop_that_fails_leaves_no_status() {
     let peers = [redirects(302, "/next"), closes("", Closed::Reset)];
     let seen = run("192.0.2.7", &peers);
