@@ -70,8 +70,10 @@
 //!
 //! # What an engine promises
 //!
-//! - Every run reports exactly once, no later than its deadline, and nothing
-//!   is asked on behalf of a run after its report.
+//! - Every run reports exactly once, at the latest when
+//!   [`Engine::handle_timeout`] is called for its deadline (timers fire up to
+//!   1.05 ms late, never early), and nothing is asked on behalf of a run after
+//!   its report.
 //! - Every connection that is opened is closed: by [`Output::Close`] or by the
 //!   world's own [`Input::Closed`].
 //! - Input for a run that is over is ignored, so a host keeps no run state.

@@ -26,7 +26,8 @@ pub struct Report<'a> {
     pub detail: &'a str,
     /// The phase in which the run ended.
     pub phase: Phase,
-    /// When the run should have started.
+    /// When the run should have started. For one that came due while the
+    /// target's last run went on, or that tries it again: when that ended.
     pub due: Instant,
     /// When it did.
     pub started: Instant,
