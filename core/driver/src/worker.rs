@@ -16,7 +16,7 @@ use probity_engine::{
     Closed, Conn, Engine, GroupId, Input, Instant, Outcome, Output, Phase, Reason, Report,
     ResolveError, RunId, TargetId,
 };
-use probity_tls::Event as TlsEvent;
+use probity_tls::{Eof, Event as TlsEvent};
 
 use crate::clock::Clock;
 use crate::handle::Change;
@@ -34,6 +34,9 @@ use crate::stats::{Busy, GroupStats, Groups, ShardStats, WorkerStats};
 
 /// The token of a worker's waker: a slot that no socket reaches.
 pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// What is said of a connection that ends with half a record.
+const CUT: &str = "the connection ended in the middle of a TLS record";
 
 /// See the top of this file.
 #[derive(Debug)]
@@ -277,7 +280,8 @@ impl Worker {
                 Got::Nothing => return,
                 Got::End => match &mut socket.io {
                     Io::Stream(_, Stage::Secured(layer)) => match layer.eof() {
-                        Ok(_) => Closed::End,
+                        Ok(Eof::Clean | Eof::Abrupt) => Closed::End,
+                        Ok(Eof::Cut) => Closed::Other(CUT.into()),
                         Err(failure) => Closed::Tls(Box::new(failure)),
                     },
                     _ => Closed::End,

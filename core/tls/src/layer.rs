@@ -62,6 +62,9 @@ pub enum Eof {
     /// Not announced: data may have been cut off (RFC 8446 section 6.1). Many
     /// servers end like this; a protocol that knows its lengths can ignore it.
     Abrupt,
+    /// Not announced, and in the middle of a record: data was cut off. No server
+    /// ends like this on purpose, and Go accepts it of none.
+    Cut,
 }
 
 /// [`Layer::send`] before [`Event::Secured`] or after the end. A bug of the
@@ -262,7 +265,8 @@ impl Layer {
     /// If the handshake was not complete, or has failed before.
     pub fn eof(&mut self) -> Result<Eof, TlsFailure> {
         match &self.state {
-            State::Open(_) => Ok(Eof::Abrupt),
+            State::Open(_) if self.pending.is_empty() => Ok(Eof::Abrupt),
+            State::Open(_) => Ok(Eof::Cut),
             State::Draining(_) | State::Closed => Ok(Eof::Clean),
             State::Failed(failure) => Err((**failure).clone()),
             State::Handshaking => {

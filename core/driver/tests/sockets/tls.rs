@@ -1,7 +1,7 @@
 //! TLS servers with certificates of our own.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use probity_engine::check::Module;
@@ -38,6 +38,19 @@ impl Ca {
     /// A server that answers HTTP requests, with a certificate for 127.0.0.1
     /// that expires at the end of `year`.
     fn server(&self, year: i32) -> SocketAddr {
+        self.answering(year, |stream| {
+            let _ = stream.write_all(OK);
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        })
+    }
+
+    /// The same with an answer of its own.
+    fn answering(
+        &self,
+        year: i32,
+        answer: impl Fn(&mut StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
+    ) -> SocketAddr {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
         params.not_after = rcgen::date_time_ymd(year, 12, 31);
@@ -62,9 +75,7 @@ impl Ca {
                 head.push(byte[0]);
             }
             if !head.is_empty() {
-                let _ = stream.write_all(OK);
-                stream.conn.send_close_notify();
-                let _ = stream.flush();
+                answer(&mut stream);
             }
         })
     }
@@ -92,6 +103,34 @@ fn https_is_answered() {
     let url = format!("https://{}/", ca.server(4095));
     let report = probe(&handle, &ca.module("http"), &url);
     assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
+}
+
+/// Without a length and without close_notify the end of the connection is the
+/// end of the body, but not in the middle of a record.
+#[test]
+fn a_body_that_is_cut_off_within_a_record_is_not_whole() {
+    let (handle, ca) = (start(1), Ca::new());
+    for (cut, whole) in [(0, true), (1, false)] {
+        let address = ca.answering(4095, move |stream| {
+            let plain = b"HTTP/1.1 200 OK\r\n\r\nall there is";
+            for part in plain.chunks(plain.len() - 5) {
+                let _ = stream.conn.writer().write_all(part);
+                let mut records = Vec::new();
+                while stream.conn.wants_write() {
+                    let _ = stream.conn.write_tls(&mut records);
+                }
+                let last = part.len() == 5;
+                let len = records.len() - if last { cut } else { 0 };
+                let _ = stream.sock.write_all(&records[..len]);
+            }
+        });
+        let report = probe(&handle, &ca.module("http"), &format!("https://{address}/"));
+        let expected = match whole {
+            true => Outcome::Success,
+            false => Outcome::Failure(Reason::PeerReset),
+        };
+        assert_eq!(report.outcome, expected, "{}", report.detail);
+    }
 }
 
 #[test]

@@ -98,11 +98,13 @@ fn sending_works_while_half_a_record_waits() {
         let mut out = Vec::new();
         wire.heard.feed(&mut wire.layer, first, 9_999, &mut out);
         assert!(wire.heard.data.is_empty() && out.is_empty());
+        assert_eq!(wire.layer.eof(), Ok(Eof::Cut), "if it ended here");
         wire.layer.send(b"ping", &mut wire.to_server).unwrap();
         wire.settle();
         assert_eq!(server_reads(&mut wire, 4), b"ping");
         wire.heard.feed(&mut wire.layer, second, 9_999, &mut out);
         assert_eq!(wire.heard.data, pattern(100));
+        assert_eq!(wire.layer.eof(), Ok(Eof::Abrupt));
     }
 }
 
