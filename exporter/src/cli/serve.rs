@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use probity_driver::{Driver, Handle};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use super::args::{Engine, Serve};
@@ -41,11 +41,16 @@ pub fn main(args: &Serve) -> ExitCode {
         engine: args.engine.clone(),
     };
     runtime.block_on(async {
+        // First: until somebody listens for it, it ends the process.
+        let hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => return failed("Error starting", &error.to_string()),
+        };
         let server = match Server::start(options, source).await {
             Ok(server) => server,
             Err(error) => return failed("Error starting", &error.to_string()),
         };
-        match server.until_told().await {
+        match server.until_told(hangup).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed("Error serving", &error.to_string()),
         }
@@ -111,6 +116,7 @@ pub struct Server {
     pub addresses: Vec<SocketAddr>,
     grace: Duration,
     stop: watch::Sender<bool>,
+    control: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -152,7 +158,7 @@ impl Server {
                 stopped.clone(),
             )));
         }
-        tokio::spawn(control.run(stopped.clone()));
+        let control = tokio::spawn(control.run(stopped.clone()));
         let followed = Arc::clone(&app);
         tokio::task::spawn_blocking(move || control::follow(&followed, &stopped));
         Ok(Self {
@@ -160,18 +166,19 @@ impl Server {
             addresses,
             grace: options.engine.grace,
             stop,
+            control,
             tasks,
         })
     }
 
-    /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
+    /// Serves until SIGTERM or SIGINT; SIGHUP, which is `hangup`, reloads.
     ///
     /// # Errors
-    /// If signals cannot be listened for.
-    pub async fn until_told(self) -> io::Result<()> {
+    /// If signals cannot be listened for, or if nobody is left who could
+    /// reload: better to be started again than to go on with an old fleet.
+    pub async fn until_told(mut self, mut hangup: Signal) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => {
@@ -181,6 +188,9 @@ impl Server {
                 _ = interrupt.recv() => {
                     tracing::info!("Received SIGINT, exiting gracefully...");
                     break;
+                }
+                _ = &mut self.control => {
+                    return Err(io::Error::other("the control task has ended"));
                 }
                 _ = hangup.recv() => {
                     let app = Arc::clone(&self.app);
@@ -223,4 +233,36 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
         "Engine started"
     );
     Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[test]
+    fn a_server_that_could_not_reload_any_more_ends() {
+        let line = [
+            "probity",
+            "--web.listen-address=127.0.0.1:0",
+            "--engine.workers=1",
+        ];
+        let args = crate::cli::args::Args::parse_from(line).serve;
+        let options = Options {
+            listen: args.listen,
+            timeout_offset: args.timeout_offset,
+            engine: args.engine,
+        };
+        let runtime = runtime().unwrap();
+        runtime.block_on(async {
+            let server = Server::start(options, Source::Defaults).await.unwrap();
+            let app = Arc::clone(&server.app);
+            server.control.abort();
+            let hangup = signal(SignalKind::hangup()).unwrap();
+            let told = server.until_told(hangup);
+            let ended = tokio::time::timeout(Duration::from_secs(20), told);
+            assert!(ended.await.expect("it ends").is_err());
+            app.bridge.shutdown(Duration::ZERO).await;
+        });
+    }
 }

@@ -21,6 +21,9 @@ use crate::render;
 /// What Prometheus allows a scrape when it does not say: blackbox_exporter's
 /// default.
 const DEFAULT_SCRAPE_TIMEOUT: f64 = 120.0;
+/// Most that is believed of what Prometheus allows. Places for single runs are
+/// few, and one that is taken by a silent target is free again only then.
+const LONGEST_SCRAPE_TIMEOUT: f64 = 600.0;
 /// Single runs are nobody's job: what is counted for this group is not shown.
 const AD_HOC: GroupId = GroupId(u32::MAX);
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
@@ -121,7 +124,8 @@ fn timeout(
     let allowed = if allowed == 0.0 {
         DEFAULT_SCRAPE_TIMEOUT
     } else {
-        allowed
+        // Also what is infinite or not a number.
+        allowed.min(LONGEST_SCRAPE_TIMEOUT)
     };
     let most = allowed - offset;
     let module = module.unwrap_or_default();
@@ -152,6 +156,10 @@ mod tests {
             (9.5, "", 1.0, 9.5),
             (0.0, "", 0.5, 119.5),
             (0.0, "", 0.0, 120.0),
+            (0.0, "86400", 0.5, 599.5),
+            (0.0, "inf", 0.0, 600.0),
+            (0.0, "NaN", 0.0, 600.0),
+            (3.0, "NaN", 0.0, 3.0),
         ] {
             let module = (module > 0.0).then(|| Duration::from_secs_f64(module));
             let timeout = timeout(module, Some(announced), offset).unwrap();
