@@ -369,7 +369,7 @@ impl Worker {
         let mut commands = mem::take(&mut self.commands);
         let inbox = &self.inboxes[self.number];
         if let Some(at) = inbox.stop_at() {
-            self.engine.drain();
+            self.engine.drain(self.clock.now());
             self.stop_at = Some(at);
         }
         self.more_commands = inbox.take(&mut commands);

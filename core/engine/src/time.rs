@@ -31,6 +31,11 @@ impl Instant {
         self.0
     }
 
+    /// The instant `duration` earlier, or the origin if there was none.
+    pub(crate) const fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
     /// Time since `earlier`, or zero if `earlier` is in fact later.
     ///
     /// Saturating on purpose: inputs of one batch may carry clock readings

@@ -59,24 +59,16 @@ impl Engine {
     }
 
     /// A run's connection waits for its destination's rate. The wait is ours:
-    /// it moves the deadline, unless it is longer than the whole timeout.
+    /// it moves the deadline, unless it is longer than what is left of its time.
     pub(super) fn hold(&mut self, id: RunId, at: Instant, now: Instant) {
         let wait = at - now;
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        let State::Checking { owner, spec, .. } = &run.state else {
-            return;
-        };
         if self.shared.wakes.deadline(id.slot()) == Some(at) {
             return;
         }
-        let timeout = spec.schedule.timeout();
-        let patience = match owner {
-            Owner::Target(_) => timeout,
-            Owner::Host => timeout.max(Duration::from_secs(1)),
-        };
-        if wait > patience {
+        if wait > run.core.deadline - now {
             return self.abort(id, Reason::OverloadDestination, now);
         }
         self.shared.wakes.set(id.slot(), at);

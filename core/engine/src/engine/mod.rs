@@ -395,7 +395,7 @@ impl Engine {
     /// is left to do is in [`Engine::poll_output`].
     pub fn shutdown(&mut self, now: Instant) {
         self.release_reported();
-        self.drain();
+        self.drain(now);
         let unfinished: Vec<RunId> = self.runs.unfinished().collect();
         for id in unfinished {
             self.abort(id, Reason::Shutdown, now);
@@ -404,18 +404,15 @@ impl Engine {
         self.settle(now);
     }
 
-    /// Schedules no more runs; those in flight go on.
-    pub fn drain(&mut self) {
+    /// Schedules no more runs; those in flight go on, and those that wait for
+    /// a slot are reported as `shutdown`.
+    pub fn drain(&mut self, now: Instant) {
+        self.release_reported();
         self.epoch = None;
         self.queue.clear();
-        self.queued = 0;
         for slot in 0..self.targets.slots() {
             self.due.cancel(slot);
-            if let Some(target) = self.targets.get_mut(slot)
-                && let Turn::Queued { .. } = target.turn
-            {
-                target.turn = Turn::Scheduled;
-            }
+            self.report_queued(slot, Reason::Shutdown, now);
         }
     }
 

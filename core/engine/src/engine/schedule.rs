@@ -169,22 +169,25 @@ impl Engine {
     }
 
     /// Accounts for `missed` runs whose time has passed before anybody looked
-    /// (the process was stopped, the machine asleep): all are counted, and one
-    /// report says so.
+    /// (the process was stopped, the machine asleep, the target waited for a
+    /// slot): all are counted, and one report, that of the last one, says so.
+    /// `due` is the run that comes after them.
     fn report_missed(&mut self, slot: u32, missed: u64, due: Instant, now: Instant) {
         let Some(more) = missed.checked_sub(1) else {
             return;
         };
         let outcome = Outcome::Unknown(Reason::Overload);
         self.counters.count_many(outcome, more);
-        if let Some(target) = self.targets.get_mut(slot) {
-            target.results[outcome.index()] += more;
-        }
+        let Some(target) = self.targets.get_mut(slot) else {
+            return;
+        };
+        target.results[outcome.index()] += more;
+        let period = target.spec.schedule.period();
         self.report_unstarted(
             slot,
             Reason::Overload,
-            format_args!("{missed} runs were missed: the prober did not run in time"),
-            due,
+            format_args!("{missed} runs were missed: the prober did not look in time"),
+            due.before(period),
             now,
         );
     }
@@ -265,11 +268,18 @@ impl Engine {
                 target.turn = Turn::Running { run, again };
                 self.abort(run, Reason::Cancelled, now);
             }
-            Turn::Queued { due } => {
-                self.unqueue(slot);
-                let detail = format_args!("the target was changed while it waited for a slot");
-                self.report_unstarted(slot, Reason::Cancelled, detail, due, now);
-            }
+            Turn::Queued { .. } => self.report_queued(slot, Reason::Cancelled, now),
+        }
+    }
+
+    /// Reports the run that a target waits for, if it does, as not to be.
+    pub(super) fn report_queued(&mut self, slot: u32, reason: Reason, now: Instant) {
+        if let Some(target) = self.targets.get(slot)
+            && let Turn::Queued { due } = target.turn
+        {
+            self.unqueue(slot);
+            let detail = format_args!("the run was called off while it waited for a slot");
+            self.report_unstarted(slot, reason, detail, due, now);
         }
     }
 

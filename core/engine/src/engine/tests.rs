@@ -402,7 +402,7 @@ fn shutdown_reports_everything() {
     let (now, ..) = started(&mut engine);
     engine.run_once(tcp(), SECOND, false, now).unwrap();
     drain(&mut engine);
-    engine.drain();
+    engine.drain(now);
     assert_eq!(engine.in_flight(), 2);
     engine.shutdown(now);
     let asked = drain(&mut engine);
