@@ -22,6 +22,9 @@ pub struct Discovery {
     complaints: BTreeSet<Complaint>,
 }
 
+/// A mistake in a file, rather than a file that is not there yet.
+const UNUSABLE: &str = "Cannot use discovery file, keeping its last good content";
+
 /// Something that is wrong with a job's discovery.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Complaint {
@@ -75,7 +78,11 @@ impl Discovery {
                 files,
                 why,
             } = complaint;
-            tracing::warn!(job, files, err = why, "{what}");
+            if *what == UNUSABLE {
+                tracing::error!(job, files, err = why, "{what}");
+            } else {
+                tracing::warn!(job, files, err = why, "{what}");
+            }
         }
         self.complaints = complaints;
         changed
@@ -151,8 +158,7 @@ fn discover(
             match known.update(path, content, job) {
                 Ok(update) => changed |= update,
                 Err(errors) => {
-                    let what = "Cannot use discovery file, keeping its last good content";
-                    complain(what, name, errors.to_string());
+                    complain(UNUSABLE, name, errors.to_string());
                 }
             }
         }
