@@ -652,3 +652,42 @@ fn a_queue_in_which_everybody_gives_up_does_not_grow() {
         assert!(engine.queue.len() <= 2 * targets as usize + 64);
     }
 }
+
+/// A target that waits in vain for longer than its period has a report for
+/// every run that came due.
+#[test]
+fn a_tick_that_passes_in_the_queue_is_not_skipped() {
+    let limits = Limits {
+        in_flight: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    let module = ModuleConfig {
+        prober: "tcp".into(),
+        ..ModuleConfig::default()
+    };
+    let module = module.compile(&NoFiles).unwrap();
+    let spec = |timeout| {
+        Arc::new(Spec {
+            check: module
+                .target("192.0.2.1:80", TargetParams::default())
+                .unwrap(),
+            schedule: Schedule::new(SECOND, timeout, Duration::ZERO).unwrap(),
+            threshold: threshold::Config::new(Kind::Plain, 1, 1).unwrap(),
+            group: GroupId(0),
+        })
+    };
+    engine.begin(Instant::ZERO);
+    // One run hangs and holds the only slot for a minute.
+    engine.upsert(ID, spec(60 * SECOND), Instant::ZERO).unwrap();
+    let (now, ..) = started(&mut engine);
+    let waiting = TargetId(8);
+    engine.upsert(waiting, spec(SECOND * 3 / 2), now).unwrap();
+    let end = now + SECOND * 30;
+    while engine.poll_timeout().is_some_and(|next| next < end) {
+        advance(&mut engine);
+        drain(&mut engine);
+    }
+    let [.., unknown] = engine.target(waiting).unwrap().results;
+    assert!((27..=30).contains(&unknown), "{unknown}");
+}
