@@ -9,7 +9,7 @@ use probity_driver::Notice;
 use probity_engine::{Outcome, TargetId};
 use serde::Serialize;
 
-/// Events that are remembered.
+/// Events of each class that are remembered.
 pub const LIMIT: usize = 1_024;
 
 /// Something that happened to a target, any number of times in the same way.
@@ -48,12 +48,19 @@ pub struct Name {
     pub instance: String,
 }
 
-/// A ring of events in which repetitions are counted, as the kubelet's
-/// recorder does.
+/// What happened lately. Changes of health have a ring of their own, so that a
+/// fleet full of failing probes does not push them out.
 #[derive(Debug, Default)]
 pub struct Events {
-    ring: VecDeque<Event>,
-    /// Sequence number of the ring's first event.
+    results: Ring,
+    flips: Ring,
+}
+
+/// Events in which repetitions are counted, as the kubelet's recorder does.
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Event>,
+    /// Sequence number of the first of them.
     first: u64,
     /// Sequence number by what makes two events the same.
     known: HashMap<(TargetId, &'static str, String), u64>,
@@ -62,57 +69,7 @@ pub struct Events {
 impl Events {
     /// Notes what a run said. `at` is Unix seconds.
     pub fn record(&mut self, notice: &Notice, name: &Name, at: f64) {
-        let (severity, reason, message) = words(notice);
-        self.add(severity, reason, message, notice.target, name, at);
-        if let Some(flip) = notice.transition {
-            let (severity, reason) = match flip.to {
-                true => ("Normal", "Healthy"),
-                false => ("Warning", "Down"),
-            };
-            let results = if flip.to { "successful" } else { "failed" };
-            let message = match flip.run {
-                1 => format!("Target is {} after a {results} probe", state(flip.to)),
-                run => format!(
-                    "Target is {} after {run} {results} probes in a row",
-                    state(flip.to)
-                ),
-            };
-            self.add(severity, reason, message, notice.target, name, at);
-        }
-    }
-
-    fn add(
-        &mut self,
-        severity: &'static str,
-        reason: &'static str,
-        message: String,
-        target: TargetId,
-        name: &Name,
-        at: f64,
-    ) {
-        if reason.is_empty() {
-            return;
-        }
-        let key = (target, reason, message.clone());
-        let known = self
-            .known
-            .get(&key)
-            .and_then(|sequence| sequence.checked_sub(self.first));
-        if let Some(event) = known.and_then(|index| self.ring.get_mut(index as usize)) {
-            event.count += 1;
-            event.last = at;
-            event.repeated = format!("x{} over {}", event.count, Age(event.last - event.first));
-            return;
-        }
-        if self.ring.len() == LIMIT
-            && let Some(oldest) = self.ring.pop_front()
-        {
-            self.known
-                .remove(&(oldest.target, oldest.reason, oldest.message));
-            self.first += 1;
-        }
-        self.known.insert(key, self.first + self.ring.len() as u64);
-        self.ring.push_back(Event {
+        let event = |(severity, reason, message)| Event {
             severity,
             reason,
             job: name.job.clone(),
@@ -122,17 +79,50 @@ impl Events {
             first: at,
             last: at,
             repeated: String::new(),
-            target,
-        });
+            target: notice.target,
+        };
+        if let Some(words) = result(notice) {
+            self.results.add(event(words));
+        }
+        if let Some(words) = flip(notice) {
+            self.flips.add(event(words));
+        }
     }
 
     /// The events, the latest first.
     pub fn list(&self) -> Vec<Event> {
-        let mut list: Vec<Event> = self.ring.iter().cloned().collect();
+        let both = self.flips.events.iter().chain(&self.results.events);
+        let mut list: Vec<Event> = both.cloned().collect();
         list.sort_by(|a, b| b.last.total_cmp(&a.last));
         list
     }
 }
+
+impl Ring {
+    fn add(&mut self, event: Event) {
+        let key = (event.target, event.reason, event.message.clone());
+        let known = self.known.get(&key);
+        let index = known.and_then(|sequence| sequence.checked_sub(self.first));
+        if let Some(known) = index.and_then(|index| self.events.get_mut(index as usize)) {
+            known.count += 1;
+            known.last = event.last;
+            known.repeated = format!("x{} over {}", known.count, Age(known.last - known.first));
+            return;
+        }
+        if self.events.len() == LIMIT
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.known
+                .remove(&(oldest.target, oldest.reason, oldest.message));
+            self.first += 1;
+        }
+        self.known
+            .insert(key, self.first + self.events.len() as u64);
+        self.events.push_back(event);
+    }
+}
+
+type Words = (&'static str, &'static str, String);
 
 /// `up` or `down`.
 pub fn state(up: bool) -> &'static str {
@@ -141,17 +131,30 @@ pub fn state(up: bool) -> &'static str {
 
 /// Durations vary from run to run and would make every event a new one: what
 /// is in a message is what stays the same.
-fn words(notice: &Notice) -> (&'static str, &'static str, String) {
-    let what = |verb: &str| match notice.outcome.reason() {
-        Some(reason) => format!("Probe {verb}: {reason} in {}", notice.phase.name()),
-        None => format!("Probe {verb}"),
+fn result(notice: &Notice) -> Option<Words> {
+    let (reason, verb) = match notice.outcome {
+        Outcome::Success => return None,
+        Outcome::Warning(_) => ("ProbeWarning", "warning"),
+        Outcome::Failure(_) => ("Unhealthy", "failed"),
+        Outcome::Unknown(_) => ("ProbeErrored", "errored"),
     };
-    match notice.outcome {
-        Outcome::Success => ("Normal", "", String::new()),
-        Outcome::Warning(_) => ("Warning", "ProbeWarning", what("warning")),
-        Outcome::Failure(_) => ("Warning", "Unhealthy", what("failed")),
-        Outcome::Unknown(_) => ("Warning", "ProbeErrored", what("errored")),
-    }
+    let why = notice.outcome.reason()?;
+    let message = format!("Probe {verb}: {why} in {}", notice.phase.name());
+    Some(("Warning", reason, message))
+}
+
+fn flip(notice: &Notice) -> Option<Words> {
+    let flip = notice.transition?;
+    let (severity, reason, results) = match flip.to {
+        true => ("Normal", "Healthy", "successful"),
+        false => ("Warning", "Down", "failed"),
+    };
+    let state = state(flip.to);
+    let message = match flip.run {
+        1 => format!("Target is {state} after a {results} probe"),
+        run => format!("Target is {state} after {run} {results} probes in a row"),
+    };
+    Some((severity, reason, message))
 }
 
 /// A time span as `kubectl` prints it (apimachinery's `HumanDuration`).
@@ -256,8 +259,8 @@ mod tests {
             let outcome = Outcome::Failure(Reason::HttpStatus);
             events.record(&notice(target, outcome), &name(), target as f64);
         }
-        assert_eq!(events.ring.len(), LIMIT);
-        assert_eq!(events.known.len(), LIMIT);
+        assert_eq!(events.results.events.len(), LIMIT);
+        assert_eq!(events.results.known.len(), LIMIT);
         // One that was forgotten starts anew, one that was not is counted.
         events.record(
             &notice(0, Outcome::Failure(Reason::HttpStatus)),
@@ -273,6 +276,23 @@ mod tests {
         let list = events.list();
         assert_eq!((list[0].target, list[0].count), (TargetId(last), 2));
         assert_eq!((list[1].target, list[1].count), (TargetId(0), 1));
+    }
+
+    #[test]
+    fn failures_do_not_push_out_changes_of_health() {
+        let mut events = Events::default();
+        let mut down = notice(1, Outcome::Failure(Reason::HttpStatus));
+        down.transition = Some(Transition {
+            from: Some(true),
+            to: false,
+            run: 3,
+        });
+        events.record(&down, &name(), 1.0);
+        for target in 0..(LIMIT as u64 * 2) {
+            let outcome = Outcome::Failure(Reason::HttpStatus);
+            events.record(&notice(target, outcome), &name(), 2.0);
+        }
+        assert!(events.list().iter().any(|event| event.reason == "Down"));
     }
 
     #[test]

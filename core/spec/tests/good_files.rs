@@ -255,7 +255,7 @@ modules:
     timeout: 90s
     http:
       basic_auth: {username: 'no', password: hunter2}
-      headers: {X-A: 'true', X-B: '007', X-C: \"a: 'b' # c\"}
+      headers: {X-A: 'true', X-B: '007', X-C: \"a: 'b' # c\", Authorization: hunter2, X-Api-Key: hunter2}
       body: |
         two
         lines

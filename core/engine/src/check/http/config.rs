@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::auth;
 use super::request::{self, Fields};
@@ -65,7 +65,10 @@ pub struct Config {
     /// `User-Agent` suppresses that field. `Content-Length`,
     /// `Transfer-Encoding` and `Trailer` follow from the body and are ignored
     /// here.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        serialize_with = "hide_credentials"
+    )]
     pub headers: BTreeMap<String, String>,
     /// Fail if any of these matches the body.
     #[serde(skip_serializing_if = "is_default")]
@@ -100,6 +103,27 @@ pub struct Config {
     /// How `https` connections are secured.
     #[serde(skip_serializing_if = "is_default")]
     pub tls_config: TlsConfig,
+}
+
+/// Header fields that carry credentials (RFC 9110 section 11, RFC 6265, and
+/// the names that are common for keys and tokens).
+fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    matches!(&*name, "authorization" | "proxy-authorization" | "cookie")
+        || ["token", "secret", "password", "api-key", "apikey"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+/// Shows header fields, but not what gives access.
+fn hide_credentials<S: Serializer>(
+    headers: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.iter().map(|(name, value)| {
+        let hidden = is_credential(name) && !value.is_empty();
+        (name, if hidden { "<secret>" } else { value })
+    }))
 }
 
 impl Default for Config {
