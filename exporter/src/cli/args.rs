@@ -46,7 +46,13 @@ pub struct Serve {
     #[arg(long = "config.check")]
     pub config_check: bool,
     /// Seconds taken off the scrape timeout that Prometheus announces to /probe.
-    #[arg(long = "timeout-offset", value_name = "SECONDS", default_value_t = 0.5)]
+    #[arg(
+        long = "timeout-offset",
+        value_name = "SECONDS",
+        default_value_t = 0.5,
+        allow_negative_numbers = true,
+        value_parser = seconds
+    )]
     pub timeout_offset: f64,
     /// Where to serve; may be repeated. An address without a host (:9115) is
     /// every address of the machine.
@@ -160,7 +166,8 @@ pub struct Check {
 pub enum Output {
     /// The phases as a waterfall.
     Human,
-    /// One JSON object a line.
+    /// One JSON object a line: target, module, outcome, reason, detail, phase,
+    /// duration_seconds, phases_seconds, address, facts, tls.
     Json,
     /// What /probe would answer, with the label `target`.
     Prometheus,
@@ -189,6 +196,11 @@ pub struct Demo {
     /// How the process runs.
     #[command(flatten)]
     pub engine: Engine,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "expected a number of seconds".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -246,6 +258,7 @@ mod tests {
             &["probity", "--nonsense"][..],
             &["probity", "--web.listen-address=nowhere"],
             &["probity", "--log.level=loud"],
+            &["probity", "--timeout-offset=NaN"],
             &["probity", "check"],
             &["probity", "demo", "--interval=often"],
         ] {
