@@ -11,8 +11,11 @@ pub struct Config {
     /// one for each core that is available to the process.
     pub workers: usize,
     /// Scheduled runs in flight at once over all workers; 0 derives it from
-    /// the descriptor limit (soft raised to hard, less a reserve for the host).
+    /// the descriptor limit (soft raised to hard) less [`Config::reserve`].
     pub in_flight: usize,
+    /// Descriptors that are left to the host: its files, its own connections.
+    /// At most half of all are.
+    pub reserve: u64,
     /// How names are resolved. `Default` reads `/etc/resolv.conf` and
     /// `/etc/hosts`. One that delegates to its host is of no use here: such
     /// look-ups end as `Unknown(internal)`.
@@ -27,6 +30,11 @@ pub struct Config {
     pub seed: Option<[u8; 32]>,
 }
 
+impl Config {
+    /// The reserve of a host that does little else.
+    pub const RESERVE: u64 = 256;
+}
+
 impl Default for Config {
     fn default() -> Self {
         // A machine without these files is one without configuration.
@@ -34,6 +42,7 @@ impl Default for Config {
         Self {
             workers: 0,
             in_flight: 0,
+            reserve: Self::RESERVE,
             resolver: ResolverConfig::system(&read("/etc/resolv.conf"), &read("/etc/hosts")),
             starts_per_destination: 0,
             burst_per_destination: probity_engine::Limits::default().burst_per_destination,

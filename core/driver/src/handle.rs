@@ -106,7 +106,7 @@ impl Driver {
             0 => thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let mut budget = limits::budget(descriptors, config.in_flight);
+        let mut budget = limits::budget(descriptors, config.reserve, config.in_flight);
         budget.starts_per_destination = config.starts_per_destination;
         budget.burst_per_destination = config.burst_per_destination;
         let share = limits::share(budget, workers);

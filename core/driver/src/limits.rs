@@ -54,9 +54,6 @@ pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
 /// TLS configurations that are remembered.
 pub const TLS_CONFIGS: usize = 1_024;
 
-/// Descriptors left to the host: its listeners, files, event queues.
-const RESERVED_DESCRIPTORS: u64 = 256;
-
 /// Most runs in flight that are derived from a descriptor limit. Some
 /// containers have a limit of 2^30; what is in flight also costs memory, at
 /// most 4 KiB each.
@@ -79,11 +76,11 @@ pub fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Bounds of all shards together, for `descriptors` of them. `in_flight` is
-/// what the user wants, or 0.
-pub(crate) fn budget(descriptors: u64, in_flight: usize) -> Limits {
+/// Bounds of all shards together, for `descriptors` of them less the host's
+/// reserve. `in_flight` is what the user wants, or 0.
+pub(crate) fn budget(descriptors: u64, reserve: u64, in_flight: usize) -> Limits {
     let spendable = descriptors
-        .saturating_sub(RESERVED_DESCRIPTORS)
+        .saturating_sub(reserve)
         .max(descriptors / 2)
         .min(MOST_IN_FLIGHT);
     let once = (spendable / 32).clamp(16, 1_024);
@@ -120,19 +117,22 @@ pub(crate) fn share(limits: Limits, workers: usize) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
 
     #[test]
     fn a_budget_fits_into_the_descriptors() {
         for descriptors in [256, 1_024, 20_000, 65_536, 1 << 30, u64::MAX] {
-            let limits = budget(descriptors, 0);
+            let limits = budget(descriptors, Config::RESERVE, 0);
             assert!(
                 u64::from(limits.slots()) <= descriptors,
                 "{descriptors}: {limits:?}"
             );
             assert!(limits.in_flight >= 16);
         }
-        assert!(budget(20_000, 0).in_flight > 18_500);
-        assert_eq!(budget(20_000, 77).in_flight, 77);
+        assert!(budget(20_000, Config::RESERVE, 0).in_flight > 18_500);
+        let slots = budget(20_000, 2_000, 0).slots();
+        assert!((17_900..=18_000).contains(&slots), "{slots}");
+        assert_eq!(budget(20_000, Config::RESERVE, 77).in_flight, 77);
     }
 
     #[test]

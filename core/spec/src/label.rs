@@ -12,7 +12,7 @@ pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
 /// Names that series of targets use beside the target's own labels. A target
 /// that had one of them would yield series with the same label twice, for
 /// which Prometheus refuses the whole scrape.
-const TAKEN: &[&str] = &[
+pub const TAKEN_LABELS: &[&str] = &[
     "cipher",
     "fingerprint_sha256",
     "issuer",
@@ -53,7 +53,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.starts_with("__") {
         return Err("label names that begin with __ are reserved".into());
     }
-    if TAKEN.contains(&name) {
+    if TAKEN_LABELS.contains(&name) {
         return Err("the label is used by the series themselves, choose another name".into());
     }
     if name.len() > MAX_BYTES {

@@ -100,5 +100,5 @@ pub use file::{File, NamedModule};
 pub use files::SystemFiles;
 pub use groups::{Format, Group, parse_groups};
 pub use job::{FileSource, Job, Metrics};
-pub use label::Labels;
+pub use label::{Labels, TAKEN_LABELS};
 pub use targets::{Dropped, Fleet, Groups, Target};

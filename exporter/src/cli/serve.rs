@@ -216,9 +216,12 @@ impl Server {
 
 /// Starts the driver and says what it has to work with.
 pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
+    // What clients may hold is not there to probe with.
+    let clients = http::server::connections(probity_driver::raise_descriptor_limit());
     let config = probity_driver::Config {
         workers: flags.workers,
         in_flight: flags.in_flight,
+        reserve: probity_driver::Config::RESERVE + clients as u64,
         starts_per_destination: flags.destination_rate,
         burst_per_destination: flags.destination_burst,
         ..probity_driver::Config::default()

@@ -498,3 +498,10 @@ fn times_are_rfc3339() {
         assert_eq!(probe::Rfc3339(seconds).to_string(), text);
     }
 }
+
+/// The file refuses exactly the labels that series use themselves; `quantile`
+/// and `le` are those of every Prometheus server.
+#[test]
+fn the_file_refuses_the_labels_that_series_take() {
+    assert_eq!(*TAKEN, probity_spec::TAKEN_LABELS);
+}
