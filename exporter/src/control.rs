@@ -219,6 +219,18 @@ impl Control {
 
     /// Brings the engine to what the file and the discovered groups say.
     async fn apply(&mut self) -> Result<(), String> {
+        // A large fleet takes a while, and scrapes go on meanwhile.
+        let changes = tokio::task::block_in_place(|| self.plan());
+        self.app
+            .bridge
+            .apply(changes)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// What has changed for the engine. The rest of the process sees the new
+    /// fleet from here on.
+    fn plan(&mut self) -> Vec<Change> {
         let mut fleet = Fleet::build(self.file.jobs(), &self.found, &mut self.groups);
         for dropped in &fleet.dropped {
             tracing::warn!(
@@ -237,11 +249,7 @@ impl Control {
         self.targets = fleet.targets;
         self.app
             .replace(running(&self.file, &self.targets, &mut self.groups));
-        self.app
-            .bridge
-            .apply(changes)
-            .await
-            .map_err(|error| error.to_string())
+        changes
     }
 }
 
