@@ -180,7 +180,7 @@ pub struct Demo {
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub targets: u32,
     /// Time between two probes of one target.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
     /// Stop after this time; without it, on Ctrl-C.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -201,6 +201,15 @@ pub struct Demo {
 fn seconds(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite());
     number.ok_or_else(|| "expected a number of seconds".to_owned())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let shortest = Duration::from_millis(10);
+    let interval = duration(text)?;
+    if interval < shortest {
+        return Err(format!("expected at least {shortest:?}"));
+    }
+    Ok(interval)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -261,6 +270,7 @@ mod tests {
             &["probity", "--timeout-offset=NaN"],
             &["probity", "check"],
             &["probity", "demo", "--interval=often"],
+            &["probity", "demo", "--interval=0s"],
         ] {
             assert!(Args::try_parse_from(line).is_err(), "{line:?}");
         }

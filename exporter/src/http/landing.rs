@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::Html;
 use probity_driver::{FleetQuery, Row};
 
@@ -22,12 +23,16 @@ struct Count {
     unknown: usize,
 }
 
-pub(super) async fn page(State(app): State<Arc<App>>) -> Html<String> {
+pub(super) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Html<String> {
     let running = app.running();
     // Nobody closes it; without a place there would only be no bound.
     let _place = app.looks.acquire().await;
     let rows = app.bridge.fleet(FleetQuery::default()).await;
-    let mut html = String::from(HEAD);
+    // The page's own example probes whoever serves it, by the name it was asked for.
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let mut html = HEAD.replace(EXAMPLE, &escape(host.unwrap_or(EXAMPLE)));
     html.push_str("<h2>Fleet</h2>\n");
     match rows {
         Err(unavailable) => {
@@ -114,6 +119,9 @@ fn escape(text: &str) -> String {
     }
     escaped
 }
+
+/// What stands in [`HEAD`] for the host of the request.
+const EXAMPLE: &str = "localhost:9115";
 
 const HEAD: &str = r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>probity</title>
