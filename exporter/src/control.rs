@@ -297,10 +297,11 @@ fn unix_now() -> f64 {
 }
 
 /// Passes what happens to targets to the log and to the list of events, until
-/// told to end or nobody is left to tell. Blocks: a fleet that fails at once
-/// writes a line for each target, and nobody else may wait for who reads them.
-pub fn follow(app: &App, stopped: &watch::Receiver<bool>) {
-    while !*stopped.borrow() && stopped.has_changed().is_ok() {
+/// the driver has stopped and its last news are told, or whoever holds the
+/// other end of `owner` is gone. Blocks: a fleet that fails at once writes a
+/// line for each target, and nobody else may wait for who reads them.
+pub fn follow(app: &App, owner: &watch::Receiver<bool>) {
+    while owner.has_changed().is_ok() {
         let notices = app.bridge.handle().notices(NEWS);
         app.count_dropped(notices.dropped);
         let running = app.running();
@@ -334,9 +335,8 @@ pub fn follow(app: &App, stopped: &watch::Receiver<bool>) {
                 }
             }
         }
-        if notices.list.is_empty() {
-            // A driver that has stopped does not wait: we must.
-            std::thread::sleep(Duration::from_millis(20));
+        if notices.stopped {
+            return;
         }
     }
 }

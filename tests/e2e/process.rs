@@ -39,7 +39,7 @@ jobs:
         (in_flight(&server) == Some(1.0)).then_some(())
     });
     server.signal(Signal::TERM);
-    assert_eq!(server.child().wait().code(), Some(0));
+    assert_eq!(server.wait().code(), Some(0));
     assert!(!server.log().lines(&["SIGTERM"]).is_empty());
     assert!(
         server.log().lines(&["level=ERROR"]).is_empty(),

@@ -129,12 +129,17 @@ pub struct Probity {
 
 /// Lines that a process has written, the latest 50,000 of them.
 #[derive(Clone, Debug, Default)]
-pub struct Log(Arc<Mutex<VecDeque<String>>>);
+pub struct Log {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    /// Held by whoever still reads a pipe.
+    readers: Arc<()>,
+}
 
 impl Log {
     /// Collects lines on a thread until the pipe ends.
     pub fn follow(&self, pipe: impl std::io::Read + Send + 'static) {
-        let lines = Arc::clone(&self.0);
+        let lines = Arc::clone(&self.lines);
+        let reader = Arc::clone(&self.readers);
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,12 +148,21 @@ impl Log {
                 }
                 lines.push_back(line);
             }
+            drop(reader);
+        });
+    }
+
+    /// Waits until the process has closed what is followed: what it wrote
+    /// before its end may be read a little after it.
+    fn until_complete(&self) {
+        until("the log ends", || {
+            (Arc::strong_count(&self.readers) == 1).then_some(())
         });
     }
 
     /// The lines that contain all of these.
     pub fn lines(&self, parts: &[&str]) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines
             .iter()
             .filter(|line| parts.iter().all(|part| line.contains(part)))
@@ -234,9 +248,14 @@ impl Probity {
         &self.log
     }
 
-    /// Its process.
-    pub fn child(&mut self) -> &mut Guard {
-        &mut self.child
+    /// Waits for its end, and for the end of its log.
+    ///
+    /// # Panics
+    /// If that takes longer than [`LIMIT`].
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait();
+        self.log.until_complete();
+        status
     }
 
     /// GET.
@@ -326,7 +345,7 @@ impl Probity {
     pub fn stop(mut self) -> Duration {
         let begun = Instant::now();
         self.signal(Signal::TERM);
-        let status = self.child.wait();
+        let status = self.wait();
         assert_eq!(status.code(), Some(0), "{:?}", self.log);
         assert_eq!(self.log.lines(&["panicked"]), Vec::<String>::new());
         assert!(begun.elapsed() < LIMIT);

@@ -21,6 +21,9 @@ use crate::http;
 /// How long open requests may go on when the process ends.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 
+/// How long the last lines of the log may take, if who reads it is slow.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Runs until it is told to end.
 pub fn main(args: &Serve) -> ExitCode {
     log::init(&args.log);
@@ -117,6 +120,7 @@ pub struct Server {
     grace: Duration,
     stop: watch::Sender<bool>,
     control: tokio::task::JoinHandle<()>,
+    follower: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -160,13 +164,14 @@ impl Server {
         }
         let control = tokio::spawn(control.run(stopped.clone()));
         let followed = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || control::follow(&followed, &stopped));
+        let follower = tokio::task::spawn_blocking(move || control::follow(&followed, &stopped));
         Ok(Self {
             app,
             addresses,
             grace: options.engine.grace,
             stop,
             control,
+            follower,
             tasks,
         })
     }
@@ -206,6 +211,8 @@ impl Server {
     /// Ends the runs in flight, within the grace, and the requests.
     pub async fn stop(self) {
         self.app.bridge.shutdown(self.grace).await;
+        // What the last runs showed is told before the process ends.
+        let _ = tokio::time::timeout(LAST_WORDS, self.follower).await;
         // Without receivers there is nobody to tell.
         let _ = self.stop.send(true);
         for task in self.tasks {
