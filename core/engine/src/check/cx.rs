@@ -17,7 +17,7 @@ use crate::outcome::{Outcome, Phase, Phases, Reason};
 use crate::report::Step;
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::tls::TlsInfo;
+use crate::tls::{TlsInfo, TlsParams};
 
 /// What the engine keeps about a run beside the check's own state.
 ///
@@ -232,10 +232,12 @@ impl Cx<'_> {
     }
 
     /// Asks for a TLS handshake on an open connection; `Secured` or `Closed`
-    /// will follow. The run's own [`TlsOptions`](crate::tls::TlsOptions) apply.
-    pub(crate) fn secure(&mut self, conn: Conn, server_name: &str) {
-        let name = self.store(server_name.as_bytes());
-        self.shared.push(self.id, Effect::Secure(conn, name));
+    /// will follow. One run may secure each connection differently.
+    pub(crate) fn secure(&mut self, conn: Conn, params: TlsParams<'_>) {
+        let name = self.store(params.server_name.as_bytes());
+        let options = Arc::clone(params.options);
+        self.shared
+            .push(self.id, Effect::Secure(conn, name, options));
     }
 
     /// Sends the bytes that were rendered with the target.

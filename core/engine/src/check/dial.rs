@@ -14,6 +14,7 @@ use crate::fact::Fact;
 use crate::id::Conn;
 use crate::io::{Closed, Endpoint, Families, Input, ResolveError, Transport};
 use crate::outcome::{Outcome, Phase, Reason};
+use crate::tls::TlsParams;
 
 /// Slots of [`FACTS`].
 const LOOKUP_TIME: usize = 0;
@@ -51,8 +52,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) families: Families,
     /// Source address, if one was configured.
     pub(crate) source: Option<IpAddr>,
-    /// Name to verify, if the connection is to be secured at once.
-    pub(crate) secure: Option<&'a str>,
+    /// How, if the connection is to be secured at once.
+    pub(crate) secure: Option<TlsParams<'a>>,
 }
 
 /// How far a connection is.
@@ -95,10 +96,11 @@ impl Dial {
                 self.resolved(to, answer, cx);
             }
             (Self::Connecting(conn), Input::Opened(opened)) if conn == *opened => {
-                if let Some(name) = to.secure {
+                if let Some(params) = to.secure {
                     cx.begin(Phase::Tls);
+                    let name = params.server_name;
                     cx.trace(format_args!("connected, starting TLS with {name}"));
-                    cx.secure(conn, name);
+                    cx.secure(conn, params);
                     *self = Self::Securing(conn);
                 } else {
                     cx.trace(format_args!("connected"));

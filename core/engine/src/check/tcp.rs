@@ -14,7 +14,7 @@ use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{self, ConfigError, Files, TlsConfig, is_default};
 use crate::fact::Fact;
 use crate::io::{Families, Input};
-use crate::tls::TlsOptions;
+use crate::tls::{TlsOptions, TlsParams};
 
 /// The `tcp` section of a module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,13 +124,15 @@ impl Kind for Tcp {
 
 impl Spec {
     fn destination(&self) -> Destination<'_> {
-        let name = self.server_name.as_deref().unwrap_or(&self.host);
         Destination {
             host: &self.host,
             port: self.port,
             families: self.module.families,
             source: self.module.source,
-            secure: self.module.tls.is_some().then_some(name),
+            secure: self.module.tls.as_ref().map(|options| TlsParams {
+                server_name: self.server_name.as_deref().unwrap_or(&self.host),
+                options,
+            }),
         }
     }
 }

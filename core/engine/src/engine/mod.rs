@@ -34,6 +34,7 @@ use crate::rng::Rng;
 use crate::spec::Spec;
 use crate::threshold::{Threshold, Transition};
 use crate::time::Instant;
+use crate::tls::{TlsOptions, TlsParams};
 use crate::wheel::Wheel;
 
 /// What an engine is made with.
@@ -83,6 +84,8 @@ pub struct Engine {
     transitions: VecDeque<(TargetId, Transition)>,
     /// A run whose report was handed out; released by the next call.
     reported: Option<RunId>,
+    /// What the last [`Output::Secure`] refers to.
+    lent: Option<Arc<TlsOptions>>,
 }
 
 impl Engine {
@@ -113,6 +116,7 @@ impl Engine {
             counters: Counters::new(),
             transitions: VecDeque::new(),
             reported: None,
+            lent: None,
         }
     }
 
@@ -363,17 +367,13 @@ impl Engine {
         let output = match effect {
             Effect::Resolve(name, families) => Output::Resolve(text(name), families),
             Effect::Open(conn, endpoint) => Output::Open(conn, endpoint),
-            Effect::Secure(conn, name) => {
-                let options = spec?.check.tls()?;
-                let server_name = text(name);
-                Output::Secure(
-                    conn,
-                    crate::tls::TlsParams {
-                        server_name,
-                        options,
-                    },
-                )
-            }
+            Effect::Secure(conn, name, options) => Output::Secure(
+                conn,
+                TlsParams {
+                    server_name: text(name),
+                    options: self.lent.insert(options),
+                },
+            ),
             Effect::Send(conn, Payload::Request) => Output::Send(conn, spec?.check.request()),
             Effect::Send(conn, Payload::Out(range)) => {
                 let bytes = run.core.out.get(range.start as usize..range.end as usize);

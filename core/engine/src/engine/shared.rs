@@ -2,6 +2,7 @@
 //! generator, the rate of connections.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use super::gate::Gate;
@@ -9,6 +10,7 @@ use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families};
 use crate::resolve::Resolver;
 use crate::rng::Rng;
+use crate::tls::TlsOptions;
 use crate::wheel::Wheel;
 
 /// One output, with its bytes by reference; see [`Output`](crate::Output).
@@ -16,7 +18,7 @@ use crate::wheel::Wheel;
 pub(crate) enum Effect {
     Resolve(Range<u32>, Families),
     Open(Conn, Endpoint),
-    Secure(Conn, Range<u32>),
+    Secure(Conn, Range<u32>, Arc<TlsOptions>),
     Send(Conn, Payload),
     Close(Conn),
     Report,

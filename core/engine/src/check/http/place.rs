@@ -6,6 +6,7 @@ use super::request::Request;
 use super::url::{Url, UrlError};
 use crate::check::dial::Destination;
 use crate::io::Families;
+use crate::tls::TlsParams;
 
 /// A request that a redirect asked for.
 #[derive(Debug)]
@@ -48,7 +49,10 @@ impl<'a> Place<'a> {
                 ..spec.module.families
             },
             source: spec.module.source,
-            secure: url.secure.then_some(name.unwrap_or(&url.host)),
+            secure: url.secure.then_some(TlsParams {
+                server_name: name.unwrap_or(&url.host),
+                options: &spec.module.tls,
+            }),
         }
     }
 
