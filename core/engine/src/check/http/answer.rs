@@ -8,6 +8,7 @@ use super::date;
 use super::judge::{self, Fault};
 use super::place::Place;
 use super::response::Head;
+use super::version::Version;
 use super::{BODY_LENGTH, CONTENT_LENGTH, LAST_MODIFIED, REGEX_FAILED, SSL, STATUS_CODE, VERSION};
 use crate::check::Cx;
 use crate::io::Closed;
@@ -24,7 +25,7 @@ pub(super) struct Answer {
     matched: bool,
     /// What is known to be wrong: said when the body has been read.
     fault: Option<Fault>,
-    minor_version: u8,
+    version: Version,
     progress: Progress,
 }
 
@@ -43,7 +44,7 @@ impl Answer {
     pub(super) fn new(
         framing: Framing,
         fault: Option<Fault>,
-        minor_version: u8,
+        version: Version,
         matched: bool,
     ) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl Answer {
             held: Vec::new(),
             matched: matched && fault.is_none(),
             fault,
-            minor_version,
+            version,
             progress: Progress::Reading,
         }
     }
@@ -135,7 +136,7 @@ impl Answer {
         let fault = self
             .fault
             .or_else(|| self.matched.then(|| judge::body(module, &self.held))?)
-            .or_else(|| judge::transport(module, self.minor_version, place.url().secure));
+            .or_else(|| judge::transport(module, self.version, place.url().secure));
         cx.end_phase();
         match fault {
             Some(fault) => fault.report(module, cx),
@@ -147,7 +148,7 @@ impl Answer {
 /// Notes what the head of the final response says.
 pub(super) fn note(head: &Head<'_, '_>, length: i64, secured: bool, cx: &mut Cx<'_>) {
     cx.set(STATUS_CODE, f64::from(head.status));
-    cx.set(VERSION, if head.minor_version == 0 { 1.0 } else { 1.1 });
+    cx.set(VERSION, head.version.number());
     cx.set(CONTENT_LENGTH, length as f64);
     cx.set(SSL, if secured { 1.0 } else { 0.0 });
     if let Some(date) = head.value("Last-Modified").and_then(date::parse) {

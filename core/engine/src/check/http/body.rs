@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::response::Head;
+use super::version::Version;
 use crate::limits::{MAX_CHUNK_LINE_BYTES, MAX_HEAD_BYTES};
 use crate::outcome::Reason;
 
@@ -126,9 +127,9 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
     }
     // An HTTP/1.0 server does not know the field (RFC 9112 section 6.1 calls
     // it faulty); like Go, go by what HTTP/1.0 has.
-    let coded = match head.minor_version {
-        0 => None,
-        _ => transfer_coding(head),
+    let coded = match head.version {
+        Version::Http10 => None,
+        Version::Http11 => transfer_coding(head),
     };
     if let Some(coding) = coded {
         // It overrides Content-Length (RFC 9112 section 6.3, rule 3).

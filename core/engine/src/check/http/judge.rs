@@ -5,6 +5,7 @@ use core::fmt;
 
 use super::config::{Matcher, Module};
 use super::response::{Head, unfolded};
+use super::version::Version;
 use super::{MAX_REDIRECTS, REGEX_FAILED};
 use crate::check::Cx;
 use crate::outcome::Reason;
@@ -25,8 +26,8 @@ pub(super) enum Fault {
     Body(List, u16),
     /// There is no body to match: the redirect was refused.
     BodyUnread,
-    /// It is HTTP/1.x with this x.
-    Version(u8),
+    /// Its version is not accepted.
+    Version(Version),
     /// It came over TLS.
     Secured,
     /// It did not.
@@ -91,14 +92,10 @@ pub(super) fn body(module: &Module, body: &[u8]) -> Option<Fault> {
     None
 }
 
-/// Judges how the response came: HTTP/1.`minor_version`, over TLS or not.
-pub(super) fn transport(module: &Module, minor_version: u8, secured: bool) -> Option<Fault> {
-    let version = match minor_version {
-        0 => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    };
-    if !module.versions.is_empty() && module.versions.iter().all(|valid| valid != version) {
-        Some(Fault::Version(minor_version))
+/// Judges how the response came: in which version, over TLS or not.
+pub(super) fn transport(module: &Module, version: Version, secured: bool) -> Option<Fault> {
+    if !module.versions.is_empty() && module.versions.iter().all(|valid| valid != version.name()) {
+        Some(Fault::Version(version))
     } else if module.fail_if_ssl && secured {
         Some(Fault::Secured)
     } else if module.fail_if_not_ssl && !secured {
@@ -173,8 +170,8 @@ impl fmt::Display for Sentence<'_> {
             Fault::BodyUnread => {
                 f.write_str("the body of a redirect that is not followed is not read")
             }
-            Fault::Version(minor) => {
-                write!(f, "version HTTP/1.{minor}, expected ")?;
+            Fault::Version(version) => {
+                write!(f, "version {version}, expected ")?;
                 OneOf(&module.versions).fmt(f)
             }
             Fault::Secured => f.write_str("the final response came over TLS, expected plain HTTP"),
@@ -345,17 +342,23 @@ mod tests {
         let versions = module(|config| {
             config.valid_http_versions = vec!["HTTP/1.1".into(), "HTTP/2.0".into()]
         });
-        assert_eq!(transport(&versions, 1, false), None);
-        let fault = transport(&versions, 0, false);
+        assert_eq!(transport(&versions, Version::Http11, false), None);
+        let fault = transport(&versions, Version::Http10, false);
         assert_eq!(
             said(&versions, fault).unwrap(),
             "version HTTP/1.0, expected one of HTTP/1.1, HTTP/2.0"
         );
         let plain = module(|config| config.fail_if_ssl = true);
-        assert_eq!(transport(&plain, 1, true), Some(Fault::Secured));
-        assert_eq!(transport(&plain, 1, false), None);
+        assert_eq!(
+            transport(&plain, Version::Http11, true),
+            Some(Fault::Secured)
+        );
+        assert_eq!(transport(&plain, Version::Http11, false), None);
         let secure = module(|config| config.fail_if_not_ssl = true);
-        assert_eq!(transport(&secure, 1, false), Some(Fault::Plain));
-        assert_eq!(transport(&secure, 1, true), None);
+        assert_eq!(
+            transport(&secure, Version::Http11, false),
+            Some(Fault::Plain)
+        );
+        assert_eq!(transport(&secure, Version::Http11, true), None);
     }
 }

@@ -30,6 +30,7 @@ mod request;
 mod response;
 mod size;
 mod url;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -368,7 +369,7 @@ impl Http {
         }
         let fault = fault.or_else(|| judge::headers(module, head));
         let (framing, matched) = (announced.framing, module.matches_body());
-        let answer = Answer::new(framing, fault, head.minor_version, matched);
+        let answer = Answer::new(framing, fault, head.version, matched);
         if redirect.is_some() {
             return answer.refuse(place, cx);
         }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem::MaybeUninit;
 
+use super::version::Version;
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::outcome::Reason;
 
@@ -14,8 +15,7 @@ pub(super) type Fields<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_HEADERS];
 /// A complete head of a response.
 #[derive(Debug)]
 pub(super) struct Head<'h, 'b> {
-    /// 0 or 1: HTTP/1.0, HTTP/1.1.
-    pub(super) minor_version: u8,
+    pub(super) version: Version,
     /// 100 to 999.
     pub(super) status: u16,
     fields: &'h [httparse::Header<'b>],
@@ -104,7 +104,10 @@ impl<'h, 'b> Head<'h, 'b> {
         }
         match (response.version, response.code) {
             (Some(minor_version), Some(status)) if status >= 100 => Ok(Self {
-                minor_version,
+                version: match minor_version {
+                    0 => Version::Http10,
+                    _ => Version::Http11,
+                },
                 status,
                 fields: response.headers,
             }),
