@@ -79,6 +79,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The target is not of the form that its module needs.
+    TargetInvalid = "target_invalid",
     /// The name does not exist (RFC 1035 RCODE 3, in every search domain).
     DnsNotFound = "dns_not_found",
     /// The name exists but has no address of an acceptable family.

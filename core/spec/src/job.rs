@@ -198,7 +198,7 @@ fn unprobeable(group: &Group, module: &Module) -> Vec<Mistake> {
             continue;
         }
         if let Err(error) = module.target(target, TargetParams::default()) {
-            mistakes.push(Mistake::new(format!("targets[{index}]"), error.message));
+            mistakes.push(Mistake::new(format!("targets[{index}]"), error.to_string()));
         }
     }
     mistakes

@@ -12,9 +12,11 @@ pub(crate) mod dial;
 pub mod http;
 pub mod tcp;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,7 @@ pub(crate) use cx::Cx;
 use crate::config::{ConfigError, Files, GoDuration};
 use crate::fact::Fact;
 use crate::io::Input;
+use crate::outcome::Reason;
 use crate::tls::TlsOptions;
 
 /// What a kind of check is called, how people configure it, and what it
@@ -33,6 +36,9 @@ use crate::tls::TlsOptions;
 pub(crate) trait Kind {
     /// The series that a run may yield. Facts of one metric stand together.
     const FACTS: &'static [Fact];
+
+    /// Those slots of the facts that every run has: 0 until they are known.
+    const ALWAYS: Range<usize> = 0..0;
 
     /// The module's section of the file.
     type Config: DeserializeOwned + Serialize + Default;
@@ -88,16 +94,23 @@ pub struct TargetParams<'a> {
     pub hostname: Option<&'a str>,
 }
 
-/// A target that cannot be probed by its module.
+/// A target that cannot be probed by its module: what was expected and what
+/// was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetError {
-    /// What was expected and what was found.
-    pub message: String,
+pub enum TargetError {
+    /// The target is not of the form that the module needs. Where targets come
+    /// one by one that is a failed probe like any other: see
+    /// [`Module::unusable`].
+    Target(String),
+    /// A parameter contradicts the module, or is malformed.
+    Params(String),
 }
 
 impl core::fmt::Display for TargetError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.message)
+        match self {
+            Self::Target(message) | Self::Params(message) => f.write_str(message),
+        }
     }
 }
 
@@ -132,11 +145,16 @@ macro_rules! checks {
         /// A check of one target.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
-        pub enum CheckSpec { $($(#[doc = $doc])+ $variant($name::Spec),)+ }
+        pub enum CheckSpec {
+            $($(#[doc = $doc])+ $variant($name::Spec),)+
+            /// A target that its module cannot probe: every run fails, and says
+            /// why.
+            Unusable(Module, Box<str>),
+        }
 
         /// The state of one run of any kind.
         #[derive(Debug)]
-        pub(crate) enum AnyCheck { $($variant($name::$variant),)+ }
+        pub(crate) enum AnyCheck { $($variant($name::$variant),)+ Unusable }
 
         /// The names of all kinds, as `prober:` has them.
         pub const KINDS: &[&str] = &[$(stringify!($name),)+];
@@ -199,17 +217,35 @@ macro_rules! checks {
                             .map(CheckSpec::$variant),)+
                 }
             }
+
+            /// A check that fails with [`Reason::TargetInvalid`] before it does
+            /// anything: blackbox_exporter's answer to a target that
+            /// [`Module::target`] refuses for this `why`.
+            pub fn unusable(&self, why: impl Into<Box<str>>) -> CheckSpec {
+                CheckSpec::Unusable(self.clone(), why.into())
+            }
+
+            /// See [`Kind::ALWAYS`].
+            fn always(&self) -> Range<usize> {
+                match self { $(Self::$variant(_) => <$name::$variant as Kind>::ALWAYS,)+ }
+            }
         }
 
         impl CheckSpec {
             /// The name of the kind: `http`, `tcp`.
             pub const fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => stringify!($name),)+ }
+                match self {
+                    $(Self::$variant(_) => stringify!($name),)+
+                    Self::Unusable(module, _) => module.kind(),
+                }
             }
 
             /// The series that runs of this check may yield.
             pub const fn facts(&self) -> &'static [Fact] {
-                match self { $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+ }
+                match self {
+                    $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+
+                    Self::Unusable(module, _) => module.facts(),
+                }
             }
 
             /// How its connections are secured, if they ever are.
@@ -218,31 +254,55 @@ macro_rules! checks {
                     $(Self::$variant(spec) => {
                         <$name::$variant as Kind>::tls(<$name::$variant as Kind>::module_of(spec))
                     })+
+                    Self::Unusable(module, _) => module.tls(),
                 }
             }
 
             pub(crate) fn request(&self) -> &[u8] {
-                match self { $(Self::$variant(spec) => <$name::$variant as Kind>::request(spec),)+ }
+                match self {
+                    $(Self::$variant(spec) => <$name::$variant as Kind>::request(spec),)+
+                    Self::Unusable(..) => &[],
+                }
             }
 
             /// The state of a run that has not begun.
             pub(crate) fn start(&self) -> AnyCheck {
-                match self { $(Self::$variant(_) => AnyCheck::$variant(Check::new()),)+ }
+                match self {
+                    $(Self::$variant(_) => AnyCheck::$variant(Check::new()),)+
+                    Self::Unusable(..) => AnyCheck::Unusable,
+                }
+            }
+
+            /// See [`Kind::ALWAYS`].
+            fn always(&self) -> Range<usize> {
+                match self {
+                    $(Self::$variant(_) => <$name::$variant as Kind>::ALWAYS,)+
+                    Self::Unusable(module, _) => module.always(),
+                }
             }
         }
 
         impl AnyCheck {
             /// Passes an event to the check.
             pub(crate) fn on(&mut self, spec: &CheckSpec, input: Input<'_>, cx: &mut Cx<'_>) {
+                if let Input::Start = input {
+                    spec.always().for_each(|slot| cx.set(slot, 0.0));
+                }
                 match (self, spec) {
                     $((Self::$variant(check), CheckSpec::$variant(spec)) => check.on(spec, input, cx),)+
+                    (Self::Unusable, CheckSpec::Unusable(_, why)) => {
+                        cx.fail(Reason::TargetInvalid, format_args!("{why}"));
+                    }
                     _ => debug_assert!(false, "a run's state is made from its own spec"),
                 }
             }
 
             /// See [`Check::is_cut_off`].
             pub(crate) fn is_cut_off(&self) -> bool {
-                match self { $(Self::$variant(check) => check.is_cut_off(),)+ }
+                match self {
+                    $(Self::$variant(check) => check.is_cut_off(),)+
+                    Self::Unusable => false,
+                }
             }
         }
     };

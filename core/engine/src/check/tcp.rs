@@ -158,10 +158,10 @@ impl Check for Tcp {
 /// Splits `host:port` as Go's `net.SplitHostPort` does; the port is mandatory
 /// and numeric.
 pub(crate) fn split_host_port(target: &str) -> Result<(&str, u16), TargetError> {
-    let wrong = |found: &str| TargetError {
-        message: format!(
+    let wrong = |found: &str| {
+        TargetError::Target(format!(
             "expected host:port (an IPv6 address in brackets), found {target:?}: {found}"
-        ),
+        ))
     };
     let (host, port) = match target.strip_prefix('[') {
         Some(rest) => {

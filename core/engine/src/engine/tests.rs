@@ -691,3 +691,29 @@ fn a_tick_that_passes_in_the_queue_is_not_skipped() {
     let [.., unknown] = engine.target(waiting).unwrap().results;
     assert!((27..=30).contains(&unknown), "{unknown}");
 }
+
+#[test]
+fn a_target_that_cannot_be_probed_fails_before_anything_is_asked_for() {
+    for (prober, set) in [("tcp", &[][..]), ("http", &[3, 4, 5, 6, 7, 8, 9])] {
+        let mut engine = engine();
+        let mut spec = Spec::clone(&spec_of(Kind::Plain, prober, "192.0.2.1:80", PERIOD));
+        let module = ModuleConfig {
+            prober: prober.into(),
+            ..ModuleConfig::default()
+        };
+        let module = module.compile(&NoFiles).unwrap();
+        spec.check = module.unusable("expected something else");
+        assert_eq!(spec.check.kind(), prober);
+        engine
+            .run_once(Arc::new(spec), SECOND, false, Instant::ZERO)
+            .unwrap();
+        let Some((_, Output::Report(report))) = engine.poll_output() else {
+            panic!("nothing else is asked for");
+        };
+        assert_eq!(report.outcome, Outcome::Failure(Reason::TargetInvalid));
+        assert_eq!(report.detail, "expected something else");
+        let slots = (0..crate::fact::SLOTS).filter(|slot| report.facts.get(*slot).is_some());
+        assert_eq!(slots.collect::<Vec<_>>(), set, "{prober}");
+        assert_eq!(report.phases.iter().count(), 0);
+    }
+}

@@ -74,9 +74,6 @@ const LAST_MODIFIED: usize = dial::FREE + 7;
 
 const _: () = assert!(LAST_MODIFIED < crate::fact::SLOTS);
 
-/// Facts that every run has, 0 until they are known.
-const ALWAYS: core::ops::Range<usize> = CONTENT_LENGTH..LAST_MODIFIED;
-
 const fn duration(phase: Phase) -> Fact {
     Fact::phase(
         "probe_http_duration_seconds",
@@ -176,6 +173,8 @@ impl Kind for Http {
         ),
     ];
 
+    const ALWAYS: core::ops::Range<usize> = CONTENT_LENGTH..LAST_MODIFIED;
+
     type Config = Config;
     type Module = Module;
     type Spec = Spec;
@@ -194,10 +193,9 @@ impl Kind for Http {
             // What stands before an @ may be a password.
             let shown = target.rsplit('@').next().unwrap_or_default();
             let message = format!("expected an http or https URL, found {shown:?}: {error}");
-            TargetError { message }
+            TargetError::Target(message)
         })?;
-        let host = config::host_header(module, params.hostname)
-            .map_err(|message| TargetError { message })?;
+        let host = config::host_header(module, params.hostname).map_err(TargetError::Params)?;
         let server_name = module
             .server_name
             .clone()
@@ -248,10 +246,7 @@ impl Check for Http {
             hop: self.hop.as_deref(),
         };
         match (&mut self.state, input) {
-            (State::Dialing(dial), Input::Start) => {
-                ALWAYS.for_each(|slot| cx.set(slot, 0.0));
-                dial.start(place.destination(), cx);
-            }
+            (State::Dialing(dial), Input::Start) => dial.start(place.destination(), cx),
             (State::Dialing(dial), input) => {
                 if let Some(conn) = dial.on(place.destination(), &input, cx) {
                     self.ask(spec, conn, cx);

@@ -2,7 +2,7 @@
 
 mod world;
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
@@ -622,7 +622,7 @@ fn a_target_is_refused_before_it_is_probed() {
         .target("ftp://a", TargetParams::default())
         .unwrap_err();
     assert_eq!(
-        error.message,
+        error.to_string(),
         "expected an http or https URL, found \"ftp://a\": the scheme ftp is not http or https"
     );
     let params = TargetParams {
