@@ -279,6 +279,11 @@ impl Cx<'_> {
         self.core.end_phase(self.now);
     }
 
+    /// Ends the current phase without counting the time since it began.
+    pub(crate) const fn abandon_phase(&mut self) {
+        self.core.since = None;
+    }
+
     /// Sets a number of the kind's table.
     pub(crate) fn set(&mut self, slot: usize, value: f64) {
         self.core.facts.set(slot, value);

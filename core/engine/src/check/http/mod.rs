@@ -16,7 +16,6 @@
 //!   TLS server name and the IP protocol, however the redirect is written;
 //! - credentials that were dropped on the way are not taken up again, and
 //!   those of an `https` target are dropped by a redirect to `http`;
-//! - the time in which the head of a redirect arrives counts as `transfer`;
 //! - cookies that a redirect sets are not sent on, and there is no `Referer`.
 
 mod answer;
@@ -377,6 +376,8 @@ impl Http {
     /// Goes where a redirect points.
     fn follow(&mut self, spec: &Spec, conn: Conn, hop: Hop, cx: &mut Cx<'_>) {
         cx.trace(format_args!("redirected to {}", hop.url));
+        // Only what the final response needs to arrive is `transfer`.
+        cx.abandon_phase();
         cx.close(conn);
         // What the handshake of this hop showed is not about the final
         // response.

@@ -16,7 +16,13 @@ use crate::config::ConfigError;
 /// Name (in canonical form) and value of configured fields, sorted by name.
 pub(super) type Fields = Box<[(Box<str>, Box<str>)]>;
 
-const USER_AGENT: &str = concat!("Probity/", env!("CARGO_PKG_VERSION"));
+/// Allow-lists and log filters know the first product; the version is that of
+/// the blackbox_exporter whose requests these are.
+const USER_AGENT: &str = concat!(
+    "Blackbox-Exporter/0.28.0 (probity/",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
 
 /// The configured headers, taken apart.
 #[derive(Debug, PartialEq)]
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_is_that_of_blackbox_exporter_under_our_name() {
+    fn a_plain_request_is_that_of_blackbox_exporter() {
         let expected = format!(
             "GET /x?y HTTP/1.1\r\nHost: a.example:8080\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
         );

@@ -611,6 +611,28 @@ fn a_hop_that_fails_leaves_no_status() {
     assert_eq!(seen.fact("http_redirects"), Some(1.0));
 }
 
+/// Processing adds up over hops; only the final response has a transfer.
+#[test]
+fn the_head_of_a_redirect_is_no_transfer() {
+    let head = Peer {
+        sends: ["HTTP/1.1 302 Found\r\n", "Location: /next\r\n\r\n"]
+            .map(|text| text.as_bytes().to_vec())
+            .into(),
+        ..Peer::default()
+    };
+    let seen = run("192.0.2.7", &[head.clone(), ok("")]);
+    seen.succeeded();
+    let phase = |seen: &world::Seen, name: &str| {
+        seen.fact(&format!("http_duration_seconds{name}")).unwrap()
+    };
+    assert_eq!(phase(&seen, "transfer"), 0.0);
+    assert_eq!(phase(&seen, "connect"), 0.002);
+    assert_eq!(phase(&seen, "processing"), 0.004);
+    let broken = run("192.0.2.7", &[head, closes("", Closed::Reset)]);
+    assert_eq!(phase(&broken, "transfer"), 0.0);
+    assert!(!broken.phases.contains(&Phase::Transfer));
+}
+
 #[test]
 fn a_target_is_refused_before_it_is_probed() {
     let module = ModuleConfig {
@@ -628,7 +650,39 @@ fn a_target_is_refused_before_it_is_probed() {
     let params = TargetParams {
         hostname: Some("a\r\nb"),
     };
-    assert!(module.target("a", params).is_err());
+    assert!(matches!(
+        module.target("a", params),
+        Err(TargetError::Params(_))
+    ));
+}
+
+/// What `/probe` does with a target that is none (TestHTTPParsingScheme and
+/// the first row of what a failed probe returns).
+#[test]
+fn a_malformed_target_fails_with_the_series_of_every_run() {
+    for target in ["invalid://a", "ftp://a", "http://a b", "http://[::1"] {
+        let seen = run(target, &[ok("")]);
+        assert_eq!(seen.outcome, Outcome::Failure(Reason::TargetInvalid));
+        assert!(
+            seen.detail
+                .starts_with("expected an http or https URL, found")
+        );
+        assert!(seen.addresses.is_empty());
+        let names: Vec<&str> = seen.facts.keys().map(|name| &**name).collect();
+        let always = [
+            "failed_due_to_regex",
+            "http_content_length",
+            "http_redirects",
+            "http_ssl",
+            "http_status_code",
+            "http_uncompressed_body_length",
+            "http_version",
+        ];
+        assert_eq!(names, always, "{target}");
+    }
+    for target in ["http://a", "HTTP://a", "HtTp://a", "a"] {
+        run(target, &[ok("")]).succeeded();
+    }
 }
 
 #[test]
