@@ -205,7 +205,7 @@ modules:
         - ok
         - \":[\"
 ",
-            "f.yml:7:11: modules.web.http.fail_if_body_matches_regexp[1]: expected a regular expression: regex parse error: :[ error: unclosed character class",
+            "f.yml:7:11: modules.web.http.fail_if_body_matches_regexp[1]: \"Could not compile regular expression\" regexp=\":[\": missing closing ] of the character class at character 2",
         ),
         (
             "

@@ -6,6 +6,7 @@
 
 mod duration;
 mod pattern;
+mod re2;
 mod secret;
 mod tls;
 
@@ -15,7 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use duration::GoDuration;
-pub use pattern::Pattern;
+pub use pattern::{Captures, Pattern};
 pub use secret::Secret;
 pub use tls::TlsConfig;
 

@@ -1,64 +1,154 @@
 //! Regular expressions that are valid from the moment they are read.
 
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A compiled regular expression over bytes, unanchored, case-sensitive.
+use super::re2;
+
+/// A compiled regular expression in Go's syntax, unanchored, case-sensitive.
+///
+/// It matches bytes as Go does: each byte that is not part of valid UTF-8
+/// counts as one U+FFFD. For text with such bytes that takes a copy of at most
+/// three times its size, for as long as it is matched.
 ///
 /// Matching takes time linear in the input whatever the pattern, and a
 /// compiled pattern is at most [`Pattern::MAX_COMPILED_BYTES`] large.
 #[derive(Clone)]
 pub struct Pattern {
     regex: Regex,
+    source: Box<str>,
+    names: Arc<[Option<Box<str>>]>,
 }
 
 impl Pattern {
     /// Largest size of one compiled pattern.
-    pub const MAX_COMPILED_BYTES: usize = 1 << 20;
+    pub const MAX_COMPILED_BYTES: usize = 10 << 20;
+
+    /// Groups, repetitions and classes within one another, after translation.
+    const MAX_NEST: u32 = 10_000;
 
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// A sentence that names the mistake in the pattern.
+    /// blackbox_exporter's sentence with the pattern, then what is wrong with
+    /// it and where.
     pub fn new(source: &str) -> Result<Self, String> {
-        RegexBuilder::new(source)
+        let refused = |why: &dyn fmt::Display| {
+            format!("\"Could not compile regular expression\" regexp=\"{source}\": {why}")
+        };
+        let translated =
+            re2::translate(source).map_err(|mistake| refused(&mistake.describe(source)))?;
+        let regex = RegexBuilder::new(&translated.regex)
             .size_limit(Self::MAX_COMPILED_BYTES)
+            .nest_limit(Self::MAX_NEST)
             .build()
-            .map(|regex| Self { regex })
-            .map_err(|error| format!("expected a regular expression: {error}"))
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(limit) => {
+                    refused(&format_args!("it takes more than {limit} bytes compiled"))
+                }
+                other => refused(&other),
+            })?;
+        Ok(Self {
+            regex,
+            source: source.into(),
+            names: translated.names.into(),
+        })
     }
 
     /// Whether the pattern occurs in `text`.
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.regex.is_match(text)
+        self.regex.is_match(&decode(text, |_| {}))
+    }
+
+    /// The leftmost occurrence in `text`, and what the groups matched.
+    pub fn captures(&self, text: &[u8]) -> Option<Captures> {
+        // Where in the decoded text a byte became three.
+        let mut replaced = Vec::new();
+        let decoded = decode(text, |at| replaced.push(at));
+        let found = self.regex.captures(&decoded)?;
+        let original = |at: usize| at - 2 * replaced.partition_point(|&other| other < at);
+        let spans = found
+            .iter()
+            .map(|group| group.map(|span| original(span.start())..original(span.end())))
+            .collect();
+        Some(Captures {
+            spans,
+            names: Arc::clone(&self.names),
+        })
     }
 
     /// The pattern as it was written.
     pub fn source(&self) -> &str {
-        self.regex.as_str()
+        &self.source
+    }
+}
+
+/// The text as Go's `regexp` sees it; `replaced` is told where each U+FFFD
+/// stands that was a single byte.
+fn decode(text: &[u8], mut replaced: impl FnMut(usize)) -> Cow<'_, str> {
+    if let Ok(text) = core::str::from_utf8(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = String::with_capacity(text.len() + 64);
+    for chunk in text.utf8_chunks() {
+        decoded.push_str(chunk.valid());
+        for _ in chunk.invalid() {
+            replaced(decoded.len());
+            decoded.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+/// What the groups of a [`Pattern`] matched, as ranges of bytes of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captures {
+    /// By index; 0 is the whole match.
+    spans: Box<[Option<Range<usize>>]>,
+    names: Arc<[Option<Box<str>>]>,
+}
+
+impl Captures {
+    /// The whole match is group 0; `None` for a group that took no part in it
+    /// and for an index that no group has.
+    pub fn get(&self, index: usize) -> Option<Range<usize>> {
+        self.spans.get(index)?.clone()
+    }
+
+    /// The first group of this name that took part in the match.
+    pub fn name(&self, name: &str) -> Option<Range<usize>> {
+        let named = self.names.iter().zip(&self.spans);
+        named
+            .filter(|(other, _)| other.as_deref() == Some(name))
+            .find_map(|(_, span)| span.clone())
     }
 }
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.source() == other.source()
+        self.source == other.source
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.source())
+        write!(f, "{:?}", self.source)
     }
 }
 
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.source())
+        serializer.serialize_str(&self.source)
     }
 }
 
@@ -68,3 +158,6 @@ impl<'de> Deserialize<'de> for Pattern {
         Self::new(&source).map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;
