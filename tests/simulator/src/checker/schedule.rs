@@ -34,6 +34,9 @@ struct Plan {
     due: Option<Instant>,
     /// When its latest run ended.
     finished: Option<Instant>,
+    /// The end of a run during which another came due: the next one must have
+    /// been due by then.
+    owed: Option<Instant>,
     /// When it was made due out of turn.
     triggered: Vec<Instant>,
     /// When that last was, until a run shows how its period counts since.
@@ -76,7 +79,13 @@ impl Plan {
             ));
         }
         if let Outcome::Unknown(Reason::Cancelled) = report.outcome {
+            self.owed = None;
             return Ok(());
+        }
+        if let Some(by) = self.owed.take().filter(|by| due > *by) {
+            return Err(format!(
+                "{id:?} came due before {by}, while it was busy, and next only for {due}"
+            ));
         }
         let period = self.schedule.period().as_nanos() as u64;
         let position = due.as_nanos().saturating_sub(begun.as_nanos()) % period;
@@ -122,6 +131,26 @@ impl Plan {
         Ok(())
     }
 
+    /// Notes whether a run was asked for while this one waited or went on:
+    /// one is remembered, as in the kubelet. `lag` is how late a timer may be.
+    fn owe(&mut self, report: &Report<'_>, begun: Instant, lag: Duration) {
+        let Some(offset) = self
+            .offset
+            .filter(|_| !self.holds && self.rephased.is_none())
+        else {
+            return;
+        };
+        let period = self.schedule.period().as_nanos() as u64;
+        let passed = |at: Instant| {
+            let since = at.as_nanos().saturating_sub(begun.as_nanos());
+            since.checked_sub(offset).map(|since| since / period)
+        };
+        let seen = report.finished.as_nanos();
+        let seen = Instant::from_nanos(seen.saturating_sub(lag.as_nanos() as u64));
+        let since = report.due.max(self.since);
+        self.owed = (passed(seen) > passed(since)).then_some(report.finished);
+    }
+
     /// Until when there must be something to report.
     fn patience(&self, begun: Instant, slack: Duration) -> Instant {
         let begin = self.added.max(begun) + self.schedule.initial_delay();
@@ -161,6 +190,7 @@ impl Checker for OnSchedule {
                         .and_then(|it| it.offset),
                     due: None,
                     finished: known.and_then(|it| it.finished),
+                    owed: None,
                     triggered: Vec::new(),
                     rephased: None,
                     candidates: Vec::new(),
@@ -190,7 +220,8 @@ impl Checker for OnSchedule {
                     };
                 };
                 let lag = TICK + self.terms.longest_lag;
-                return plan.report(id, report, begun, lag);
+                plan.report(id, report, begun, lag)?;
+                plan.owe(report, begun, lag);
             }
             _ => {}
         }
