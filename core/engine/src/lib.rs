@@ -91,6 +91,7 @@ pub mod check;
 pub mod config;
 mod engine;
 pub mod fact;
+mod h2;
 pub mod histogram;
 mod id;
 mod io;

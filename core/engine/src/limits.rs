@@ -10,11 +10,18 @@ pub const MAX_OPEN: usize = 4;
 pub const MAX_OPENED: u8 = 32;
 
 /// Bytes of an HTTP response head (status line and headers of one response,
-/// 1xx responses counted on their own).
+/// 1xx responses counted on their own). With HTTP/2 it bounds the compressed
+/// head, and the list as RFC 9113 section 6.5.2 counts it, each on its own: one
+/// connection holds at most both, a frame of 16 KiB and a table of 4 KiB.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Header fields of one HTTP response.
 pub const MAX_HEADERS: usize = 256;
+
+/// Frames of one HTTP/2 connection that carry nothing of a response: SETTINGS,
+/// PING, WINDOW_UPDATE, CONTINUATION, empty DATA and unknown ones, and interim
+/// responses. Most of them are answered, so that this bounds what we send too.
+pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 
 /// Bytes of an HTTP body that are held for matching when a module sets no
 /// smaller `body_size_limit`. A larger body fails with `body_limit` only if

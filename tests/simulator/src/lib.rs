@@ -32,7 +32,7 @@ mod world;
 
 pub use faults::{Faults, Pieces};
 pub use payload::Payload;
-pub use peer::{Answer, Behaviour, Certificate, Script, Step, Tls, Zone, http};
+pub use peer::{Answer, Behaviour, Certificate, Script, Step, Tls, Zone, h2, http};
 pub use prober::Prober;
 pub use rng::{Ppm, Rng};
 pub use world::{Options, Record, World};

@@ -232,7 +232,7 @@ impl Network {
         let at = link.to_us.max(now + trip);
         link.to_us = at;
         let shaken = match &link.behaviour {
-            Behaviour::Tls(tls, _) => tls.shake(params),
+            Behaviour::Tls(tls, inner) => tls.shake(params, inner.protocol()),
             Behaviour::Http(_) | Behaviour::Dns(_) => Some(Err(Tls::not_tls())),
             Behaviour::Talk(script) if !script.is_empty() => Some(Err(Tls::not_tls())),
             _ => None,

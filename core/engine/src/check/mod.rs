@@ -309,7 +309,7 @@ macro_rules! checks {
 }
 
 checks! {
-    /// HTTP/1.1 requests.
+    /// HTTP requests.
     http => Http,
     /// TCP connections, secured or not.
     tcp => Tcp,

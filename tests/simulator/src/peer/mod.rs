@@ -5,6 +5,7 @@
 //! ([`Session::on`]) and that says what it does ([`Reaction`]).
 
 mod dns;
+pub mod h2;
 pub mod http;
 mod script;
 mod tls;
@@ -32,6 +33,8 @@ pub enum Behaviour {
     Talk(Script),
     /// HTTP: it waits for a request and follows the script of its path.
     Http(Arc<http::Site>),
+    /// HTTP/2: it follows one script, and another once it was asked.
+    Http2(Arc<h2::Server>),
     /// TLS, and what is behind it.
     Tls(Tls, Box<Self>),
     /// A DNS server, over UDP and TCP.
@@ -50,6 +53,14 @@ impl Behaviour {
         Self::Tls(tls, Box::new(self))
     }
 
+    /// What it calls what it speaks, in ALPN.
+    pub(crate) const fn protocol(&self) -> &'static [u8] {
+        match self {
+            Self::Http2(_) => b"h2",
+            _ => b"http/1.1",
+        }
+    }
+
     /// Its side of a new connection.
     pub(crate) fn session(&self) -> Session {
         match self {
@@ -58,6 +69,7 @@ impl Behaviour {
             }
             Self::Talk(script) => Session(State::Following(script::Player::new(script.clone()))),
             Self::Http(site) => Session(State::Reading(Arc::clone(site), Vec::new())),
+            Self::Http2(server) => Session(State::Http2(h2::Session::new(server))),
             Self::Tls(_, inner) => Session(State::AwaitingTls((**inner).clone())),
             Self::Dns(zone) => Session(State::Dns(dns::Server::new(Arc::clone(zone)))),
         }
@@ -116,6 +128,7 @@ enum State {
     /// Answering on a path of a site; another request may follow.
     Answering(Arc<http::Site>, script::Player),
     Following(script::Player),
+    Http2(h2::Session),
     Dns(dns::Server),
     Ended,
 }
@@ -149,6 +162,12 @@ impl Session {
             (State::Answering(..), Event::Woken)
             | (State::Following(_), Event::Accepted { .. } | Event::Woken) => self.play(reaction),
             (State::Dns(server), event) => server.on(event, rng, reaction),
+            (State::Http2(session), event) => {
+                session.on(event, reaction);
+                if matches!(reaction.then, Then::Close | Then::Reset) {
+                    self.0 = State::Ended;
+                }
+            }
             _ => {}
         }
     }

@@ -38,8 +38,13 @@ const EXPIRED: i64 = 86_400;
 const VALID: i64 = 4_102_444_800;
 
 impl Tls {
-    /// How a handshake ends, or `None` if it never does.
-    pub(crate) fn shake(&self, params: &TlsParams<'_>) -> Option<Result<Arc<TlsInfo>, Closed>> {
+    /// How a handshake with a server that speaks `protocol` ends, or `None` if
+    /// it never does.
+    pub(crate) fn shake(
+        &self,
+        params: &TlsParams<'_>,
+        protocol: &[u8],
+    ) -> Option<Result<Arc<TlsInfo>, Closed>> {
         let certificate = match self {
             Self::Silent => return None,
             Self::Resets => return Some(Err(Closed::Reset)),
@@ -49,7 +54,7 @@ impl Tls {
             }
             Self::Speaks(certificate) => *certificate,
         };
-        let info = Arc::new(info(certificate, params));
+        let info = Arc::new(info(certificate, params, protocol));
         let (reason, detail) = match certificate {
             _ if params.options.skip_verify => return Some(Ok(info)),
             Certificate::Good => return Some(Ok(info)),
@@ -88,7 +93,7 @@ fn failure(reason: Reason, detail: &str, info: Option<Arc<TlsInfo>>) -> Closed {
     }))
 }
 
-fn info(certificate: Certificate, params: &TlsParams<'_>) -> TlsInfo {
+fn info(certificate: Certificate, params: &TlsParams<'_>, protocol: &[u8]) -> TlsInfo {
     let end = match certificate {
         Certificate::Expired => EXPIRED,
         _ => VALID,
@@ -100,7 +105,10 @@ fn info(certificate: Certificate, params: &TlsParams<'_>) -> TlsInfo {
     TlsInfo {
         version: "TLS 1.3",
         cipher: "TLS_AES_128_GCM_SHA256",
-        alpn: params.options.alpn.first().cloned(),
+        alpn: {
+            let mut offered = params.options.alpn.iter();
+            offered.find(|offered| ***offered == *protocol).cloned()
+        },
         chain: Some(Box::new(ChainInfo {
             earliest_expiry: end,
             chain_expiry: (certificate == Certificate::Good).then_some(end),

@@ -101,6 +101,15 @@ impl Answer {
         }
     }
 
+    /// The stream ended in order (HTTP/2).
+    pub(super) fn on_end(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
+        if self.framing.is_complete() {
+            return self.judge(place, cx);
+        }
+        let sentence = format_args!("the stream ended before the end of the body");
+        self.unreadable(place, Reason::BodyTruncated, sentence, cx);
+    }
+
     /// The connection ended.
     pub(super) fn on_closed(&mut self, place: Place<'_>, why: &Closed, cx: &mut Cx<'_>) {
         if *why == Closed::End && self.framing.ends_with_connection() {
@@ -113,7 +122,7 @@ impl Answer {
 
     /// Ends the run: the body cannot be read to its end. What was wrong
     /// before goes first.
-    fn unreadable(
+    pub(super) fn unreadable(
         &self,
         place: Place<'_>,
         reason: Reason,

@@ -16,6 +16,10 @@ pub(super) enum Framing {
     Chunked(Chunked),
     /// It ends with the connection.
     UntilClose,
+    /// It comes without anything around it, and somebody else says where it
+    /// ends: in the frames of HTTP/2. So many bytes are still to come, if that
+    /// was announced.
+    Framed(Option<u64>),
 }
 
 /// Position within a chunked body.
@@ -62,6 +66,8 @@ pub(super) enum BodyError {
     ChunkSize(u8),
     /// A chunk of more bytes than can be counted.
     ChunkTooLarge,
+    /// More than `Content-Length` says.
+    TooLong,
     /// A chunk, or the line before it, does not end with CR LF.
     ChunkEnd(u8),
     /// The line before a chunk is longer than any sensible one.
@@ -87,6 +93,7 @@ impl fmt::Display for BodyError {
                 write!(f, "expected the size of a chunk, found {}", Byte(*byte))
             }
             Self::ChunkTooLarge => f.write_str("a chunk is larger than can be counted"),
+            Self::TooLong => f.write_str("the body is longer than Content-Length says"),
             Self::ChunkEnd(byte) => write!(f, "expected CR LF at a chunk, found {}", Byte(*byte)),
             Self::ChunkLine => write!(
                 f,
@@ -130,6 +137,7 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
     let coded = match head.version {
         Version::Http10 => None,
         Version::Http11 => transfer_coding(head),
+        Version::Http2 => return framed(head, to_head),
     };
     if let Some(coding) = coded {
         // It overrides Content-Length (RFC 9112 section 6.3, rule 3).
@@ -156,6 +164,23 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
             framing: Framing::Length(length.unsigned_abs()),
             length,
         },
+    })
+}
+
+/// RFC 9113 section 8.1.1: the frames say where a body ends, and that must be
+/// where `Content-Length` says.
+fn framed(head: &Head<'_, '_>, to_head: bool) -> Result<Announced, BodyError> {
+    let length = content_length(head)?;
+    if to_head {
+        return Ok(Announced {
+            framing: Framing::Length(0),
+            length: length.unwrap_or(-1),
+        });
+    }
+    let length = length.or(head.ended.then_some(0));
+    Ok(Announced {
+        framing: Framing::Framed(length.map(i64::unsigned_abs)),
+        length: length.unwrap_or(-1),
     })
 }
 
@@ -204,7 +229,10 @@ impl Framing {
         match self {
             Self::Length(0) => Ok(Piece::End),
             Self::Length(left) => Ok(take(left, data)),
-            Self::UntilClose if data.is_empty() => Ok(Piece::More),
+            Self::UntilClose | Self::Framed(_) if data.is_empty() => Ok(Piece::More),
+            Self::Framed(Some(0)) => Err(BodyError::TooLong),
+            Self::Framed(Some(left)) => Ok(take(left, data)),
+            Self::Framed(None) => Ok(Piece::Content(core::mem::take(data))),
             Self::UntilClose => Ok(Piece::Content(core::mem::take(data))),
             Self::Chunked(chunked) => chunked.next(data),
         }
@@ -213,6 +241,11 @@ impl Framing {
     /// Whether the end of the connection is the end of the body.
     pub(super) fn ends_with_connection(&self) -> bool {
         *self == Self::UntilClose
+    }
+
+    /// Whether all that was announced has come, if anything was.
+    pub(super) fn is_complete(&self) -> bool {
+        !matches!(self, Self::Framed(Some(1..)))
     }
 }
 

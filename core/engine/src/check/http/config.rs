@@ -32,7 +32,7 @@ pub struct Config {
     /// Accepted status codes; none means 200 to 299.
     #[serde(skip_serializing_if = "is_default")]
     pub valid_status_codes: Vec<u16>,
-    /// Accepted versions, `HTTP/1.0` or `HTTP/1.1`; none means any.
+    /// Accepted versions, `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`; none means any.
     #[serde(skip_serializing_if = "is_default")]
     pub valid_http_versions: Vec<String>,
     /// `ip4` or `ip6` (the default).
@@ -49,8 +49,8 @@ pub struct Config {
     /// Whether redirects are followed, at most 10 of them. No cookies are
     /// carried from one response to the next request.
     pub follow_redirects: bool,
-    /// A permission to use HTTP/2, of which no use is made: requests are
-    /// HTTP/1.1.
+    /// Whether `https` servers are offered HTTP/2 (by ALPN), which they may
+    /// choose or not.
     pub enable_http2: bool,
     /// Fail if the final response came over TLS.
     #[serde(skip_serializing_if = "is_default")]
@@ -218,9 +218,13 @@ pub(super) struct Matcher {
 impl Module {
     pub(super) fn new(config: &Config, files: &dyn Files) -> Result<Self, ConfigError> {
         let mut headers = request::headers(&config.headers)?;
+        let alpn: &[&[u8]] = match config.enable_http2 {
+            true => &[b"h2", b"http/1.1"],
+            false => &[b"http/1.1"],
+        };
         let tls = config
             .tls_config
-            .options(&[b"http/1.1"], files)
+            .options(alpn, files)
             .map_err(|error| error.within("tls_config"))?;
         let authorization = auth::authorization(config, files)?;
         Ok(Self {
@@ -362,7 +366,8 @@ mod tests {
         let module = module(|_| {}).unwrap();
         assert!(module.follow_redirects && module.families.fallback);
         assert_eq!(&*module.method, "GET");
-        assert_eq!(module.tls.alpn, [b"http/1.1".as_slice().into()]);
+        let offered = [b"h2".as_slice().into(), b"http/1.1".as_slice().into()];
+        assert_eq!(module.tls.alpn, offered);
         assert_eq!(module.largest_body(false), u64::MAX);
         assert_eq!(module.largest_body(true), MAX_MATCHED_BODY_BYTES as u64);
     }

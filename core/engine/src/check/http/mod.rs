@@ -1,9 +1,9 @@
-//! `http`: a request is answered as it should be. HTTP/1.1, one connection for
-//! each request.
+//! `http`: a request is answered as it should be. HTTP/1.1, or HTTP/2 where
+//! the TLS handshake chose it; one connection for each request.
 //!
 //! ```text
-//!          connected (and secured)      head complete       body complete
-//! Dialing ------------------------> Head ------------> Body -------------> judged
+//!          connected (and secured)       head complete       body complete
+//! Dialing ------------------------> Asked ------------> Asked ------------> judged
 //!    ^                               |  `-- 1xx: the next head follows
 //!    `------------ redirect ---------'
 //! ```
@@ -25,6 +25,7 @@ mod config;
 mod date;
 mod judge;
 mod place;
+mod protocol;
 mod request;
 mod response;
 mod size;
@@ -37,6 +38,7 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 pub use auth::{Authorization, BasicAuth};
@@ -46,8 +48,9 @@ pub use size::ByteSize;
 use self::answer::Answer;
 use self::judge::Fault;
 use self::place::{Hop, Place};
+use self::protocol::{Http1, Http2, Protocol};
 use self::request::Request;
-use self::response::{Head, Heads};
+use self::response::Head;
 use self::url::{Url, UrlError};
 use super::cx::Cx;
 use super::dial::{self, Dial};
@@ -118,10 +121,8 @@ pub(crate) struct Http {
 enum State {
     /// Resolving, connecting, securing.
     Dialing(Dial),
-    /// Waiting for the head of a response, or in the middle of it.
-    Head(Conn, Heads),
-    /// Reading a body.
-    Body(Conn, Answer),
+    /// The request was sent, the response is being read.
+    Asked(Conn, Protocol),
 }
 
 impl Kind for Http {
@@ -251,23 +252,16 @@ impl Check for Http {
                     self.ask(spec, conn, cx);
                 }
             }
-            (State::Head(conn, _), Input::Data(from, data)) if *conn == from => {
+            (State::Asked(conn, protocol), Input::Data(from, data)) if *conn == from => {
                 let conn = *conn;
-                self.on_head(spec, conn, data, cx);
+                match protocol {
+                    Protocol::H1(Http1::Head(_)) => self.on_head(spec, conn, data, cx),
+                    Protocol::H1(Http1::Body(answer)) => answer.on_data(place, data, cx),
+                    Protocol::H2(_) => self.on_frames(spec, conn, data, cx),
+                }
             }
-            (State::Head(conn, heads), Input::Closed(closed, why)) if *conn == closed => {
-                let when = match heads.is_empty() {
-                    true => "before it answered",
-                    false => "in the middle of the response head",
-                };
-                let (reason, words) = answer::broken_off(Reason::PeerClosed, &why, cx);
-                cx.fail(reason, format_args!("{words} {when}"));
-            }
-            (State::Body(conn, answer), Input::Data(from, data)) if *conn == from => {
-                answer.on_data(place, data, cx);
-            }
-            (State::Body(conn, answer), Input::Closed(closed, why)) if *conn == closed => {
-                answer.on_closed(place, &why, cx);
+            (State::Asked(conn, protocol), Input::Closed(closed, why)) if *conn == closed => {
+                protocol.on_closed(place, &why, cx);
             }
             // News of a connection that was closed before a redirect.
             _ => {}
@@ -275,7 +269,7 @@ impl Check for Http {
     }
 
     fn is_cut_off(&self) -> bool {
-        matches!(&self.state, State::Body(_, answer) if answer.is_cut_off())
+        matches!(&self.state, State::Asked(_, protocol) if protocol.is_cut_off())
     }
 }
 
@@ -285,17 +279,24 @@ impl Http {
         let hop = self.hop.as_deref();
         let request = Place { spec, hop }.request();
         cx.trace(format_args!("sending {} {}", request.method(), request.url));
+        self.requests += 1;
+        if protocol::is_h2(cx.core.tls.as_deref()) {
+            let mut out = Vec::new();
+            let exchange = Http2::begin(&request, &mut out);
+            cx.send(conn, &out);
+            self.state = State::Asked(conn, Protocol::H2(Box::new(exchange)));
+            return;
+        }
         match hop {
             None => cx.send_request(conn),
             Some(_) => cx.send(conn, &request.render()),
         }
-        self.requests += 1;
-        self.state = State::Head(conn, Heads::default());
+        self.state = State::Asked(conn, Protocol::H1(Http1::default()));
     }
 
-    /// Reads heads until there is a final one.
+    /// HTTP/1: reads heads until there is a final one.
     fn on_head(&mut self, spec: &Spec, conn: Conn, data: &[u8], cx: &mut Cx<'_>) {
-        let State::Head(_, heads) = &mut self.state else {
+        let State::Asked(_, Protocol::H1(Http1::Head(heads))) = &mut self.state else {
             return;
         };
         if data.is_empty() {
@@ -319,21 +320,27 @@ impl Http {
             };
             at += length;
             cx.trace(format_args!("received status {}", head.status));
-            if !head.is_interim() {
-                return self.answered(spec, conn, &head, &bytes[at..], cx);
+            if head.is_interim() {
+                continue;
             }
+            if let Some(mut answer) = self.answered(spec, conn, &head, cx) {
+                let hop = self.hop.as_deref();
+                answer.on_data(Place { spec, hop }, &bytes[at..], cx);
+                self.state = State::Asked(conn, Protocol::H1(Http1::Body(answer)));
+            }
+            return;
         }
     }
 
-    /// Follows or judges a response of which `rest` has arrived of the body.
+    /// Follows or judges a response; gives what reads its body, if that is
+    /// wanted.
     fn answered(
         &mut self,
         spec: &Spec,
         conn: Conn,
         head: &Head<'_, '_>,
-        rest: &[u8],
         cx: &mut Cx<'_>,
-    ) {
+    ) -> Option<Answer> {
         let place = Place {
             spec,
             hop: self.hop.as_deref(),
@@ -341,7 +348,10 @@ impl Http {
         let module = &*spec.module;
         let announced = match body::announced(head, module.is_head()) {
             Ok(announced) => announced,
-            Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
+            Err(error) => {
+                cx.fail(error.reason(), format_args!("{error}"));
+                return None;
+            }
         };
         let redirect = redirect(head);
         let mut limited = false;
@@ -349,10 +359,11 @@ impl Http {
             cx.set(REDIRECTS, f64::from(self.requests));
             limited = self.requests > MAX_REDIRECTS;
             if module.follow_redirects && !limited {
-                return match place.redirected(head.status, location) {
+                match place.redirected(head.status, location) {
                     Ok(hop) => self.follow(spec, conn, hop, cx),
                     Err(error) => invalid_redirect(location, &error, cx),
-                };
+                }
+                return None;
             }
         }
         let secured = place.url().secure;
@@ -365,12 +376,10 @@ impl Http {
         let (framing, matched) = (announced.framing, module.matches_body());
         let answer = Answer::new(framing, fault, head.version, matched);
         if redirect.is_some() {
-            return answer.refuse(place, cx);
+            answer.refuse(place, cx);
+            return None;
         }
-        self.state = State::Body(conn, answer);
-        if let State::Body(_, answer) = &mut self.state {
-            answer.on_data(place, rest, cx);
-        }
+        Some(answer)
     }
 
     /// Goes where a redirect points.

@@ -1,10 +1,11 @@
 //! Requests: the header fields that are configured, and how a request looks on
 //! the wire (RFC 9112 section 3, in the order in which Go writes it).
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -12,6 +13,7 @@ use super::auth::basic_credentials;
 use super::config::Module;
 use super::url::{Url, is_authority};
 use crate::config::ConfigError;
+use crate::h2::RequestHead;
 
 /// Name (in canonical form) and value of configured fields, sorted by name.
 pub(super) type Fields = Box<[(Box<str>, Box<str>)]>;
@@ -50,6 +52,17 @@ const SENSITIVE: [&str; 5] = [
     "Cookie2",
     "Proxy-Authorization",
     "Www-Authenticate",
+];
+
+/// Fields about a connection, which HTTP/2 does not have (RFC 9113 section
+/// 8.2.2); `TE` may ask for trailers.
+const OF_CONNECTION: [&str; 6] = [
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "Te",
+    "Transfer-Encoding",
+    "Upgrade",
 ];
 
 /// Checks configured headers, so that none can inject anything.
@@ -137,31 +150,65 @@ impl Request<'_> {
         // Writing to a String cannot fail.
         let mut head = String::with_capacity(256);
         let _ = write!(head, "{} {} HTTP/1.1\r\n", self.method(), self.url.path);
-        let _ = match self.host {
-            Some(host) => write!(head, "Host: {host}\r\n"),
-            None => write!(head, "Host: {}\r\n", self.url.authority()),
+        let mut field = |name: &str, value: &str| {
+            let _ = write!(head, "{name}: {value}\r\n");
         };
-        let agent = self.configured("User-Agent").unwrap_or(USER_AGENT);
-        if !agent.is_empty() {
-            let _ = write!(head, "User-Agent: {agent}\r\n");
-        }
-        let body = if self.bare {
-            &[][..]
-        } else {
-            &*self.module.body
-        };
-        // Servers expect a length with methods that usually have a body.
-        if !body.is_empty() || matches!(self.method(), "POST" | "PUT" | "PATCH") {
-            let _ = write!(head, "Content-Length: {}\r\n", body.len());
-        }
-        self.write_fields(&mut head);
+        field("Host", &self.authority());
+        self.each_field(&mut field);
         if self.configured("Connection").is_none() {
-            head.push_str("Connection: close\r\n");
+            field("Connection", "close");
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(body);
+        bytes.extend_from_slice(self.body());
         bytes
+    }
+
+    /// The head of the same request in HTTP/2 (RFC 9113 section 8.3.1).
+    pub(super) fn h2_head(&self) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.push(":method", self.method());
+        head.push(":scheme", if self.url.secure { "https" } else { "http" });
+        head.push(":authority", &self.authority());
+        head.push(":path", &self.url.path);
+        self.each_field(&mut |name, value| {
+            let trailers = name == "Te" && value == "trailers";
+            if trailers || !OF_CONNECTION.contains(&name) {
+                head.push(name, value);
+            }
+        });
+        head
+    }
+
+    /// The host and port that are asked for.
+    fn authority(&self) -> Cow<'_, str> {
+        match self.host {
+            Some(host) => Cow::Borrowed(host),
+            None => Cow::Owned(self.url.authority().to_string()),
+        }
+    }
+
+    /// What follows the head.
+    pub(super) fn body(&self) -> &[u8] {
+        match self.bare {
+            true => &[],
+            false => &self.module.body,
+        }
+    }
+
+    /// Gives each field but `Host`, and the `Connection` that is not
+    /// configured, in the order in which they are sent.
+    fn each_field(&self, field: &mut dyn FnMut(&str, &str)) {
+        let agent = self.configured("User-Agent").unwrap_or(USER_AGENT);
+        if !agent.is_empty() {
+            field("User-Agent", agent);
+        }
+        let length = self.body().len();
+        // Servers expect a length with methods that usually have a body.
+        if length > 0 || matches!(self.method(), "POST" | "PUT" | "PATCH") {
+            field("Content-Length", &length.to_string());
+        }
+        self.sorted_fields(field);
     }
 
     pub(super) fn method(&self) -> &str {
@@ -177,8 +224,8 @@ impl Request<'_> {
         field.map(|(_, value)| &**value)
     }
 
-    /// Writes the sorted fields, Authorization in its place.
-    fn write_fields(&self, head: &mut String) {
+    /// Gives the configured fields, Authorization in its place.
+    fn sorted_fields(&self, field: &mut dyn FnMut(&str, &str)) {
         let mut authorization = self.authorization();
         let goes = |name: &str| {
             name != "User-Agent"
@@ -189,12 +236,12 @@ impl Request<'_> {
             if &**name > "Authorization"
                 && let Some(value) = authorization.take()
             {
-                let _ = write!(head, "Authorization: {value}\r\n");
+                field("Authorization", &value);
             }
-            let _ = write!(head, "{name}: {value}\r\n");
+            field(name, value);
         }
         if let Some(value) = authorization {
-            let _ = write!(head, "Authorization: {value}\r\n");
+            field("Authorization", &value);
         }
     }
 

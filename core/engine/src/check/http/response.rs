@@ -6,11 +6,15 @@ use core::fmt;
 use core::mem::MaybeUninit;
 
 use super::version::Version;
+use crate::h2;
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::outcome::Reason;
 
 /// Room for the fields of a head, on the stack of whoever parses.
 pub(super) type Fields<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_HEADERS];
+
+/// The same for a head that has been taken apart already.
+pub(super) type ListedFields<'a> = [httparse::Header<'a>; MAX_HEADERS];
 
 /// A complete head of a response.
 #[derive(Debug)]
@@ -18,6 +22,9 @@ pub(super) struct Head<'h, 'b> {
     pub(super) version: Version,
     /// 100 to 999.
     pub(super) status: u16,
+    /// Whether it is known that nothing follows it, whatever its fields say:
+    /// the stream has ended (HTTP/2).
+    pub(super) ended: bool,
     fields: &'h [httparse::Header<'b>],
 }
 
@@ -109,9 +116,35 @@ impl<'h, 'b> Head<'h, 'b> {
                     _ => Version::Http11,
                 },
                 status,
+                ended: false,
                 fields: response.headers,
             }),
             _ => Err(HeadError::Malformed(httparse::Error::Status)),
+        }
+    }
+
+    /// Room for [`Head::listed`].
+    pub(super) const fn listed_fields() -> ListedFields<'b> {
+        [httparse::EMPTY_HEADER; MAX_HEADERS]
+    }
+
+    /// The head of an HTTP/2 response.
+    pub(super) fn listed(
+        status: u16,
+        list: &'b h2::Fields,
+        ended: bool,
+        fields: &'h mut ListedFields<'b>,
+    ) -> Self {
+        let mut length = 0;
+        for (field, (name, value)) in fields.iter_mut().zip(list.iter()) {
+            *field = httparse::Header { name, value };
+            length += 1;
+        }
+        Self {
+            version: Version::Http2,
+            status,
+            ended,
+            fields: &fields[..length],
         }
     }
 

@@ -9,6 +9,8 @@ pub(super) enum Version {
     Http10,
     /// RFC 9112.
     Http11,
+    /// RFC 9113.
+    Http2,
 }
 
 impl Version {
@@ -17,6 +19,7 @@ impl Version {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
         }
     }
 
@@ -25,6 +28,7 @@ impl Version {
         match self {
             Self::Http10 => 1.0,
             Self::Http11 => 1.1,
+            Self::Http2 => 2.0,
         }
     }
 }
