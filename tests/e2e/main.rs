@@ -8,6 +8,7 @@ mod demo;
 mod discovery;
 mod fleet;
 mod health;
+mod names;
 mod process;
 mod reload;
 mod serve;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         trials.extend(discovery::trials());
         trials.extend(fleet::trials());
         trials.extend(health::trials());
+        trials.extend(names::trials());
         trials.extend(process::trials());
         trials.extend(reload::trials());
         trials.extend(serve::trials());

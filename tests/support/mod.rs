@@ -6,6 +6,7 @@
 //! is for a condition with a generous limit, and whatever is started ends when
 //! its value is dropped, also by a panic.
 
+pub mod dns;
 pub mod http;
 pub mod metrics;
 pub mod peer;

@@ -1,10 +1,12 @@
 //! What can be typed. Flags that blackbox_exporter has are called as there.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use probity_engine::resolve::ResolverConfig;
 
 /// Probes fleets: HTTP, TCP and TLS checks by the ten thousand, with the
 /// kubelet's thresholds, for Prometheus.
@@ -98,6 +100,46 @@ pub struct Engine {
     /// end.
     #[arg(long = "engine.shutdown-grace", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub grace: Duration,
+    /// How it finds addresses.
+    #[command(flatten)]
+    pub dns: Dns,
+}
+
+/// Flags about names.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Dns {
+    /// DNS servers and search domains, as in resolv.conf(5).
+    #[arg(
+        long = "dns.resolv-conf",
+        value_name = "FILE",
+        default_value = "/etc/resolv.conf"
+    )]
+    pub resolv_conf: PathBuf,
+    /// Names that are not looked up, as in hosts(5).
+    #[arg(long = "dns.hosts", value_name = "FILE", default_value = "/etc/hosts")]
+    pub hosts: PathBuf,
+}
+
+impl Dns {
+    /// Reads both files, once: the engine knows the names that are in them
+    /// now. A machine may lack the usual ones; one that was asked for must be
+    /// there.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and why.
+    pub fn resolver(&self) -> Result<ResolverConfig, String> {
+        let read = |path: &Path| match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == ErrorKind::NotFound && path.starts_with("/etc") => {
+                Ok(String::new())
+            }
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        };
+        Ok(ResolverConfig::system(
+            &read(&self.resolv_conf)?,
+            &read(&self.hosts)?,
+        ))
+    }
 }
 
 /// Flags about logging.
@@ -159,6 +201,9 @@ pub struct Check {
     /// Form of the result.
     #[arg(long, short, value_name = "FORM", default_value = "human")]
     pub output: Output,
+    /// How addresses are found.
+    #[command(flatten)]
+    pub dns: Dns,
 }
 
 /// A form of results.

@@ -226,6 +226,7 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
     // What clients may hold is not there to probe with.
     let clients = http::server::connections(probity_driver::raise_descriptor_limit());
     let config = probity_driver::Config {
+        resolver: flags.dns.resolver().map_err(StartError)?,
         workers: flags.workers,
         in_flight: flags.in_flight,
         reserve: probity_driver::Config::RESERVE + clients as u64,
