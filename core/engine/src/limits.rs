@@ -28,6 +28,11 @@ pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 /// something has to be matched against it.
 pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// Bytes that a compressed HTTP body may decode to when a module sets no
+/// `body_size_limit`: a few bytes may stand for gigabytes, and decoding them
+/// would keep the worker from its other runs.
+pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Bytes of one line that frames a chunk (RFC 9112 section 7.1), extensions
 /// included.
 pub const MAX_CHUNK_LINE_BYTES: usize = 4 * 1024;

@@ -143,6 +143,8 @@ reasons! {
     BodyMismatch = "body_mismatch",
     /// The body is larger than the cap.
     BodyLimit = "body_limit",
+    /// The body is not coded as `compression` says.
+    BodyEncoding = "body_encoding",
     /// The connection ended before the announced end of the body.
     BodyTruncated = "body_truncated",
     /// The deadline passed while the name was being resolved.

@@ -8,7 +8,6 @@ const UPSTREAM: &[&str] = &[
     "body_file",
     "ca_ref",
     "cert_ref",
-    "compression",
     "dns",
     "enable_http3",
     "fail_if_body_json_matches_cel",

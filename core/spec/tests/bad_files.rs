@@ -288,24 +288,14 @@ modules:
         (
             "
 modules:
-  web:
-    prober: http
-    http:
-      compression: gzip
-",
-            "f.yml:5:7: modules.web.http: the field `compression` of blackbox_exporter is not supported by this version",
-        ),
-        (
-            "
-modules:
   base: &base
     prober: http
     http: &http
-      methd: POST
+      method: GET /
   web:
     <<: *base
 ",
-            "f.yml:5:7: modules.base.http: unknown field `methd`, did you mean `method`? Expected one of valid_status_codes, valid_http_versions, preferred_ip_protocol, ip_protocol_fallback, source_ip_address, no_follow_redirects, follow_redirects, enable_http2, fail_if_ssl, fail_if_not_ssl, method, headers, fail_if_body_matches_regexp, fail_if_body_not_matches_regexp, fail_if_header_matches, fail_if_header_not_matches, body, body_size_limit, basic_auth, authorization, bearer_token, bearer_token_file, tls_config\nf.yml:5:7: modules.web.http: unknown field `methd`, did you mean `method`? Expected one of valid_status_codes, valid_http_versions, preferred_ip_protocol, ip_protocol_fallback, source_ip_address, no_follow_redirects, follow_redirects, enable_http2, fail_if_ssl, fail_if_not_ssl, method, headers, fail_if_body_matches_regexp, fail_if_body_not_matches_regexp, fail_if_header_matches, fail_if_header_not_matches, body, body_size_limit, basic_auth, authorization, bearer_token, bearer_token_file, tls_config",
+            "f.yml:5:15: modules.base.http.method: expected a method such as GET or POST, found \"GET /\"\nf.yml:5:15: modules.web.http.method: expected a method such as GET or POST, found \"GET /\"",
         ),
         (
             "modules: {a: {prober: http, http: {body: !!binary '*'}}}",

@@ -1,10 +1,12 @@
 //! A final response: what its head says, reading its body, and the verdict.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::body::{Framing, Piece};
 use super::date;
+use super::decode::{Coding, DecodeError, Decoder};
 use super::judge::{self, Fault};
 use super::place::Place;
 use super::response::Head;
@@ -18,9 +20,11 @@ use crate::outcome::Reason;
 #[derive(Debug)]
 pub(super) struct Answer {
     framing: Framing,
-    /// Bytes of the body so far.
+    /// What the body goes through, if it is coded.
+    decoder: Option<Box<Decoder>>,
+    /// Bytes of the decoded body so far.
     received: u64,
-    /// The body so far, if it is to be matched.
+    /// The decoded body so far, if it is to be matched.
     held: Vec<u8>,
     matched: bool,
     /// What is known to be wrong: said when the body has been read.
@@ -38,6 +42,35 @@ enum Progress {
     Read,
 }
 
+/// Why no more of a body is read.
+enum Stop {
+    /// It is larger than this.
+    Limit(u64),
+    /// It is not what `compression` says.
+    Coding(DecodeError),
+}
+
+impl Stop {
+    const fn reason(&self) -> Reason {
+        match self {
+            Self::Limit(_) => Reason::BodyLimit,
+            Self::Coding(_) => Reason::BodyEncoding,
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit(limit) => write!(f, "the body is larger than {limit} bytes"),
+            Self::Coding(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Bytes that a decoder writes before they are counted.
+const DECODED_AT_ONCE: usize = 8 * 1024;
+
 impl Answer {
     /// An answer to be read, with what is already known to be wrong. It is
     /// matched only if nothing is.
@@ -46,9 +79,11 @@ impl Answer {
         fault: Option<Fault>,
         version: Version,
         matched: bool,
+        coding: Coding,
     ) -> Self {
         Self {
             framing,
+            decoder: coding.decoder().map(Box::new),
             received: 0,
             held: Vec::new(),
             matched: matched && fault.is_none(),
@@ -73,27 +108,16 @@ impl Answer {
 
     /// Reads on.
     pub(super) fn on_data(&mut self, place: Place<'_>, mut data: &[u8], cx: &mut Cx<'_>) {
-        let limit = place.spec.module.largest_body(self.matched);
         loop {
             match self.framing.next(&mut data) {
                 Ok(Piece::Content(content)) => {
-                    let room = limit - self.received;
-                    let fits = content
-                        .len()
-                        .min(usize::try_from(room).unwrap_or(usize::MAX));
-                    self.received += fits as u64;
-                    cx.set(BODY_LENGTH, self.received as f64);
-                    if fits < content.len() {
+                    if let Err(stop) = self.take(place, content, cx) {
                         self.progress = Progress::Read;
-                        let sentence = format_args!("the body is larger than {limit} bytes");
-                        return self.unreadable(place, Reason::BodyLimit, sentence, cx);
-                    }
-                    if self.matched {
-                        self.held.extend_from_slice(content);
+                        return self.unreadable(place, stop.reason(), format_args!("{stop}"), cx);
                     }
                 }
                 Ok(Piece::More) => return,
-                Ok(Piece::End) => return self.judge(place, cx),
+                Ok(Piece::End) => return self.ended(place, cx),
                 Err(error) => {
                     return self.unreadable(place, error.reason(), format_args!("{error}"), cx);
                 }
@@ -104,16 +128,65 @@ impl Answer {
     /// The stream ended in order (HTTP/2).
     pub(super) fn on_end(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
         if self.framing.is_complete() {
-            return self.judge(place, cx);
+            return self.ended(place, cx);
         }
         let sentence = format_args!("the stream ended before the end of the body");
         self.unreadable(place, Reason::BodyTruncated, sentence, cx);
     }
 
+    /// Takes a piece of the body as it was sent.
+    fn take(&mut self, place: Place<'_>, mut content: &[u8], cx: &mut Cx<'_>) -> Result<(), Stop> {
+        let limit = place.spec.module.largest_body(self.matched);
+        let Some(mut decoder) = self.decoder.take() else {
+            return self.keep(content, limit, cx);
+        };
+        let mut decoded = [0; DECODED_AT_ONCE];
+        let taken = loop {
+            match decoder.decode(&mut content, &mut decoded) {
+                Ok(0) => break Ok(()),
+                Ok(length) => {
+                    if let Err(stop) = self.keep(&decoded[..length], limit, cx) {
+                        break Err(stop);
+                    }
+                }
+                Err(error) => break Err(Stop::Coding(error)),
+            }
+        };
+        self.decoder = Some(decoder);
+        taken
+    }
+
+    /// Counts a piece of the decoded body, and keeps it if it is to be matched.
+    fn keep(&mut self, content: &[u8], limit: u64, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        let room = usize::try_from(limit - self.received).unwrap_or(usize::MAX);
+        let fits = content.len().min(room);
+        self.received += fits as u64;
+        cx.set(BODY_LENGTH, self.received as f64);
+        if fits < content.len() {
+            return Err(Stop::Limit(limit));
+        }
+        if self.matched {
+            self.held.extend_from_slice(content);
+        }
+        Ok(())
+    }
+
+    /// The body as it was sent is complete.
+    fn ended(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
+        match self.decoder.as_ref().map(|decoder| decoder.finish()) {
+            None | Some(Ok(())) => self.judge(place, cx),
+            Some(Err(error)) => {
+                let stop = Stop::Coding(error);
+                self.progress = Progress::Read;
+                self.unreadable(place, stop.reason(), format_args!("{stop}"), cx);
+            }
+        }
+    }
+
     /// The connection ended.
     pub(super) fn on_closed(&mut self, place: Place<'_>, why: &Closed, cx: &mut Cx<'_>) {
         if *why == Closed::End && self.framing.ends_with_connection() {
-            return self.judge(place, cx);
+            return self.ended(place, cx);
         }
         let (reason, words) = broken_off(Reason::BodyTruncated, why, cx);
         let sentence = format_args!("{words} before the end of the body");

@@ -13,12 +13,13 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::auth;
+use super::decode::Coding;
 use super::request::{self, Fields};
 use super::size::ByteSize;
 use super::url;
 use crate::config::{self, ConfigError, Files, Pattern, Secret, TlsConfig, is_default, yes};
 use crate::io::Families;
-use crate::limits::MAX_MATCHED_BODY_BYTES;
+use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
 use crate::tls::TlsOptions;
 
 use super::auth::{Authorization, BasicAuth};
@@ -85,7 +86,13 @@ pub struct Config {
     /// The request's body.
     #[serde(skip_serializing_if = "is_default")]
     pub body: String,
-    /// Largest response body; none means any, or 16 MiB if it is matched.
+    /// How the response's body is coded: `gzip`, `deflate`, `br` or
+    /// `identity`, in any case; none means that it is taken as it is, whatever
+    /// its `Content-Encoding`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compression: String,
+    /// Largest response body, once it is decoded; none means any, or 16 MiB if
+    /// it is matched and 64 MiB if it is decoded.
     #[serde(skip_serializing_if = "is_default")]
     pub body_size_limit: ByteSize,
     /// User and password.
@@ -146,6 +153,7 @@ impl Default for Config {
             fail_if_header_matches: Vec::new(),
             fail_if_header_not_matches: Vec::new(),
             body: String::new(),
+            compression: String::new(),
             body_size_limit: ByteSize::default(),
             basic_auth: None,
             authorization: None,
@@ -193,6 +201,8 @@ pub struct Module {
     pub(super) body_required: Box<[Pattern]>,
     pub(super) header_forbidden: Box<[Matcher]>,
     pub(super) header_required: Box<[Matcher]>,
+    /// How the body of the response is coded.
+    pub(super) coding: Coding,
     pub(super) body_limit: Option<u64>,
     pub(super) tls: Arc<TlsOptions>,
     /// The configured TLS server name.
@@ -250,6 +260,7 @@ impl Module {
                 "fail_if_header_not_matches",
                 &config.fail_if_header_not_matches,
             )?,
+            coding: coding(config)?,
             body_limit: config.body_size_limit.limit(),
             tls,
             server_name: Some(config.tls_config.server_name.as_str())
@@ -265,12 +276,15 @@ impl Module {
 
     /// Bytes of a body that are read at most.
     pub(super) fn largest_body(&self, matched: bool) -> u64 {
-        let bound = if matched {
-            MAX_MATCHED_BODY_BYTES as u64
-        } else {
-            u64::MAX
+        let default = match self.coding.decodes() {
+            true => MAX_DECODED_BODY_BYTES,
+            false => u64::MAX,
         };
-        self.body_limit.unwrap_or(u64::MAX).min(bound)
+        let bound = match matched {
+            true => MAX_MATCHED_BODY_BYTES as u64,
+            false => u64::MAX,
+        };
+        self.body_limit.unwrap_or(default).min(bound)
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -290,6 +304,25 @@ fn method(text: &str) -> Result<Box<str>, ConfigError> {
         "CONNECT" => wrong("expected a method that asks for a resource"),
         method if request::is_token(method) => Ok(method.into()),
         _ => wrong("expected a method such as GET or POST"),
+    }
+}
+
+/// What `compression` says, as long as the request does not rule it out.
+fn coding(config: &Config) -> Result<Coding, ConfigError> {
+    let compression = &*config.compression;
+    if compression.is_empty() {
+        return Ok(Coding::Identity);
+    }
+    let mut accepting = config
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("Accept-Encoding"));
+    match accepting.find(|(_, accepted)| !request::accepts(accepted, compression)) {
+        Some((name, accepted)) => Err(ConfigError::new(
+            "compression",
+            format!("invalid configuration \"{name}: {accepted}\", \"compression: {compression}\""),
+        )),
+        None => Ok(Coding::named(compression)),
     }
 }
 

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use super::config::{Matcher, Module};
+use super::decode::Coding;
 use super::response::{Head, unfolded};
 use super::version::Version;
 use super::{MAX_REDIRECTS, REGEX_FAILED};
@@ -22,6 +23,8 @@ pub(super) enum Fault {
     HeaderMissing(List, u16),
     /// A header matches, or does not.
     Header(List, u16),
+    /// The body cannot be decoded: nobody knows how.
+    Coding,
     /// The body matches, or does not.
     Body(List, u16),
     /// There is no body to match: the redirect was refused.
@@ -76,6 +79,11 @@ pub(super) fn headers(module: &Module, head: &Head<'_, '_>) -> Option<Fault> {
     None
 }
 
+/// Judges whether the body can be decoded as it is asked for.
+pub(super) fn coding(module: &Module) -> Option<Fault> {
+    (module.coding == Coding::Unsupported).then_some(Fault::Coding)
+}
+
 /// Judges the body.
 pub(super) fn body(module: &Module, body: &[u8]) -> Option<Fault> {
     let lists = [
@@ -113,6 +121,7 @@ impl Fault {
             Self::RedirectLimit(_) => Reason::HttpRedirectLimit,
             Self::HeaderMissing(..) | Self::Header(..) => Reason::HeaderMismatch,
             Self::Body(..) | Self::BodyUnread => Reason::BodyMismatch,
+            Self::Coding => Reason::BodyEncoding,
             Self::Version(_) => Reason::HttpVersion,
             Self::Secured | Self::Plain => Reason::HttpSsl,
         };
@@ -157,6 +166,9 @@ impl fmt::Display for Sentence<'_> {
                 }
                 None => Ok(()),
             },
+            Fault::Coding => f.write_str(
+                "unsupported compression algorithm: expected gzip, deflate, br or identity",
+            ),
             Fault::Body(list, index) => {
                 let patterns = match list {
                     List::Forbidden => &module.body_forbidden,

@@ -23,6 +23,7 @@ mod auth;
 mod body;
 mod config;
 mod date;
+mod decode;
 mod judge;
 mod place;
 mod protocol;
@@ -372,9 +373,11 @@ impl Http {
         if let (Some(Fault::Status(status)), true) = (fault, limited && module.follow_redirects) {
             fault = Some(Fault::RedirectLimit(status));
         }
-        let fault = fault.or_else(|| judge::headers(module, head));
+        let fault = fault
+            .or_else(|| judge::headers(module, head))
+            .or_else(|| judge::coding(module));
         let (framing, matched) = (announced.framing, module.matches_body());
-        let answer = Answer::new(framing, fault, head.version, matched);
+        let answer = Answer::new(framing, fault, head.version, matched, module.coding);
         if redirect.is_some() {
             answer.refuse(place, cx);
             return None;

@@ -116,6 +116,30 @@ pub(super) fn is_field_value(text: &str) -> bool {
         .any(|byte| byte.is_ascii_control() && byte != b'\t')
 }
 
+/// Whether a request with this `Accept-Encoding` may be answered in `coding`,
+/// by blackbox_exporter's reading of RFC 9110 section 12.5.3: of what is
+/// accepted, best first, the first entry that is the coding or `*` decides.
+pub(super) fn accepts(accepted: &str, coding: &str) -> bool {
+    if accepted.is_empty() {
+        return true;
+    }
+    let entry = |entry: &str| match entry.rsplit_once(';') {
+        None => (entry.trim().into(), 1000),
+        Some((name, weight)) => {
+            let weight = weight.trim_start_matches(['q', '=', ' ']);
+            let weight = weight.trim_end().parse().unwrap_or(0.0_f32);
+            // Weights have three digits.
+            (name.trim().into(), (weight * 1000.0 + 0.5) as i64)
+        }
+    };
+    let mut entries: Vec<(String, i64)> = accepted.split(',').map(entry).collect();
+    entries.sort_by_key(|(_, weight)| core::cmp::Reverse(*weight));
+    let decides = entries
+        .iter()
+        .find(|(name, _)| name == coding || name == "*");
+    decides.is_some_and(|(_, weight)| *weight > 0)
+}
+
 /// A name with upper case at the beginning of each word, as Go writes it.
 fn canonical(name: &str) -> Box<str> {
     let mut first = true;
@@ -372,6 +396,34 @@ mod tests {
             !text.contains("secret") && !text.contains("Content-Length"),
             "{text}"
         );
+    }
+
+    /// TestIsEncodingAcceptable.
+    #[test]
+    fn what_is_accepted_decides_whether_a_coding_may_come() {
+        for (coding, accepted, may) in [
+            ("gzip", "", true),
+            ("gzip", "gzip", true),
+            ("gzip", "gzip;q=1.0", true),
+            ("gzip", "gzip, compress", true),
+            ("gzip", "compress, gzip", true),
+            ("br", "gzip, compress", false),
+            ("br", "gzip, compress, *", true),
+            ("br", "gzip, compress, *;q=0.1", true),
+            ("br", "gzip, compress, br;q=0.0", false),
+            ("br", "gzip, compress, *;q=0.0", false),
+            ("br", "gzip;q=1.0, compress;q=0.5, br;q=0.1, *;q=0.0", true),
+            ("br", "*;q=0.0, compress;q=0.5, br;q=0.1, gzip;q=1.0", true),
+            (
+                "br",
+                " gzip;q=1.0, compress; q=0.5, br;q=0.1, *; q=0.0 ",
+                true,
+            ),
+            ("gzip", "gzip;q=x", false),
+            ("gzip", "GZIP", false),
+        ] {
+            assert_eq!(accepts(accepted, coding), may, "{coding}: {accepted}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The whole check, driven through an engine against scripted peers.
 
+mod coded;
 mod world;
 
 use alloc::string::{String, ToString as _};
