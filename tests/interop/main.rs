@@ -5,6 +5,7 @@
 //! count as ignored, never as passed. `PROBITY_REQUIRE_PEERS="nginx prometheus
 //! promtool"` makes a missing one a failure.
 
+mod http2;
 mod neighbours;
 mod nginx;
 mod prometheus;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     probity_tests::support::main(|| {
         let mut trials = nginx::trials();
+        trials.extend(http2::trials());
         trials.extend(prometheus::trials());
         trials.extend(promtool::trials());
         trials

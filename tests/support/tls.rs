@@ -67,6 +67,22 @@ impl Authority {
         self.sign(2021)
     }
 
+    /// A certificate for these names (DNS names and addresses) with its key,
+    /// both as PEM.
+    ///
+    /// # Panics
+    /// If these are no names.
+    pub fn pem_for(&self, names: &[&str]) -> (String, String) {
+        let mut params = params("named", GOOD);
+        let names = names.iter().map(|name| (*name).to_owned());
+        params.subject_alt_names = CertificateParams::new(names.collect::<Vec<_>>())
+            .expect("valid names")
+            .subject_alt_names;
+        let key = key();
+        let leaf = params.signed_by(&key, &self.0).expect("a certificate");
+        (leaf.pem(), key.serialize_pem())
+    }
+
     fn sign(&self, last_year: i32) -> Identity {
         let key = key();
         let leaf = params("leaf", last_year)

@@ -64,7 +64,7 @@ const SETTINGS: [(u16, u32); 3] = [
 ];
 
 /// The head of a request, as it is sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestHead(Vec<u8>);
 
 impl RequestHead {

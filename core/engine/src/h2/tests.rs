@@ -140,6 +140,12 @@ fn kinds(mut bytes: &[u8]) -> Vec<(Kind, u8, u32, usize)> {
     kinds
 }
 
+/// What a client takes before it has read anything: no more than a run itself.
+#[test]
+fn a_client_is_small() {
+    assert!(size_of::<Client>() <= 384, "{}", size_of::<Client>());
+}
+
 #[test]
 fn a_client_begins_with_preface_settings_and_its_request() {
     let mut out = Vec::new();

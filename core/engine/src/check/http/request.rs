@@ -354,6 +354,47 @@ mod tests {
     }
 
     #[test]
+    fn in_http_2_what_is_about_a_connection_is_left_out() {
+        let module = module(|config| {
+            config.method = "PUT".into();
+            config.body = "{}".into();
+            for (name, value) in [
+                ("Host", "vhost.example"),
+                ("Connection", "keep-alive"),
+                ("Upgrade", "websocket"),
+                ("TE", "trailers"),
+                ("Keep-Alive", "x"),
+                ("X-Key", "secret"),
+            ] {
+                config.headers.insert(name.into(), value.into());
+            }
+        });
+        let url = Url::target("https://a.example/x?y").unwrap();
+        let request = Request {
+            module: &module,
+            url: &url,
+            host: module.host.as_deref(),
+            bare: false,
+            trusted: true,
+        };
+        let mut expected = RequestHead::default();
+        for (name, value) in [
+            (":method", "PUT"),
+            (":scheme", "https"),
+            (":authority", "vhost.example"),
+            (":path", "/x?y"),
+            ("user-agent", USER_AGENT),
+            ("content-length", "2"),
+            ("te", "trailers"),
+            ("x-key", "secret"),
+        ] {
+            expected.push(name, value);
+        }
+        assert_eq!(request.h2_head(), expected);
+        assert_eq!(request.body(), b"{}");
+    }
+
+    #[test]
     fn a_post_without_body_says_so() {
         let module = module(|config| config.method = "POST".into());
         assert!(render(&module, "a").contains("\r\nContent-Length: 0\r\n"));
