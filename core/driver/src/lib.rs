@@ -95,6 +95,7 @@ mod config;
 mod errors;
 mod handle;
 mod inbox;
+mod layers;
 pub mod limits;
 mod net;
 mod notices;

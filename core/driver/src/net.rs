@@ -19,6 +19,7 @@ use probity_tls::Layer;
 use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
+use crate::layers::Layers;
 use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use crate::sockets::{Coalescing, Io, Key, Socket, Sockets, Stage};
 use crate::tls::Cache;
@@ -162,7 +163,7 @@ impl Net {
         };
         match layer {
             Ok(layer) => {
-                self.wrap(key, layer);
+                self.wrap(key, layer, &mut hello);
                 self.write_scratch(key, hello);
             }
             Err(closed) => {
@@ -173,12 +174,16 @@ impl Net {
         }
     }
 
-    /// Puts TLS on a stream. Nothing else is ever asked to be secured.
-    fn wrap(&mut self, key: Key, layer: Layer) {
-        if let Some(socket) = self.sockets.get_mut(key)
-            && let Io::Stream(_, stage) = &mut socket.io
-        {
-            *stage = Stage::Secured(Box::new(layer));
+    /// Puts TLS on a stream, inside what it has already. Nothing else is ever
+    /// asked to be secured.
+    fn wrap(&mut self, key: Key, layer: Layer, hello: &mut Vec<u8>) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        match &mut socket.io {
+            Io::Stream(_, Stage::Secured(layers)) => layers.nest(layer, hello),
+            Io::Stream(_, stage) => *stage = Stage::Secured(Box::new(Layers::new(layer))),
+            Io::Datagrams(_) => {}
         }
     }
 
@@ -194,7 +199,7 @@ impl Net {
         if let Io::Stream(_, Stage::Secured(layer)) = &mut socket.io {
             // Not open: it has ended in the same batch, and the engine is told
             // of that next.
-            let _ = layer.send(bytes, &mut records);
+            layer.send(bytes, &mut records);
         } else {
             self.write(key, bytes);
         }

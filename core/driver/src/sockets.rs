@@ -8,7 +8,8 @@ use mio::Token;
 use mio::net::{TcpStream, UdpSocket};
 use probity_engine::limits::MAX_OPEN;
 use probity_engine::{Closed, Conn, RunId};
-use probity_tls::Layer;
+
+use crate::layers::Layers;
 
 /// Names a socket as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ pub(crate) enum Stage {
     Connecting,
     Plain,
     /// TLS, from the first byte of the handshake.
-    Secured(Box<Layer>),
+    Secured(Box<Layers>),
 }
 
 /// What a run has open.

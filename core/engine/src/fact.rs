@@ -94,6 +94,8 @@ impl Fact {
             Value::Slot(slot) => facts.get(slot),
             Value::Phase(phase) => match phases.get(phase) {
                 Some(spent) => Some(spent.as_secs_f64()),
+                // A name that a proxy looks up is not resolved by us.
+                None if phase == Phase::Resolve && !phases.reached(phase) => None,
                 None => phases.reached(Phase::Connect).then_some(0.0),
             },
         }

@@ -81,7 +81,9 @@ pub enum Output<'a> {
     Open(Conn, Endpoint),
     /// Perform a TLS handshake on an open connection and answer with
     /// [`Input::Secured`] or [`Input::Closed`]; from then on `Send` and
-    /// `Data` are plaintext.
+    /// `Data` are plaintext. A connection to a proxy may have been secured
+    /// before: this handshake then takes place inside, with whoever is behind
+    /// the proxy. There are never more than two layers.
     Secure(Conn, TlsParams<'a>),
     /// Send these bytes, all of them, in order. Errors come as
     /// [`Input::Closed`].

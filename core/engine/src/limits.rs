@@ -6,7 +6,7 @@ use core::time::Duration;
 pub const MAX_OPEN: usize = 4;
 
 /// Connections that one run may open in total: one for each request of a
-/// chain of redirects, with room to spare.
+/// chain of redirects and for those of a token, with room to spare.
 pub const MAX_OPENED: u8 = 32;
 
 /// Bytes of an HTTP response head (status line and headers of one response,
@@ -32,6 +32,9 @@ pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// `body_size_limit`: a few bytes may stand for gigabytes, and decoding them
 /// would keep the worker from its other runs.
 pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of a proxy's answer to CONNECT, interim responses included.
+pub const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
 
 /// Bytes of one line that frames a chunk (RFC 9112 section 7.1), extensions
 /// included.

@@ -123,6 +123,20 @@ reasons! {
     TlsNameMismatch = "tls_name_mismatch",
     /// The certificate is unusable for another reason.
     TlsCertificateInvalid = "tls_certificate_invalid",
+    /// The name of the proxy could not be resolved.
+    ProxyDns = "proxy_dns",
+    /// No connection to the proxy could be made.
+    ProxyConnect = "proxy_connect",
+    /// The connection to the proxy could not be secured.
+    ProxyTls = "proxy_tls",
+    /// The proxy wants other credentials.
+    ProxyAuth = "proxy_auth",
+    /// The proxy did not connect us to the target.
+    ProxyRefused = "proxy_refused",
+    /// The proxy closed the connection before the target was reached.
+    ProxyClosed = "proxy_closed",
+    /// The proxy does not speak its protocol.
+    ProxyMalformed = "proxy_malformed",
     /// The response is not HTTP, or violates its framing.
     HttpMalformed = "http_malformed",
     /// The response head is larger than the cap.
@@ -149,6 +163,8 @@ reasons! {
     BodyTruncated = "body_truncated",
     /// The deadline passed while the name was being resolved.
     TimeoutResolve = "timeout_resolve",
+    /// The deadline passed before the proxy had connected us to the target.
+    TimeoutProxy = "timeout_proxy",
     /// The deadline passed during the TLS handshake.
     TimeoutTls = "timeout_tls",
     /// The deadline passed while waiting for the first byte of the answer.
@@ -272,6 +288,11 @@ impl Phases {
     /// Records that `phase` was begun.
     pub(crate) const fn begin(&mut self, phase: Phase) {
         self.begun |= 1 << phase as u8;
+    }
+
+    /// Records that `phase` does not take place, unless it has before.
+    pub(crate) const fn skip(&mut self, phase: Phase) {
+        self.begun &= self.done | !(1 << phase as u8);
     }
 
     /// Records that `phase` was completed once more and took `spent`.

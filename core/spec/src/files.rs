@@ -31,6 +31,10 @@ impl Files for SystemFiles {
         }
         Ok(content)
     }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
 }
 
 /// An error without the number that std appends to it.

@@ -3,6 +3,7 @@
 mod dns;
 mod fleet;
 mod http;
+mod proxy;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;

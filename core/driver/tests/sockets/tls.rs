@@ -12,19 +12,24 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::{OK, module, probe, server, start};
 
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a CA"))
     }
 
+    /// The certificate as it stands in JSON.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem().replace('\n', "\\n")
+    }
+
     /// A module of `prober` that trusts this CA.
     fn module(&self, prober: &str) -> Module {
-        let pem = self.0.pem().replace('\n', "\\n");
+        let pem = self.pem();
         let tls = if prober == "tcp" {
             r#""tls": true,"#
         } else {
@@ -37,7 +42,7 @@ impl Ca {
 
     /// A server that answers HTTP requests, with a certificate for 127.0.0.1
     /// that expires at the end of `year`.
-    fn server(&self, year: i32) -> SocketAddr {
+    pub(crate) fn server(&self, year: i32) -> SocketAddr {
         self.answering(year, |stream| {
             let _ = stream.write_all(OK);
             stream.conn.send_close_notify();
@@ -46,7 +51,7 @@ impl Ca {
     }
 
     /// The same with an answer of its own.
-    fn answering(
+    pub(crate) fn answering(
         &self,
         year: i32,
         answer: impl Fn(&mut StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,

@@ -19,6 +19,16 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::tls::{TlsInfo, TlsParams};
 
+/// With whom a run deals. Phases, facts and what a handshake shows are the
+/// target's: they stand still while the run deals with somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Party {
+    #[default]
+    Target,
+    /// The proxy on the way to it.
+    Proxy,
+}
+
 /// What the engine keeps about a run beside the check's own state.
 ///
 /// The buffers survive from one run of the slot to the next.
@@ -34,6 +44,7 @@ pub(crate) struct RunCore {
     /// When `phase` was begun; `None` once it is completed.
     pub(crate) since: Option<Instant>,
     pub(crate) phases: Phases,
+    pub(crate) party: Party,
     pub(crate) facts: Facts,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) address: Option<SocketAddr>,
@@ -60,6 +71,7 @@ impl RunCore {
             phase: Phase::Resolve,
             since: None,
             phases: Phases::new(),
+            party: Party::Target,
             facts: Facts::new(),
             tls: None,
             address: None,
@@ -268,6 +280,9 @@ impl Cx<'_> {
 
     /// Completes the current phase and begins another.
     pub(crate) fn begin(&mut self, phase: Phase) {
+        if self.core.party != Party::Target {
+            return;
+        }
         self.core.end_phase(self.now);
         self.core.phase = phase;
         self.core.since = Some(self.now);
@@ -276,7 +291,17 @@ impl Cx<'_> {
 
     /// Completes the current phase: a verdict follows that is not about time.
     pub(crate) fn end_phase(&mut self) {
-        self.core.end_phase(self.now);
+        if self.core.party == Party::Target {
+            self.core.end_phase(self.now);
+        }
+    }
+
+    /// Leaves the current phase out: it does not take place.
+    pub(crate) fn skip_phase(&mut self) {
+        if self.core.party == Party::Target {
+            self.core.since = None;
+            self.core.phases.skip(self.core.phase);
+        }
     }
 
     /// Ends the current phase without counting the time since it began.
@@ -286,7 +311,24 @@ impl Cx<'_> {
 
     /// Sets a number of the kind's table.
     pub(crate) fn set(&mut self, slot: usize, value: f64) {
-        self.core.facts.set(slot, value);
+        if self.core.party == Party::Target {
+            self.core.facts.set(slot, value);
+        }
+    }
+
+    /// Says whose fault a failure was that has just been found: gives it
+    /// another reason, and puts who it was before its sentence. `Unknown` stays
+    /// ours.
+    pub(crate) fn attribute(
+        &mut self,
+        reason: impl FnOnce(Reason) -> Reason,
+        who: &dyn fmt::Display,
+    ) {
+        if let Some(Outcome::Failure(found)) = self.core.outcome {
+            self.core.outcome = None;
+            let said = core::mem::take(&mut self.core.detail);
+            self.fail(reason(found), format_args!("{who}: {said}"));
+        }
     }
 
     /// Ends the run. The engine closes what is open and reports.

@@ -5,14 +5,19 @@
 //!    `---------^ (literal, cached)      ^
 //!                  `--------------------' (plain connections skip Securing)
 //! ```
-//! Any step may end the run instead.
+//! Any step may end the run instead. Between Connecting and Securing there may
+//! be a proxy: see [`Detour`].
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
-use super::cx::{Cx, Resolution};
+use super::cx::{Cx, Party, Resolution};
+use super::tunnel::{Far, Progress, Tunnel};
+use crate::config::{Proxies, Proxy, ProxyKind};
 use crate::fact::Fact;
 use crate::id::Conn;
-use crate::io::{Closed, Endpoint, Families, Input, ResolveError, Transport};
+use crate::io::{Closed, Endpoint, Families, Family, Input, ResolveError, Transport};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::tls::TlsParams;
 
@@ -54,37 +59,105 @@ pub(crate) struct Destination<'a> {
     pub(crate) source: Option<IpAddr>,
     /// How, if the connection is to be secured at once.
     pub(crate) secure: Option<TlsParams<'a>>,
+    /// The proxies that the connection may go through.
+    pub(crate) via: Option<Via<'a>>,
+}
+
+/// See [`Destination::via`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Via<'a> {
+    pub(crate) proxies: &'a Proxies,
+    /// Whether the proxy is given the name and looks it up itself.
+    pub(crate) by_name: bool,
+}
+
+impl Destination<'_> {
+    fn far(&self, address: Option<IpAddr>) -> Far<'_> {
+        Far {
+            host: self.host,
+            address,
+            port: self.port,
+        }
+    }
+
+    /// The proxy for a destination that is at `address`, if that is known.
+    fn proxy(&self, address: Option<IpAddr>) -> Option<Arc<Proxy>> {
+        let proxies = self.via?.proxies;
+        let proxy = proxies.choose(self.secure.is_some(), self.host, self.port, address);
+        proxy.map(Arc::clone)
+    }
 }
 
 /// How far a connection is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) enum Dial {
     #[default]
     Idle,
     Resolving,
     Connecting(Conn),
     Securing(Conn),
-    Ready(Conn),
+    /// On the way through a proxy.
+    Detour(Box<Detour>),
+    Ready(Route),
+}
+
+/// Which way requests take on a connection that is ready.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Route {
+    /// The target is at the other end, be it through a tunnel.
+    #[default]
+    Through,
+    /// A proxy is, which is given requests in absolute form (RFC 9112 section
+    /// 3.2.2).
+    Forwarded(Arc<Proxy>),
+}
+
+/// The way to a proxy, and through it.
+///
+/// ```text
+/// Reaching -> Tunnelling -> the target's own handshake
+///      `----> Ready, with requests in absolute form
+/// ```
+#[derive(Debug)]
+pub(crate) struct Detour {
+    proxy: Arc<Proxy>,
+    /// Where the target is, unless the proxy is to look it up.
+    address: Option<IpAddr>,
+    /// Who is at the other end.
+    on_behalf_of: Party,
+    leg: Leg,
+}
+
+#[derive(Debug)]
+enum Leg {
+    Reaching(Dial),
+    Tunnelling(Conn, Tunnel),
 }
 
 impl Dial {
     /// Starts from [`Dial::Idle`]. The phase `resolve` must be the current one.
     pub(crate) fn start(&mut self, to: Destination<'_>, cx: &mut Cx<'_>) {
+        if to.via.is_some_and(|via| via.by_name)
+            && let Some(proxy) = to.proxy(None)
+        {
+            cx.skip_phase();
+            return self.detour(proxy, None, to, cx);
+        }
         match cx.resolve(to.host, to.families) {
             Resolution::Known(answer) => self.resolved(to, answer, cx),
             Resolution::Pending => *self = Self::Resolving,
         }
     }
 
-    /// Handles an event that is not data. Returns the connection when it
-    /// becomes usable; the phase `processing` has then begun.
+    /// Handles an event. Returns the connection when it becomes usable; the
+    /// phase `processing` has then begun.
     pub(crate) fn on(
         &mut self,
         to: Destination<'_>,
         input: &Input<'_>,
         cx: &mut Cx<'_>,
     ) -> Option<Conn> {
-        match (*self, input) {
+        match (&mut *self, input) {
             (Self::Resolving, Input::Resolved(answer)) => {
                 let answer = match answer {
                     Ok(addresses) => to.families.choose(addresses).ok_or(ResolveError {
@@ -95,40 +168,54 @@ impl Dial {
                 };
                 self.resolved(to, answer, cx);
             }
-            (Self::Connecting(conn), Input::Opened(opened)) if conn == *opened => {
-                if let Some(params) = to.secure {
-                    cx.begin(Phase::Tls);
-                    let name = params.server_name;
-                    cx.trace(format_args!("connected, starting TLS with {name}"));
-                    cx.secure(conn, params);
-                    *self = Self::Securing(conn);
-                } else {
-                    cx.trace(format_args!("connected"));
-                    return Some(self.ready(conn, cx));
-                }
+            (Self::Connecting(conn), Input::Opened(opened)) if conn == opened => {
+                return self.connected(to, *opened, cx);
             }
-            (Self::Securing(conn), Input::Secured(secured, info)) if conn == *secured => {
+            (Self::Securing(conn), Input::Secured(secured, info)) if conn == secured => {
                 cx.trace(format_args!(
                     "secured with {} {}",
                     info.version, info.cipher
                 ));
-                return Some(self.ready(conn, cx));
+                return Some(self.ready(*secured, Route::Through, cx));
             }
-            (Self::Connecting(conn), Input::Closed(closed, why)) if conn == *closed => {
+            (Self::Connecting(conn), Input::Closed(closed, why)) if conn == closed => {
                 not_connected(to, why, cx);
             }
-            (Self::Securing(conn), Input::Closed(closed, why)) if conn == *closed => {
+            (Self::Securing(conn), Input::Closed(closed, why)) if conn == closed => {
                 not_secured(why, cx);
             }
+            (Self::Detour(_), input) => return self.on_detour(to, input, cx),
             // Anything else is late news of a connection that was given up.
             _ => {}
         }
         None
     }
 
-    fn ready(&mut self, conn: Conn, cx: &mut Cx<'_>) -> Conn {
+    /// The way that requests take once the connection is ready.
+    pub(crate) fn route(&self) -> Route {
+        match self {
+            Self::Ready(route) => route.clone(),
+            _ => Route::Through,
+        }
+    }
+
+    /// Goes on with a connection at the other end of which the destination is.
+    fn connected(&mut self, to: Destination<'_>, conn: Conn, cx: &mut Cx<'_>) -> Option<Conn> {
+        let Some(params) = to.secure else {
+            cx.trace(format_args!("connected"));
+            return Some(self.ready(conn, Route::Through, cx));
+        };
+        cx.begin(Phase::Tls);
+        let name = params.server_name;
+        cx.trace(format_args!("connected, starting TLS with {name}"));
+        cx.secure(conn, params);
+        *self = Self::Securing(conn);
+        None
+    }
+
+    fn ready(&mut self, conn: Conn, route: Route, cx: &mut Cx<'_>) -> Conn {
         cx.begin(Phase::Processing);
-        *self = Self::Ready(conn);
+        *self = Self::Ready(route);
         conn
     }
 
@@ -157,6 +244,9 @@ impl Dial {
             cx.set(IP_PROTOCOL, if address.is_ipv4() { 4.0 } else { 6.0 });
             cx.set(IP_HASH, f64::from(address_hash(address)));
         }
+        if let Some(proxy) = to.proxy(Some(address)) {
+            return self.detour(proxy, Some(address), to, cx);
+        }
         let endpoint = Endpoint {
             transport: Transport::Tcp,
             to: SocketAddr::new(address, to.port),
@@ -165,6 +255,155 @@ impl Dial {
         cx.trace(format_args!("connecting to {}", endpoint.to));
         cx.begin(Phase::Connect);
         *self = Self::Connecting(cx.open_target(endpoint));
+    }
+
+    /// Sets out for a proxy. Until the target is at the other end all counts
+    /// as the phase `connect`.
+    fn detour(
+        &mut self,
+        proxy: Arc<Proxy>,
+        address: Option<IpAddr>,
+        to: Destination<'_>,
+        cx: &mut Cx<'_>,
+    ) {
+        cx.begin(Phase::Connect);
+        cx.trace(format_args!("going through the proxy {proxy}"));
+        let on_behalf_of = core::mem::replace(&mut cx.core.party, Party::Proxy);
+        cx.core.address = None;
+        let mut dial = Self::Idle;
+        dial.start(to.first_leg(&proxy), cx);
+        cx.attribute(of_proxy, &Named(&proxy));
+        *self = Self::Detour(Box::new(Detour {
+            proxy,
+            address,
+            on_behalf_of,
+            leg: Leg::Reaching(dial),
+        }));
+    }
+
+    fn on_detour(
+        &mut self,
+        to: Destination<'_>,
+        input: &Input<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Conn> {
+        let Self::Detour(detour) = self else {
+            return None;
+        };
+        let Some((conn, tunnelled)) = detour.on(to, input, cx) else {
+            cx.attribute(of_proxy, &Named(&detour.proxy));
+            return None;
+        };
+        cx.core.party = detour.on_behalf_of;
+        cx.core.address = detour.address.map(|ip| SocketAddr::new(ip, to.port));
+        if tunnelled {
+            return self.connected(to, conn, cx);
+        }
+        let route = Route::Forwarded(Arc::clone(&detour.proxy));
+        Some(self.ready(conn, route, cx))
+    }
+}
+
+impl<'a> Destination<'a> {
+    /// How to get to the proxy on the way there. Either IP protocol will do.
+    /// Go tries both at once; IPv4 is what proxies listen on most.
+    fn first_leg<'b>(&self, proxy: &'b Proxy) -> Destination<'b>
+    where
+        'a: 'b,
+    {
+        let tls = self.via.map(|via| &via.proxies.tls);
+        let secure = tls.filter(|_| proxy.kind == ProxyKind::Https);
+        Destination {
+            host: &proxy.host,
+            port: proxy.port,
+            families: Families {
+                preferred: Family::V4,
+                fallback: true,
+            },
+            source: self.source,
+            secure: secure.map(|options| TlsParams {
+                server_name: &proxy.host,
+                options,
+            }),
+            via: None,
+        }
+    }
+}
+
+impl Detour {
+    /// Handles an event. Returns the connection when the proxy has done its
+    /// part, and whether it is a tunnel.
+    fn on(
+        &mut self,
+        to: Destination<'_>,
+        input: &Input<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Option<(Conn, bool)> {
+        let far = to.far(self.address);
+        match (&mut self.leg, input) {
+            (Leg::Reaching(dial), input) => {
+                let conn = dial.on(to.first_leg(&self.proxy), input, cx)?;
+                if to.secure.is_none() && self.proxy.kind != ProxyKind::Socks5 {
+                    return Some((conn, false));
+                }
+                let proxies = to.via?.proxies;
+                let (tunnel, first) = Tunnel::begin(proxies, &self.proxy, far);
+                cx.trace(format_args!("asking the proxy for {far}"));
+                cx.send(conn, &first);
+                self.leg = Leg::Tunnelling(conn, tunnel);
+            }
+            (Leg::Tunnelling(conn, tunnel), Input::Data(from, data)) if conn == from => {
+                match tunnel.on_data(&self.proxy, far, data) {
+                    Ok(Progress::Wait) => {}
+                    Ok(Progress::Send(bytes)) => cx.send(*conn, &bytes),
+                    Ok(Progress::Through) => return Some((*conn, true)),
+                    Err(refusal) => cx.fail(refusal.reason, format_args!("{}", refusal.words)),
+                }
+            }
+            (Leg::Tunnelling(conn, _), Input::Closed(closed, why)) if conn == closed => {
+                cx.fail(
+                    Reason::ProxyClosed,
+                    format_args!("{why} before it had connected us to {far}"),
+                );
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+/// What a failure means on the way to a proxy.
+fn of_proxy(reason: Reason) -> Reason {
+    match reason {
+        Reason::DnsNotFound
+        | Reason::DnsNoAddress
+        | Reason::DnsServerFailure
+        | Reason::DnsTimeout
+        | Reason::DnsMalformed => Reason::ProxyDns,
+        Reason::ConnectRefused
+        | Reason::ConnectTimeout
+        | Reason::ConnectUnreachable
+        | Reason::ConnectReset
+        | Reason::ConnectFailed => Reason::ProxyConnect,
+        Reason::TlsHandshake
+        | Reason::TlsNotTls
+        | Reason::TlsAlert
+        | Reason::TlsIncompatible
+        | Reason::TlsCertificateExpired
+        | Reason::TlsCertificateNotYetValid
+        | Reason::TlsUnknownIssuer
+        | Reason::TlsNameMismatch
+        | Reason::TlsCertificateInvalid => Reason::ProxyTls,
+        other => other,
+    }
+}
+
+/// `the proxy http://p.example:3128`
+struct Named<'a>(&'a Proxy);
+
+impl core::fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the proxy {}", self.0)
     }
 }
 
@@ -187,8 +426,8 @@ fn not_resolved(to: Destination<'_>, error: ResolveError, cx: &mut Cx<'_>) {
     let ResolveError { reason, server } = error;
     let family = match (to.families.fallback, to.families.preferred) {
         (true, _) => "address",
-        (false, crate::io::Family::V4) => "IPv4 address",
-        (false, crate::io::Family::V6) => "IPv6 address",
+        (false, Family::V4) => "IPv4 address",
+        (false, Family::V6) => "IPv6 address",
     };
     let asked = Asked(server);
     match reason {

@@ -11,6 +11,7 @@ pub(crate) mod cx;
 pub(crate) mod dial;
 pub mod http;
 pub mod tcp;
+pub(crate) mod tunnel;
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -129,6 +129,7 @@ impl Spec {
             port: self.port,
             families: self.module.families,
             source: self.module.source,
+            via: None,
             secure: self.module.tls.as_ref().map(|options| TlsParams {
                 server_name: self.server_name.as_deref().unwrap_or(&self.host),
                 options,

@@ -5,7 +5,9 @@
 //! section is a [`ConfigError`] with the path of its field.
 
 mod duration;
+mod no_proxy;
 mod pattern;
+mod proxy;
 mod re2;
 mod secret;
 mod tls;
@@ -17,8 +19,12 @@ use core::fmt;
 
 pub use duration::GoDuration;
 pub use pattern::{Captures, Pattern};
+pub use proxy::{ProxyHeader, ProxyUrl};
 pub use secret::Secret;
 pub use tls::TlsConfig;
+
+pub(crate) use no_proxy::NoProxy;
+pub(crate) use proxy::{Proxies, Proxy, ProxyConfig, ProxyKind};
 
 use crate::io::{Families, Family};
 
@@ -68,6 +74,13 @@ pub trait Files {
     /// # Errors
     /// One sentence for a person.
     fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+
+    /// An environment variable, for `proxy_from_environment`; `None` if it is
+    /// not set, or there is no environment.
+    fn variable(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
 }
 
 /// No files: for hosts without a file system. Every read is refused.

@@ -9,6 +9,7 @@ use super::run::{Owner, Run, State};
 use super::shared::Effect;
 use super::target::{Again, Last, Turn};
 use crate::check::Cx;
+use crate::check::cx::Party;
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
@@ -108,9 +109,13 @@ impl Engine {
         } else {
             let phase = run.core.phase;
             let spent = run.core.total(now);
-            let doing = Doing(phase, run.core.address);
+            let doing = Doing(run.core.party, phase, run.core.address);
             let detail = format_args!("timed out after {spent:.1?} {doing}");
-            run.core.finish(Outcome::Failure(phase.timeout()), detail);
+            let reason = match run.core.party {
+                Party::Target => phase.timeout(),
+                Party::Proxy => Reason::TimeoutProxy,
+            };
+            run.core.finish(Outcome::Failure(reason), detail);
         }
         self.complete(id, now);
     }
@@ -324,18 +329,25 @@ fn observation(kind: Kind, outcome: Outcome, cut_off: bool) -> Observation {
 }
 
 /// `connecting to 192.0.2.1:80`
-struct Doing(Phase, Option<core::net::SocketAddr>);
+struct Doing(Party, Phase, Option<core::net::SocketAddr>);
 
 impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        let doing = match self.1 {
+            _ if self.0 == Party::Proxy => {
+                return match self.2 {
+                    Some(address) => write!(f, "waiting for the proxy at {address}"),
+                    None => f.write_str("looking for the proxy"),
+                };
+            }
             Phase::Resolve => return f.write_str("resolving the name"),
             Phase::Connect => "connecting to",
             Phase::Tls => "in the TLS handshake with",
             Phase::Processing => "waiting for an answer from",
             Phase::Transfer => "reading the answer of",
-        })?;
-        match self.1 {
+        };
+        f.write_str(doing)?;
+        match self.2 {
             Some(address) => write!(f, " {address}"),
             None => f.write_str(" the target"),
         }

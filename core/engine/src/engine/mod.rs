@@ -23,6 +23,7 @@ use self::stats::Counters;
 pub use self::stats::Stats;
 use self::target::{Again, Target, Targets, Turn, Watched, offset};
 pub use self::target::{Last, TargetView};
+use crate::check::cx::Party;
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, Output};
@@ -293,11 +294,13 @@ impl Engine {
         if conn.is_some_and(|conn| !slot.core.is_open(conn)) {
             return;
         }
+        let target = slot.core.party == Party::Target;
         match &input {
-            Input::Secured(_, info) => slot.core.tls = Some(Arc::clone(info)),
+            Input::Secured(_, info) if target => slot.core.tls = Some(Arc::clone(info)),
             Input::Closed(conn, why) => {
                 slot.core.forget(*conn);
                 if let Closed::Tls(failure) = why
+                    && target
                     && failure.info.is_some()
                 {
                     slot.core.tls.clone_from(&failure.info);

@@ -168,7 +168,7 @@ fn value(field: &str, scheme: &str, credentials: &str) -> Result<Secret, ConfigE
 }
 
 /// The value of Authorization for `user:password` (RFC 7617).
-pub(super) fn basic_credentials(user_and_password: &[u8]) -> Secret {
+pub(crate) fn basic_credentials(user_and_password: &[u8]) -> Secret {
     let mut value = String::from("Basic ");
     base64(user_and_password, &mut value);
     Secret::new(value)

@@ -17,7 +17,10 @@ use super::decode::Coding;
 use super::request::{self, Fields};
 use super::size::ByteSize;
 use super::url;
-use crate::config::{self, ConfigError, Files, Pattern, Secret, TlsConfig, is_default, yes};
+use crate::config::{
+    self, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader, ProxyUrl, Secret,
+    TlsConfig, is_default, yes,
+};
 use crate::io::Families;
 use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
 use crate::tls::TlsOptions;
@@ -110,6 +113,33 @@ pub struct Config {
     /// How `https` connections are secured.
     #[serde(skip_serializing_if = "is_default")]
     pub tls_config: TlsConfig,
+    /// The proxy that requests go through: `http`, `https` or `socks5`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proxy_url: ProxyUrl,
+    /// What does not go through it: names, addresses, networks, `*`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub no_proxy: String,
+    /// Take proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, as they
+    /// are when the configuration is read.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proxy_from_environment: bool,
+    /// Fields of CONNECT requests.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proxy_connect_header: ProxyHeader,
+    /// Give a proxy the target's name instead of its address.
+    #[serde(skip_serializing_if = "is_default")]
+    pub skip_resolve_phase_with_proxy: bool,
+}
+
+impl Config {
+    fn proxies(&self) -> ProxyConfig<'_> {
+        ProxyConfig {
+            url: &self.proxy_url,
+            no_proxy: &self.no_proxy,
+            from_environment: self.proxy_from_environment,
+            connect_header: &self.proxy_connect_header,
+        }
+    }
 }
 
 /// Header fields that carry credentials (RFC 9110 section 11, RFC 6265, and
@@ -160,6 +190,11 @@ impl Default for Config {
             bearer_token: Secret::default(),
             bearer_token_file: String::new(),
             tls_config: TlsConfig::default(),
+            proxy_url: ProxyUrl::default(),
+            no_proxy: String::new(),
+            proxy_from_environment: false,
+            proxy_connect_header: ProxyHeader::new(),
+            skip_resolve_phase_with_proxy: false,
         }
     }
 }
@@ -205,6 +240,9 @@ pub struct Module {
     pub(super) coding: Coding,
     pub(super) body_limit: Option<u64>,
     pub(super) tls: Arc<TlsOptions>,
+    pub(super) proxies: Option<Box<Proxies>>,
+    /// Whether a proxy is given names.
+    pub(super) skip_resolve: bool,
     /// The configured TLS server name.
     pub(super) server_name: Option<Box<str>>,
 }
@@ -262,6 +300,8 @@ impl Module {
             )?,
             coding: coding(config)?,
             body_limit: config.body_size_limit.limit(),
+            proxies: config.proxies().compile(&tls, files)?,
+            skip_resolve: config.skip_resolve_phase_with_proxy,
             tls,
             server_name: Some(config.tls_config.server_name.as_str())
                 .filter(|name| !name.is_empty())

@@ -42,9 +42,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub(crate) use auth::basic_credentials;
 pub use auth::{Authorization, BasicAuth};
 pub use config::{Config, HeaderMatch, Module};
+pub(crate) use request::{USER_AGENT, is_field_value, is_token};
+pub(crate) use response::Excerpt;
 pub use size::ByteSize;
+pub(crate) use url::{decode, split_host_port};
 
 use self::answer::Answer;
 use self::judge::Fault;
@@ -54,7 +58,7 @@ use self::request::Request;
 use self::response::Head;
 use self::url::{Url, UrlError};
 use super::cx::Cx;
-use super::dial::{self, Dial};
+use super::dial::{self, Dial, Route};
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files};
 use crate::fact::Fact;
@@ -288,9 +292,14 @@ impl Http {
             self.state = State::Asked(conn, Protocol::H2(Box::new(exchange)));
             return;
         }
-        match hop {
-            None => cx.send_request(conn),
-            Some(_) => cx.send(conn, &request.render()),
+        let route = match &self.state {
+            State::Dialing(dial) => dial.route(),
+            State::Asked(..) => Route::Through,
+        };
+        match (route, hop) {
+            (Route::Forwarded(proxy), _) => cx.send(conn, &request.forwarded(&proxy)),
+            (Route::Through, None) => cx.send_request(conn),
+            (Route::Through, Some(_)) => cx.send(conn, &request.render()),
         }
         self.state = State::Asked(conn, Protocol::H1(Http1::default()));
     }
@@ -417,7 +426,7 @@ fn redirect<'b>(head: &Head<'_, 'b>) -> Option<&'b [u8]> {
 }
 
 fn invalid_redirect(location: &[u8], error: &UrlError, cx: &mut Cx<'_>) {
-    let shown = response::Excerpt(location);
+    let shown = Excerpt(location);
     match error {
         UrlError::Scheme(_) => cx.fail(
             Reason::HttpRedirectInvalid,

@@ -4,7 +4,7 @@
 use super::Spec;
 use super::request::Request;
 use super::url::{Url, UrlError};
-use crate::check::dial::Destination;
+use crate::check::dial::{Destination, Via};
 use crate::io::Families;
 use crate::tls::TlsParams;
 
@@ -49,6 +49,11 @@ impl<'a> Place<'a> {
                 ..spec.module.families
             },
             source: spec.module.source,
+            via: spec.module.proxies.as_deref().map(|proxies| Via {
+                proxies,
+                // Whoever answers a redirect elsewhere is not looked up here.
+                by_name: spec.module.skip_resolve || !own,
+            }),
             secure: url.secure.then_some(TlsParams {
                 server_name: name.unwrap_or(&url.host),
                 options: &spec.module.tls,

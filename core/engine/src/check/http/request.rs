@@ -12,7 +12,8 @@ use core::fmt::Write as _;
 use super::auth::basic_credentials;
 use super::config::Module;
 use super::url::{Url, is_authority};
-use crate::config::ConfigError;
+use crate::check::tunnel::proxy_authorization;
+use crate::config::{ConfigError, Proxy};
 use crate::h2::RequestHead;
 
 /// Name (in canonical form) and value of configured fields, sorted by name.
@@ -20,7 +21,7 @@ pub(super) type Fields = Box<[(Box<str>, Box<str>)]>;
 
 /// Allow-lists and log filters know the first product; the version is that of
 /// the blackbox_exporter whose requests these are.
-const USER_AGENT: &str = concat!(
+pub(crate) const USER_AGENT: &str = concat!(
     "Blackbox-Exporter/0.28.0 (probity/",
     env!("CARGO_PKG_VERSION"),
     ")"
@@ -102,7 +103,7 @@ pub(super) fn headers(configured: &BTreeMap<String, String>) -> Result<Headers, 
 }
 
 /// RFC 9110 section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
@@ -110,7 +111,7 @@ pub(super) fn is_token(text: &str) -> bool {
 }
 
 /// RFC 9110 section 5.5, without the space around a value.
-pub(super) fn is_field_value(text: &str) -> bool {
+pub(crate) fn is_field_value(text: &str) -> bool {
     !text
         .bytes()
         .any(|byte| byte.is_ascii_control() && byte != b'\t')
@@ -171,9 +172,23 @@ pub(super) struct Request<'a> {
 impl Request<'_> {
     /// The bytes on the wire.
     pub(super) fn render(&self) -> Vec<u8> {
+        self.render_for(None)
+    }
+
+    /// The bytes as `proxy` is given them: with the target in absolute form,
+    /// in which the host is that of the Host field (RFC 9112 section 3.2.2).
+    pub(super) fn forwarded(&self, proxy: &Proxy) -> Vec<u8> {
+        self.render_for(Some(proxy))
+    }
+
+    fn render_for(&self, proxy: Option<&Proxy>) -> Vec<u8> {
         // Writing to a String cannot fail.
         let mut head = String::with_capacity(256);
-        let _ = write!(head, "{} {} HTTP/1.1\r\n", self.method(), self.url.path);
+        let _ = write!(head, "{} ", self.method());
+        if proxy.is_some() {
+            let _ = write!(head, "http://{}", self.authority());
+        }
+        let _ = write!(head, "{} HTTP/1.1\r\n", self.url.path);
         let mut field = |name: &str, value: &str| {
             let _ = write!(head, "{name}: {value}\r\n");
         };
@@ -181,6 +196,9 @@ impl Request<'_> {
         self.each_field(&mut field);
         if self.configured("Connection").is_none() {
             field("Connection", "close");
+        }
+        if let Some(value) = proxy.and_then(proxy_authorization) {
+            field("Proxy-Authorization", &value);
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();

@@ -72,7 +72,7 @@ impl fmt::Display for HeadError<'_> {
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// The first bytes of something, quoted and without anything unprintable.
-pub(super) struct Excerpt<'a>(pub(super) &'a [u8]);
+pub(crate) struct Excerpt<'a>(pub(crate) &'a [u8]);
 
 impl Excerpt<'_> {
     const LONGEST: usize = 40;

@@ -1,6 +1,7 @@
 //! The whole check, driven through an engine against scripted peers.
 
 mod coded;
+mod proxy;
 mod world;
 
 use alloc::string::{String, ToString as _};
@@ -714,6 +715,7 @@ fn verdict(sends: Vec<Vec<u8>>) -> (Outcome, Vec<(String, f64)>) {
         sends,
         closes: Some(Closed::End),
         tls_failure: None,
+        ..Peer::default()
     };
     let seen = run_with("192.0.2.7", &[peer, ok("")], |config| {
         config.fail_if_body_matches_regexp = pattern("cab");

@@ -33,7 +33,7 @@ pub(super) struct Url {
 /// Why a text is no URL that can be probed: a clause that begins with what is
 /// wrong (`the port is not a number from 1 to 65535`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum UrlError {
+pub(crate) enum UrlError {
     /// It has another scheme.
     Scheme(String),
     /// It is malformed.
@@ -233,7 +233,7 @@ fn is_secure(scheme: &[u8]) -> Result<bool, UrlError> {
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; an empty port is none.
-fn split_host_port(text: &str) -> Result<(&str, Option<u16>), UrlError> {
+pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), UrlError> {
     let wrong = |what| Err(UrlError::Malformed(what));
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -309,7 +309,7 @@ fn encode(path: &[u8]) -> Box<str> {
 }
 
 /// Percent-decodes; a `%` without two digits stands for itself.
-fn decode(text: &[u8]) -> Box<[u8]> {
+pub(crate) fn decode(text: &[u8]) -> Box<[u8]> {
     let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;

@@ -26,6 +26,17 @@ pub(super) struct Peer {
     pub(super) closes: Option<Closed>,
     /// Instead of a TLS handshake.
     pub(super) tls_failure: Option<Reason>,
+    /// What it does when it is asked for the n-th time, if not the same.
+    pub(super) turns: Vec<Self>,
+}
+
+impl Peer {
+    fn turn(self, number: usize) -> Self {
+        match self.turns.get(number).or(self.turns.last()) {
+            Some(turn) => turn.clone(),
+            None => self,
+        }
+    }
 }
 
 pub(super) fn answers(text: &str) -> Peer {
@@ -63,7 +74,7 @@ pub(super) struct Seen {
     pub(super) facts: BTreeMap<String, f64>,
     pub(super) phases: Vec<Phase>,
     pub(super) secured: bool,
-    /// One for each connection.
+    /// All that was sent, in pieces.
     pub(super) requests: Vec<String>,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) names: Vec<String>,
@@ -156,6 +167,7 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
         open: BTreeSet::new(),
     };
     let peer = |conn: Conn| peers[usize::from(conn.0).min(peers.len() - 1)].clone();
+    let mut asked = BTreeMap::<Conn, usize>::new();
     for _ in 0..1_000 {
         let mut news = Vec::new();
         while let Some((_, output)) = engine.poll_output() {
@@ -177,9 +189,11 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
                     });
                 }
                 Output::Send(conn, bytes) => {
-                    let text = core::str::from_utf8(bytes).unwrap();
+                    let text = String::from_utf8_lossy(bytes);
                     seen.requests.push(text.into());
-                    news.push(News::Play(conn, peer(conn)));
+                    let asked = asked.entry(conn).or_insert(0);
+                    news.push(News::Play(conn, peer(conn).turn(*asked)));
+                    *asked += 1;
                 }
                 Output::Close(conn) => {
                     seen.open.remove(&conn);

@@ -1,0 +1,88 @@
+//! The TLS on one stream: a layer, and another inside it where an `https`
+//! target is reached through a proxy that speaks TLS itself.
+
+use std::mem;
+
+use probity_engine::tls::TlsFailure;
+use probity_tls::{Eof, Event, Layer};
+
+/// One or two layers, with the methods of one.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    outer: Layer,
+    inner: Option<Box<Layer>>,
+}
+
+impl Layers {
+    pub(crate) const fn new(outer: Layer) -> Self {
+        Self { outer, inner: None }
+    }
+
+    /// Puts another layer inside. `hello` is what it wants to send, and then
+    /// what is to be sent on the stream. There are never more than two.
+    pub(crate) fn nest(&mut self, layer: Layer, hello: &mut Vec<u8>) {
+        let plain = mem::take(hello);
+        // Not open: it has ended in the same batch, of which the engine is told.
+        let _ = self.outer.send(&plain, hello);
+        self.inner = Some(Box::new(layer));
+    }
+
+    /// See [`Layer::receive`].
+    pub(crate) fn receive(
+        &mut self,
+        ciphertext: &mut [u8],
+        out: &mut Vec<u8>,
+        on: impl FnMut(Event<'_>),
+    ) -> Result<(), TlsFailure> {
+        let Some(inner) = &mut self.inner else {
+            return self.outer.receive(ciphertext, out, on);
+        };
+        let mut records = Vec::new();
+        let outer = self.outer.receive(ciphertext, out, |event| match event {
+            Event::Data(plain) => records.extend_from_slice(plain),
+            // The stream ends next, and then it is told: see `Layers::eof`.
+            Event::Secured(_) | Event::PeerClosed => {}
+        });
+        let mut answer = Vec::new();
+        let result = inner.receive(&mut records, &mut answer, on);
+        if !answer.is_empty() {
+            let _ = self.outer.send(&answer, out);
+        }
+        result.and(outer)
+    }
+
+    /// See [`Layer::send`]. What is sent on a layer that is not open is lost.
+    pub(crate) fn send(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
+        let Some(inner) = &mut self.inner else {
+            let _ = self.outer.send(plaintext, out);
+            return;
+        };
+        let mut records = Vec::new();
+        if inner.send(plaintext, &mut records).is_ok() {
+            let _ = self.outer.send(&records, out);
+        }
+    }
+
+    /// See [`Layer::close`].
+    pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
+        if let Some(inner) = &mut self.inner {
+            let mut records = Vec::new();
+            inner.close(&mut records);
+            if !records.is_empty() {
+                let _ = self.outer.send(&records, out);
+            }
+        }
+        self.outer.close(out);
+    }
+
+    /// See [`Layer::eof`].
+    pub(crate) fn eof(&mut self) -> Result<Eof, TlsFailure> {
+        let Some(inner) = &mut self.inner else {
+            return self.outer.eof();
+        };
+        match (self.outer.eof()?, inner.eof()?) {
+            (Eof::Cut, _) => Ok(Eof::Cut),
+            (_, end) => Ok(end),
+        }
+    }
+}

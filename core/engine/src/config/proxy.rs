@@ -1,0 +1,565 @@
+//! Proxies: what is written of them, and which one a connection goes through.
+
+use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{ConfigError, Files, NoProxy, Secret};
+use crate::check::http::{decode, is_field_value, is_token, split_host_port};
+use crate::tls::TlsOptions;
+
+/// The fields of a section that say which proxies are used, as Prometheus'
+/// `ProxyConfig` has them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProxyConfig<'a> {
+    pub(crate) url: &'a ProxyUrl,
+    pub(crate) no_proxy: &'a str,
+    pub(crate) from_environment: bool,
+    pub(crate) connect_header: &'a ProxyHeader,
+}
+
+/// `proxy_connect_header`: fields of a CONNECT request, which may be secrets.
+pub type ProxyHeader = BTreeMap<String, Vec<Secret>>;
+
+impl ProxyConfig<'_> {
+    /// Whether there is a proxy for any request.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.url.0.is_some() || self.from_environment
+    }
+
+    /// Looks for contradictions. Rules, their order and wording are those of
+    /// Prometheus' `ProxyConfig.Validate`.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |field, message: &str| Err(ConfigError::new(field, message));
+        if !self.connect_header.is_empty() && !self.is_configured() {
+            return wrong(
+                "proxy_connect_header",
+                "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
+            );
+        }
+        if self.from_environment && self.url.0.is_some() {
+            return wrong(
+                "proxy_url",
+                "if proxy_from_environment is configured, proxy_url must not be configured",
+            );
+        }
+        if self.from_environment && !self.no_proxy.is_empty() {
+            return wrong(
+                "no_proxy",
+                "if proxy_from_environment is configured, no_proxy must not be configured",
+            );
+        }
+        if self.url.0.is_none() && !self.no_proxy.is_empty() {
+            return wrong(
+                "no_proxy",
+                "if no_proxy is configured, proxy_url must also be configured",
+            );
+        }
+        Ok(())
+    }
+
+    /// The proxies, or `None` if every request goes out directly. `options`
+    /// are those of the section's own connections.
+    pub(crate) fn compile(
+        &self,
+        options: &TlsOptions,
+        files: &dyn Files,
+    ) -> Result<Option<Box<Proxies>>, ConfigError> {
+        self.validate()?;
+        let (http, https, rules) = match &self.url.0 {
+            _ if self.from_environment => {
+                let no_proxy = variable(files, ["NO_PROXY", "no_proxy"]).unwrap_or_default();
+                (
+                    from_environment(files, ["HTTP_PROXY", "http_proxy"])?,
+                    from_environment(files, ["HTTPS_PROXY", "https_proxy"])?,
+                    Some(NoProxy::parse(&no_proxy)),
+                )
+            }
+            Some(proxy) => {
+                let rules = self.no_proxy.trim();
+                let rules = (!rules.is_empty()).then(|| NoProxy::parse(rules));
+                (Some(Arc::clone(proxy)), Some(Arc::clone(proxy)), rules)
+            }
+            None => (None, None, None),
+        };
+        if http.is_none() && https.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Proxies {
+            http,
+            https,
+            rules,
+            header: connect_header(self.connect_header)?,
+            // What is spoken to a proxy is HTTP/1.1.
+            tls: Arc::new(TlsOptions {
+                alpn: [b"http/1.1".as_slice().into()].into(),
+                ..options.clone()
+            }),
+        })))
+    }
+}
+
+fn variable(files: &dyn Files, names: [&str; 2]) -> Option<String> {
+    let value = |name: &&str| files.variable(name).filter(|value| !value.is_empty());
+    names.iter().find_map(value)
+}
+
+/// A proxy as Go reads it from the environment: `http://` may be left out.
+fn from_environment(
+    files: &dyn Files,
+    names: [&str; 2],
+) -> Result<Option<Arc<Proxy>>, ConfigError> {
+    let Some(text) = variable(files, names) else {
+        return Ok(None);
+    };
+    let proxy = match text.contains("://") {
+        true => Proxy::parse(&text),
+        false => Proxy::parse(&format!("http://{text}")),
+    };
+    let wrong = |error| {
+        let message = format!("the environment variable {}: {error}", names[0]);
+        ConfigError::new("proxy_from_environment", message)
+    };
+    proxy.map(|proxy| Some(Arc::new(proxy))).map_err(wrong)
+}
+
+/// Fields as they go into a request, each line complete.
+fn connect_header(configured: &ProxyHeader) -> Result<Box<str>, ConfigError> {
+    let mut lines = String::new();
+    for (name, values) in configured {
+        let wrong = |message: &str| {
+            let field = format!("proxy_connect_header.{name}");
+            Err(ConfigError::new(&field, message))
+        };
+        if !is_token(name) {
+            return wrong("expected the name of a header");
+        }
+        for value in values {
+            if !is_field_value(value.reveal()) {
+                return wrong("expected text without line breaks or other control characters");
+            }
+            lines.push_str(&format!("{name}: {}\r\n", value.reveal().trim()));
+        }
+    }
+    Ok(lines.into())
+}
+
+/// The value of `proxy_url`; an empty one is none.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProxyUrl(Option<Arc<Proxy>>);
+
+impl ProxyUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What was expected and what was found, without the password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(Arc::new(Proxy::parse(text)?))))
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(proxy) => write!(f, "ProxyUrl({proxy})"),
+            None => f.write_str("ProxyUrl()"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ProxyUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for ProxyUrl {
+    /// With `xxxxx` for a password, as Go's `URL.Redacted` has it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_ref().map_or("", |proxy| &proxy.redacted))
+    }
+}
+
+/// How one talks to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyKind {
+    /// Requests in absolute form, CONNECT for what is secured (RFC 9110
+    /// section 9.3.6).
+    Http,
+    /// The same, over TLS.
+    Https,
+    /// SOCKS 5 (RFC 1928).
+    Socks5,
+}
+
+impl ProxyKind {
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Socks5 => 1080,
+        }
+    }
+}
+
+/// One proxy. It is shown without its user and password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    pub(crate) kind: ProxyKind,
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
+    pub(crate) user: Option<User>,
+    redacted: Box<str>,
+}
+
+/// Who we are to a proxy, percent-decoded.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) password: Box<[u8]>,
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            // It may hold a password where it is no URL at all.
+            return Err(
+                "expected the URL of a proxy such as http://proxy.example:3128, found no scheme"
+                    .to_owned(),
+            );
+        };
+        let kind = match &*scheme.to_ascii_lowercase() {
+            "http" => ProxyKind::Http,
+            "https" => ProxyKind::Https,
+            "socks5" | "socks5h" => ProxyKind::Socks5,
+            _ => {
+                return Err(format!(
+                    "expected a proxy of scheme http, https, socks5 or socks5h, found {scheme:?}"
+                ));
+            }
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (user, host_port) = match authority.rsplit_once('@') {
+            Some((user, host_port)) => (Some(user), host_port),
+            None => (None, authority),
+        };
+        let (host, port) = split_host_port(host_port)
+            .ok()
+            .filter(|_| host_port.is_ascii())
+            .ok_or_else(|| {
+                format!("expected the host and port of a proxy in the URL, found {host_port:?}")
+            })?;
+        let shown = match user.map(|user| user.split_once(':').map_or((user, ""), |pair| pair)) {
+            None => String::new(),
+            Some((name, "")) => format!("{name}@"),
+            Some((name, _)) => format!("{name}:xxxxx@"),
+        };
+        let user = user.map(|user| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            User {
+                name: decode(name.as_bytes()),
+                password: decode(password.as_bytes()),
+            }
+        });
+        if kind == ProxyKind::Socks5 && user.as_ref().is_some_and(|user| !user.fits_socks()) {
+            let message = "expected a user of 1 to 255 bytes and a password of at most 255 for a SOCKS proxy (RFC 1929)";
+            return Err(message.to_owned());
+        }
+        Ok(Self {
+            kind,
+            host: host.into(),
+            port: port.unwrap_or_else(|| kind.port()),
+            redacted: format!(
+                "{scheme}://{shown}{}",
+                &rest[authority.len() - host_port.len()..]
+            )
+            .into(),
+            user,
+        })
+    }
+
+    /// What an HTTP proxy is told about us: `user:password`.
+    pub(crate) fn basic_pair(&self) -> Option<Vec<u8>> {
+        let user = self.user.as_ref()?;
+        Some([&user.name, &b":"[..], &user.password].concat())
+    }
+}
+
+impl User {
+    fn fits_socks(&self) -> bool {
+        (1..=255).contains(&self.name.len()) && self.password.len() <= 255
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            ProxyKind::Http => "http",
+            ProxyKind::Https => "https",
+            ProxyKind::Socks5 => "socks5",
+        };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+/// Which proxy a connection goes through.
+#[derive(PartialEq)]
+pub(crate) struct Proxies {
+    http: Option<Arc<Proxy>>,
+    https: Option<Arc<Proxy>>,
+    rules: Option<NoProxy>,
+    /// Fields of CONNECT requests.
+    pub(crate) header: Box<str>,
+    /// How connections to a proxy are secured, if its scheme asks for it.
+    pub(crate) tls: Arc<TlsOptions>,
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies")
+            .field("http", &self.http)
+            .field("https", &self.https)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Proxies {
+    /// The proxy for connections to `host`, secured or not; `address` is where
+    /// it is, if that was looked up.
+    pub(crate) fn choose(
+        &self,
+        secured: bool,
+        host: &str,
+        port: u16,
+        address: Option<IpAddr>,
+    ) -> Option<&Arc<Proxy>> {
+        let proxy = match secured {
+            true => self.https.as_ref(),
+            false => self.http.as_ref(),
+        };
+        let rules = self.rules.as_ref();
+        proxy.filter(|_| rules.is_none_or(|rules| !rules.matches(host, port, address)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NoFiles;
+    use alloc::string::ToString;
+
+    struct Environment(&'static [(&'static str, &'static str)]);
+
+    impl Files for Environment {
+        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+            NoFiles.read(path)
+        }
+
+        fn variable(&self, name: &str) -> Option<String> {
+            let found = self.0.iter().find(|(it, _)| *it == name);
+            found.map(|(_, value)| (*value).to_owned())
+        }
+    }
+
+    fn shown(proxy: Option<&Arc<Proxy>>) -> String {
+        proxy.map_or(String::new(), ToString::to_string)
+    }
+
+    #[test]
+    fn urls_are_read_and_shown_without_secrets() {
+        for (text, expected, redacted) in [
+            (
+                "http://p.example",
+                "http://p.example:80",
+                "http://p.example",
+            ),
+            (
+                "HTTPS://p.example/",
+                "https://p.example:443",
+                "HTTPS://p.example/",
+            ),
+            (
+                "socks5h://u:s3cret@[::1]:1081",
+                "socks5://[::1]:1081",
+                "socks5h://u:xxxxx@[::1]:1081",
+            ),
+            (
+                "socks5://u@10.0.0.1",
+                "socks5://10.0.0.1:1080",
+                "socks5://u@10.0.0.1",
+            ),
+            (
+                "http://u:p%40ss@p.example:3128/x",
+                "http://p.example:3128",
+                "http://u:xxxxx@p.example:3128/x",
+            ),
+        ] {
+            let proxy = Proxy::parse(text).unwrap();
+            assert_eq!(proxy.to_string(), expected);
+            assert_eq!(&*proxy.redacted, redacted);
+            assert!(!format!("{proxy:?}").contains("s3cret"));
+        }
+        let proxy = Proxy::parse("http://u:p%40ss@p.example").unwrap();
+        assert_eq!(proxy.basic_pair().unwrap(), b"u:p@ss");
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_without_showing_secrets() {
+        for text in [
+            "p.example:3128",
+            "ftp://p.example",
+            "http://",
+            "http://u:s3cret@",
+            "http://u:s3cret@p.example:port",
+            "http://p.example:0",
+            "socks5://:s3cret@p.example",
+        ] {
+            let error = ProxyUrl::parse(text).unwrap_err();
+            assert!(error.starts_with("expected "), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        assert!(ProxyUrl::parse("").unwrap().0.is_none());
+    }
+
+    #[test]
+    fn contradictions_are_named_as_prometheus_names_them() {
+        let none = ProxyUrl::default();
+        let some = ProxyUrl::parse("http://p.example").unwrap();
+        let plain = ProxyHeader::new();
+        let header: ProxyHeader = [("X".to_owned(), Vec::new())].into();
+        for (url, no_proxy, environment, connect_header, expected) in [
+            (
+                &none,
+                "",
+                false,
+                &header,
+                "if proxy_connect_header is configured, proxy_url or",
+            ),
+            (
+                &some,
+                "",
+                true,
+                &plain,
+                "if proxy_from_environment is configured, proxy_url must not",
+            ),
+            (
+                &none,
+                "a",
+                true,
+                &plain,
+                "if proxy_from_environment is configured, no_proxy must not",
+            ),
+            (
+                &none,
+                "a",
+                false,
+                &plain,
+                "if no_proxy is configured, proxy_url must also",
+            ),
+        ] {
+            let config = ProxyConfig {
+                url,
+                no_proxy,
+                from_environment: environment,
+                connect_header,
+            };
+            let error = config.validate().unwrap_err();
+            assert!(error.message.starts_with(expected), "{error}");
+        }
+    }
+
+    fn compile(
+        url: &str,
+        no_proxy: &str,
+        environment: bool,
+        files: &dyn Files,
+    ) -> Result<Option<Box<Proxies>>, ConfigError> {
+        ProxyConfig {
+            url: &ProxyUrl::parse(url).unwrap(),
+            no_proxy,
+            from_environment: environment,
+            connect_header: &ProxyHeader::new(),
+        }
+        .compile(&TlsOptions::default(), files)
+    }
+
+    #[test]
+    fn a_configured_proxy_is_for_everything_but_what_is_excepted() {
+        let all = compile("http://p:1", "", false, &NoFiles).unwrap().unwrap();
+        for (secured, host) in [
+            (false, "a.example"),
+            (true, "127.0.0.1"),
+            (true, "localhost"),
+        ] {
+            assert_eq!(shown(all.choose(secured, host, 80, None)), "http://p:1");
+        }
+        let some = compile("http://p:1", "a.example", false, &NoFiles)
+            .unwrap()
+            .unwrap();
+        for host in ["a.example", "127.0.0.1", "localhost"] {
+            assert_eq!(shown(some.choose(false, host, 80, None)), "", "{host}");
+        }
+        assert_eq!(
+            shown(some.choose(false, "b.example", 80, None)),
+            "http://p:1"
+        );
+        assert!(compile("", "", false, &NoFiles).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_environment_is_read_as_go_reads_it() {
+        let files = Environment(&[
+            ("HTTP_PROXY", "p.example:3128"),
+            ("https_proxy", "socks5://s.example"),
+            ("NO_PROXY", "a.example, 10.0.0.0/8"),
+        ]);
+        let proxies = compile("", "", true, &files).unwrap().unwrap();
+        let chosen = |secured, host| shown(proxies.choose(secured, host, 80, None));
+        assert_eq!(chosen(false, "b.example"), "http://p.example:3128");
+        assert_eq!(chosen(true, "b.example"), "socks5://s.example:1080");
+        assert_eq!(chosen(true, "10.1.2.3"), "");
+        assert_eq!(chosen(false, "127.9.9.9"), "");
+        assert!(compile("", "", true, &NoFiles).unwrap().is_none());
+        let wrong = Environment(&[("HTTP_PROXY", "ftp://u:s3cret@p")]);
+        let error = compile("", "", true, &wrong).unwrap_err();
+        assert!(
+            error
+                .message
+                .contains("HTTP_PROXY: expected a proxy of scheme"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn connect_fields_cannot_inject() {
+        for (name, value) in [("X Y", "z"), ("X", "y\r\nZ: 1"), ("", "")] {
+            let header = [(name.to_owned(), [Secret::new(value)].into())].into();
+            assert!(connect_header(&header).is_err(), "{name:?}");
+        }
+        let header = [("X".to_owned(), [Secret::new(" 1"), Secret::new("2")].into())].into();
+        assert_eq!(&*connect_header(&header).unwrap(), "X: 1\r\nX: 2\r\n");
+    }
+}
