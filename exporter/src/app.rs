@@ -1,17 +1,20 @@
 //! What all parts of the process share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use probity_engine::GroupId;
 use probity_engine::check::Module;
-use probity_spec::{File, NamedModule};
+use probity_engine::{GroupId, Level};
+use probity_spec::File;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bridge::Bridge;
 use crate::control::Request;
 use crate::events::{Event, Events};
+use crate::history::{History, Probed};
+use crate::journal::Journal;
 use crate::render::fleet::{Entry, Index};
 use crate::render::own::Facts;
 
@@ -33,8 +36,12 @@ pub struct App {
     pub bridge: Bridge,
     /// Seconds taken off what Prometheus allows a scrape of `/probe`.
     pub timeout_offset: f64,
+    /// The way of single probes to the log.
+    pub journal: Journal,
     /// Requests for modules that do not exist.
     pub unknown_modules: AtomicU64,
+    /// Scrapes of the exporter itself.
+    pub own_requests: Requests,
     /// Places for scrapes of the fleet.
     pub scrapes: Arc<Semaphore>,
     /// Places for scrapes of the exporter itself.
@@ -43,10 +50,75 @@ pub struct App {
     pub looks: Semaphore,
     running: RwLock<Arc<Running>>,
     ready: AtomicBool,
+    history: Mutex<History>,
     events: Mutex<Events>,
     events_dropped: AtomicU64,
     last_reload: Mutex<Reload>,
     control: mpsc::Sender<Request>,
+}
+
+/// How single probes (`/probe`) are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Probes {
+    /// See [`App::timeout_offset`].
+    pub timeout_offset: f64,
+    /// Runs that are remembered.
+    pub history_limit: usize,
+    /// Lowest level of the lines about a run that are shown and logged.
+    pub level: Level,
+}
+
+impl Default for Probes {
+    /// blackbox_exporter's.
+    fn default() -> Self {
+        Self {
+            timeout_offset: 0.5,
+            history_limit: 100,
+            level: Level::Info,
+        }
+    }
+}
+
+/// Requests that are counted.
+#[derive(Debug, Default)]
+pub struct Requests {
+    answered: AtomicU64,
+    refused: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct UnderWay<'r> {
+    requests: &'r Requests,
+}
+
+impl Requests {
+    /// Somebody asks.
+    pub fn begin(&self) -> UnderWay<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        UnderWay { requests: self }
+    }
+}
+
+impl UnderWay<'_> {
+    /// There is an answer, or none.
+    pub fn end(self, answered: bool) {
+        let requests = self.requests;
+        let count = if answered {
+            &requests.answered
+        } else {
+            &requests.refused
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    /// Also if the client has gone.
+    fn drop(&mut self) {
+        self.requests.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How the last reload went.
@@ -66,7 +138,13 @@ pub struct Running {
     pub index: Index,
     /// Jobs by name; their place is the order of the file.
     pub jobs: Vec<(String, GroupId)>,
+    /// Modules that somebody has looked at.
+    pub texts: Texts,
 }
+
+/// Modules as YAML, rendered once for all runs that are remembered.
+#[derive(Debug, Default)]
+pub struct Texts(Mutex<BTreeMap<String, Arc<str>>>);
 
 /// A module, ready to be applied to a target.
 #[derive(Debug)]
@@ -89,12 +167,24 @@ impl Running {
 
     /// A module as YAML, without its secrets.
     ///
-    /// # Errors
-    /// See [`File::render`].
-    pub fn module_text(&self, name: &str) -> Result<String, String> {
-        self.file
-            .module(name)
-            .map_or_else(|| Ok(String::new()), NamedModule::render)
+    /// With a `hostname` it is the module as that request changes it.
+    pub fn module_text(&self, name: &str, hostname: Option<&str>) -> Arc<str> {
+        let Some(module) = self.file.module(name) else {
+            return "".into();
+        };
+        let shown = |text: Result<String, String>| -> Arc<str> {
+            text.unwrap_or_else(|error| format!("# {error}\n")).into()
+        };
+        if let Some(hostname) = hostname {
+            return shown(module.render_for(hostname));
+        }
+        let mut texts = lock(&self.texts.0);
+        if let Some(text) = texts.get(name) {
+            return Arc::clone(text);
+        }
+        let text = shown(module.render());
+        texts.insert(name.to_owned(), Arc::clone(&text));
+        text
     }
 
     /// The whole file as YAML, without its secrets.
@@ -133,14 +223,17 @@ impl App {
     /// A process that has not loaded its fleet yet.
     pub fn new(
         bridge: Bridge,
-        timeout_offset: f64,
+        probes: Probes,
         running: Running,
         control: mpsc::Sender<Request>,
     ) -> Self {
         Self {
             bridge,
-            timeout_offset,
+            timeout_offset: probes.timeout_offset,
+            journal: Journal::start(probes.level),
+            history: Mutex::new(History::new(probes.history_limit)),
             unknown_modules: AtomicU64::new(0),
+            own_requests: Requests::default(),
             scrapes: Arc::new(Semaphore::new(SCRAPES)),
             own_scrapes: Arc::new(Semaphore::new(OWN_SCRAPES)),
             looks: Semaphore::new(LOOKS),
@@ -148,7 +241,11 @@ impl App {
             ready: AtomicBool::new(false),
             events: Mutex::new(Events::default()),
             events_dropped: AtomicU64::new(0),
-            last_reload: Mutex::new(Reload::default()),
+            // Whoever is here has read a good file.
+            last_reload: Mutex::new(Reload {
+                successful: true,
+                succeeded_at: unix_now(),
+            }),
             control,
         }
     }
@@ -194,6 +291,20 @@ impl App {
         }
     }
 
+    /// Notes a single run that has ended.
+    pub fn probed(&self, probed: Probed) -> Arc<crate::history::Record> {
+        let record = lock(&self.history).add(probed);
+        if !self.journal.note(&record) {
+            self.count_dropped(1);
+        }
+        record
+    }
+
+    /// The single runs of late.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
     /// The events, to add to them.
     pub fn events_mut(&self) -> MutexGuard<'_, Events> {
         lock(&self.events)
@@ -217,8 +328,16 @@ impl App {
             reload_succeeded_at: last.succeeded_at,
             unknown_modules: self.unknown_modules.load(Ordering::Relaxed),
             events_dropped: self.events_dropped.load(Ordering::Relaxed),
+            own_answered: self.own_requests.answered.load(Ordering::Relaxed),
+            own_refused: self.own_requests.refused.load(Ordering::Relaxed),
+            own_in_flight: self.own_requests.in_flight.load(Ordering::Relaxed),
         }
     }
+}
+
+fn unix_now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// What these locks guard stays consistent if a holder panics.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use probity_driver::{Change, Fleet, FleetQuery, Handle, Once, OwnedReport, Stats};
+use probity_driver::{Change, Fleet, FleetQuery, Handle, Once, OwnedReport, Stats, Ticket};
 use tokio::sync::oneshot;
 
 /// The driver does not answer: its inbox is full, or it has stopped.
@@ -37,19 +37,26 @@ impl Bridge {
         &self.handle
     }
 
-    /// One run outside any schedule.
+    /// One run outside any schedule. If whoever waits for it goes, it ends.
     ///
     /// # Errors
     /// If the driver takes no more work.
     pub async fn run_once(&self, once: Once) -> Result<OwnedReport, Unavailable> {
         let (send, receive) = oneshot::channel();
-        self.handle
+        let ticket = self
+            .handle
             .run_once(once, move |report| {
                 // Nobody waits any more if the client has gone.
                 let _ = send.send(report);
             })
             .map_err(|_| Unavailable)?;
-        receive.await.map_err(|_| Unavailable)
+        let mut waiting = Waiting {
+            handle: &self.handle,
+            ticket: Some(ticket),
+        };
+        let report = receive.await.map_err(|_| Unavailable);
+        waiting.ticket = None;
+        report
     }
 
     /// A copy of the fleet's state.
@@ -98,5 +105,19 @@ impl Bridge {
         let stop = tokio::task::spawn_blocking(move || handle.shutdown(grace));
         // A join error is a panic of ours that was already printed.
         let _ = stop.await;
+    }
+}
+
+/// Cancels the run if it is dropped while there is a ticket.
+struct Waiting<'h> {
+    handle: &'h Handle,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.handle.cancel(ticket);
+        }
     }
 }

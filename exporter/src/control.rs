@@ -14,7 +14,7 @@ use probity_engine::{Outcome, TargetId};
 use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::app::{App, Running};
+use crate::app::{App, Probes, Running, Texts};
 use crate::bridge::Bridge;
 use crate::discovery::Discovery;
 use crate::events::{Name, state};
@@ -110,15 +110,10 @@ pub struct Control {
 impl Control {
     /// The control task for `file`, and the process around it. Nothing is
     /// probed before [`Control::run`].
-    pub fn new(
-        source: Source,
-        file: File,
-        bridge: Bridge,
-        timeout_offset: f64,
-    ) -> (Self, Arc<App>) {
+    pub fn new(source: Source, file: File, bridge: Bridge, probes: Probes) -> (Self, Arc<App>) {
         let (send, requests) = mpsc::channel(REQUESTS);
         let running = running(&file, &[], &mut Groups::default());
-        let app = Arc::new(App::new(bridge, timeout_offset, running, send));
+        let app = Arc::new(App::new(bridge, probes, running, send));
         let control = Self {
             app: Arc::clone(&app),
             base: source.directory(),
@@ -283,6 +278,7 @@ fn running(file: &File, targets: &[Target], groups: &mut Groups) -> Running {
         jobs: jobs
             .map(|job| (job.name().to_owned(), groups.id(job.name())))
             .collect(),
+        texts: Texts::default(),
     }
 }
 

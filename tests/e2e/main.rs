@@ -7,11 +7,13 @@ mod config;
 mod demo;
 mod discovery;
 mod fleet;
+mod guard;
 mod health;
 mod names;
 mod process;
 mod reload;
 mod serve;
+mod web;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,11 +28,13 @@ fn main() -> ExitCode {
         trials.extend(demo::trials());
         trials.extend(discovery::trials());
         trials.extend(fleet::trials());
+        trials.extend(guard::trials());
         trials.extend(health::trials());
         trials.extend(names::trials());
         trials.extend(process::trials());
         trials.extend(reload::trials());
         trials.extend(serve::trials());
+        trials.extend(web::trials());
         trials
     })
 }

@@ -174,7 +174,6 @@ fn probe_answers_as_blackbox_exporter() {
         "/probe?module=web",
         "/probe?module=web&target=",
         "/probe?target=a&module=nosuch",
-        "/probe?target=no-port&module=tcp",
     ] {
         assert_eq!(small.server.get(path).status, 400, "{path}");
     }
@@ -283,7 +282,7 @@ fn pages_for_people() {
     assert_eq!(server.get("/-/healthy").status, 200);
     assert_eq!(server.get("/-/ready").status, 200);
     assert_eq!(server.get("/-/reload").status, 405);
-    assert_eq!(server.get("/nosuch").status, 404);
+    assert_eq!(server.get("/api/v1/nosuch").status, 404);
     let page = server.get("/").ok();
     assert!(
         page.header("content-type")

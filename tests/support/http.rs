@@ -80,6 +80,21 @@ pub fn try_request(
     let io = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect_timeout(&server, LIMIT).map_err(io)?;
     stream.set_read_timeout(Some(LIMIT)).map_err(io)?;
+    exchange(&mut stream, server, method, path, headers)
+}
+
+/// As [`try_request`], on a connection that there is.
+///
+/// # Errors
+/// If there is no answer that is HTTP.
+pub fn exchange(
+    stream: &mut (impl Read + Write),
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<Answer, String> {
+    let io = |error: std::io::Error| error.to_string();
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));

@@ -8,6 +8,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod https;
 pub mod metrics;
 pub mod peer;
 pub mod probity;

@@ -119,6 +119,16 @@ pub fn self_signed() -> Identity {
     }
 }
 
+/// The same with its key, both as PEM.
+///
+/// # Panics
+/// If there is no randomness.
+pub fn self_signed_pem() -> (String, String) {
+    let key = key();
+    let leaf = params("itself", GOOD).self_signed(&key);
+    (leaf.expect("a certificate").pem(), key.serialize_pem())
+}
+
 /// A peer that completes a handshake, reads a request and answers 200.
 ///
 /// # Panics

@@ -55,7 +55,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("tokio", &["probity"], "the data plane is not async"),
     ("axum", &["probity"], "the data plane serves nobody"),
     ("hyper", &["probity"], "the data plane serves nobody"),
-    ("rustls", &["probity-tls"], "TLS is one layer"),
+    // The program has it for one thing: its own pages (`http/guard`).
+    ("rustls", &["probity-tls", "probity"], "TLS is one layer"),
     ("wasmtime", &["probity-wasm"], "guests live in one place"),
 ];
 

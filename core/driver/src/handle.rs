@@ -44,6 +44,13 @@ pub struct Once {
     pub trace: bool,
 }
 
+/// Names a run that was asked for, for as long as it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    worker: usize,
+    number: u64,
+}
+
 /// The driver has stopped, or a worker has died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
@@ -245,25 +252,26 @@ impl Handle {
         &self,
         once: Once,
         done: impl FnOnce(OwnedReport) + Send + 'static,
-    ) -> Result<(), Busy> {
+    ) -> Result<Ticket, Busy> {
         let Once {
             spec,
             timeout,
             trace,
         } = once;
         let now = self.now();
+        let first = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let number = first as u64;
         let mut command = Command::Once {
-            done: Done::new(Arc::clone(&spec), now, Box::new(done)),
+            done: Done::new(Arc::clone(&spec), now, number, Box::new(done)),
             spec,
             timeout,
             trace,
         };
         let workers = self.shared.inboxes.len();
-        let first = self.shared.next.fetch_add(1, Ordering::Relaxed);
         for offset in 0..workers {
-            let inbox = &self.shared.inboxes[first.wrapping_add(offset) % workers];
-            command = match inbox.try_push(command) {
-                Ok(()) => return Ok(()),
+            let worker = first.wrapping_add(offset) % workers;
+            command = match self.shared.inboxes[worker].try_push(command) {
+                Ok(()) => return Ok(Ticket { worker, number }),
                 Err(Refused::Full(command) | Refused::Stopped(command)) => command,
             };
         }
@@ -271,6 +279,15 @@ impl Handle {
             done.forget();
         }
         Err(Busy)
+    }
+
+    /// Ends a single run early; its `done` gets `Unknown(cancelled)`. Nothing
+    /// happens if the run is over, or if its worker has too much to do to be
+    /// told: then the run ends by itself.
+    pub fn cancel(&self, ticket: Ticket) {
+        let command = Command::Cancel(ticket.number);
+        // See above.
+        let _ = self.shared.inboxes[ticket.worker].try_push(command);
     }
 
     /// Copies the state of targets, in parts between the workers' turns.

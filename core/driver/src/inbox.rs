@@ -29,6 +29,8 @@ pub(crate) enum Command {
         trace: bool,
         done: Done,
     },
+    /// The number of a single run.
+    Cancel(u64),
     Fleet(Arc<FleetJob>),
     Stats(Arc<StatsJob>),
 }

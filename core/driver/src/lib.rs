@@ -107,7 +107,7 @@ mod tls;
 mod worker;
 
 pub use config::{Capacity, Config, StartError};
-pub use handle::{Busy, Change, Driver, Handle, Once, Stopped};
+pub use handle::{Busy, Change, Driver, Handle, Once, Stopped, Ticket};
 pub use limits::raise_descriptor_limit;
 pub use notices::{Notice, Notices};
 pub use report::OwnedReport;

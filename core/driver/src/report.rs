@@ -86,6 +86,8 @@ pub(crate) struct Done {
     spec: Arc<Spec>,
     /// When it was asked for.
     asked: Instant,
+    /// Which of the driver's single runs it is.
+    number: u64,
 }
 
 impl std::fmt::Debug for Done {
@@ -98,13 +100,19 @@ impl Done {
     pub(crate) fn new(
         spec: Arc<Spec>,
         asked: Instant,
+        number: u64,
         callback: Box<dyn FnOnce(OwnedReport) + Send>,
     ) -> Self {
         Self {
             callback: Some(callback),
             spec,
             asked,
+            number,
         }
+    }
+
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// The run is over.

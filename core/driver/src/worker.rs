@@ -411,6 +411,13 @@ impl Worker {
                 }
                 Err(probity_engine::Full) => done.refuse(),
             },
+            Command::Cancel(number) => {
+                let mut waiting = self.book.waiting.iter();
+                // There are few of them; a number that is not there is over.
+                if let Some((&run, _)) = waiting.find(|(_, done)| done.number() == number) {
+                    self.engine.cancel(run, now);
+                }
+            }
             Command::Fleet(job) => self.copies.push_back(Copy::Fleet(job, 0)),
             Command::Stats(job) => self.copies.push_back(Copy::Stats(job, 0, Vec::new())),
         }
@@ -548,7 +555,7 @@ mod tests {
         let done = Box::new(move |report| tx.send(report).unwrap_or_default());
         let timeout = Duration::from_millis(1);
         worker.execute(Command::Once {
-            done: Done::new(Arc::clone(&spec), Instant::ZERO, done),
+            done: Done::new(Arc::clone(&spec), Instant::ZERO, 0, done),
             spec,
             timeout,
             trace: false,

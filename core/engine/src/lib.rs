@@ -113,6 +113,6 @@ pub use id::{Conn, GroupId, RunId, TargetId};
 pub use io::{Closed, Endpoint, Families, Family, Input, Output, ResolveError, Transport};
 pub use limits::Limits;
 pub use outcome::{Outcome, Phase, Phases, Reason};
-pub use report::{Report, Step};
+pub use report::{Level, Report, Step};
 pub use spec::{InvalidSchedule, Schedule, Spec};
 pub use time::Instant;

@@ -45,6 +45,8 @@ pub const MAX_DETAIL_BYTES: usize = 512;
 
 /// Steps that one traced run remembers.
 pub const MAX_TRACE_STEPS: usize = 256;
+/// Longest text of one such step; what is beyond is cut off.
+pub const MAX_STEP_BYTES: usize = 1_024;
 
 /// Largest capacity, in bytes, of the buffer that a slot keeps for its next run.
 pub const POOLED_BUFFER_BYTES: usize = 16 * 1024;

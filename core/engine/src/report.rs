@@ -50,11 +50,26 @@ pub struct Report<'a> {
     pub trace: &'a [Step],
 }
 
+/// How much a line about a run matters to who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every step.
+    Debug,
+    /// What is not in every run: a redirect.
+    Info,
+    /// A success that is not a plain one.
+    Warn,
+    /// A failure.
+    Error,
+}
+
 /// One line of a traced run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// When.
     pub at: Instant,
+    /// How much it matters.
+    pub level: Level,
     /// What, in a few words.
     pub text: String,
 }

@@ -67,6 +67,29 @@ impl NamedModule {
     pub fn render(&self) -> Result<String, String> {
         serde_saphyr::to_string(self.config()).map_err(|error| error.to_string())
     }
+
+    /// The same, with the `hostname` of one request where it has an effect.
+    ///
+    /// # Errors
+    /// As [`File::render`].
+    pub fn render_for(&self, hostname: &str) -> Result<String, String> {
+        let mut config = self.config().clone();
+        match config.prober.as_str() {
+            "http" => {
+                let headers = &mut config.http.get_or_insert_default().headers;
+                headers.retain(|name, _| !name.eq_ignore_ascii_case("host"));
+                headers.insert("Host".into(), hostname.into());
+            }
+            "tcp" => {
+                let tls = &mut config.tcp.get_or_insert_default().tls_config;
+                if tls.server_name.is_empty() {
+                    tls.server_name = hostname.into();
+                }
+            }
+            _ => {}
+        }
+        serde_saphyr::to_string(&config).map_err(|error| error.to_string())
+    }
 }
 
 fn job(job: &Job) -> RenderedJob<'_> {

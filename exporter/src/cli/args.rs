@@ -8,10 +8,20 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use probity_engine::resolve::ResolverConfig;
 
+use crate::http::base::{self, Base, External};
+
+/// The release of blackbox_exporter whose series, flags and pages these are.
+pub const COMPATIBLE: &str = "0.28.0";
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (a drop-in for blackbox_exporter 0.28.0)"
+);
+
 /// Probes fleets: HTTP, TCP and TLS checks by the ten thousand, with the
 /// kubelet's thresholds, for Prometheus.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version = VERSION, args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// Without a command: serve.
     #[command(subcommand)]
@@ -45,8 +55,27 @@ pub struct Serve {
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// Check the configuration file and exit.
-    #[arg(long = "config.check")]
+    #[arg(long = "config.check", overrides_with = "no_config_check")]
     pub config_check: bool,
+    #[arg(long = "no-config.check", hide = true)]
+    no_config_check: bool,
+    /// Look at the configuration file again and again, and reload it when it
+    /// has changed.
+    #[arg(
+        long = "config.enable-auto-reload",
+        overrides_with = "no_enable_auto_reload"
+    )]
+    enable_auto_reload: bool,
+    #[arg(long = "no-config.enable-auto-reload", hide = true)]
+    no_enable_auto_reload: bool,
+    /// How often to look at it.
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX))
+    )]
+    auto_reload_interval: u64,
     /// Seconds taken off the scrape timeout that Prometheus announces to /probe.
     #[arg(
         long = "timeout-offset",
@@ -65,12 +94,65 @@ pub struct Serve {
         value_parser = listen_address
     )]
     pub listen: Vec<SocketAddr>,
+    /// Serve on the sockets that systemd passes on (`Accept=no`) instead of on
+    /// addresses; needs --web.external-url.
+    #[arg(
+        long = "web.systemd-socket",
+        overrides_with = "no_systemd_socket",
+        requires = "external_url"
+    )]
+    pub systemd_socket: bool,
+    #[arg(long = "no-web.systemd-socket", hide = true)]
+    no_systemd_socket: bool,
+    /// The URL under which this is reached from outside; its path becomes the
+    /// route prefix.
+    #[arg(
+        long = "web.external-url",
+        value_name = "URL",
+        value_parser = External::parse
+    )]
+    external_url: Option<External>,
+    /// What all paths begin with; without it, the path of the external URL.
+    #[arg(
+        long = "web.route-prefix",
+        value_name = "PATH",
+        value_parser = base::prefix
+    )]
+    route_prefix: Option<String>,
+    /// File with TLS, users and headers of the pages (the web configuration
+    /// file of the Prometheus exporters).
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
+    /// Results of /probe that are kept for its page and /logs; as many failed
+    /// ones are kept on when they fall out.
+    #[arg(
+        long = "history.limit",
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(..=100_000)
+    )]
+    pub history_limit: u32,
     /// How the process runs.
     #[command(flatten)]
     pub engine: Engine,
     /// How it logs.
     #[command(flatten)]
     pub log: Log,
+}
+
+impl Serve {
+    /// How often to look whether the configuration file has changed; `None`
+    /// is never.
+    pub fn auto_reload(&self) -> Option<Duration> {
+        let interval = Duration::from_secs(self.auto_reload_interval);
+        self.enable_auto_reload.then_some(interval)
+    }
+
+    /// Where the pages are.
+    pub fn base(&self) -> Base {
+        let external = self.external_url.clone().unwrap_or_default();
+        Base::new(external, self.route_prefix.as_deref())
+    }
 }
 
 /// Flags about the engine, shared by all commands that run it for long.
@@ -153,6 +235,10 @@ pub struct Log {
         ignore_case = true
     )]
     pub level: Level,
+    /// Lowest level that is kept and logged of single probes (/probe): debug,
+    /// info, warn or error.
+    #[arg(long = "log.prober", value_name = "LEVEL", default_value = "info")]
+    pub prober: String,
     /// Form of the lines, on standard error.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
     pub format: LogFormat,
@@ -169,6 +255,13 @@ pub enum Level {
     Warn,
     /// What does not work.
     Error,
+}
+
+impl Level {
+    /// A level by its name, however it is spelled.
+    pub fn named(name: &str) -> Option<Self> {
+        <Self as ValueEnum>::from_str(name, true).ok()
+    }
 }
 
 /// A form of log lines.
@@ -263,6 +356,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// `host:port` or `:port`. Host names are resolved when the program starts.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if text.starts_with("vsock:") {
+        return Err("vsock sockets are not served: expected host:port or :port".into());
+    }
     if let Some(port) = text.strip_prefix(':') {
         let port = port
             .parse()
@@ -307,12 +403,42 @@ mod tests {
     }
 
     #[test]
+    fn switches_can_be_turned_off_again() {
+        let serve = |line: &[&str]| {
+            let line = ["probity"].iter().chain(line);
+            Args::try_parse_from(line).unwrap().serve
+        };
+        assert_eq!(serve(&[]).auto_reload(), None);
+        let on = serve(&["--config.enable-auto-reload"]);
+        assert_eq!(on.auto_reload(), Some(Duration::from_secs(30)));
+        let on = serve(&[
+            "--no-config.enable-auto-reload",
+            "--config.enable-auto-reload",
+            "--config.auto-reload-interval",
+            "5",
+        ]);
+        assert_eq!(on.auto_reload(), Some(Duration::from_secs(5)));
+        let off = serve(&[
+            "--config.enable-auto-reload",
+            "--no-config.enable-auto-reload",
+        ]);
+        assert_eq!(off.auto_reload(), None);
+        assert!(!serve(&["--config.check", "--no-config.check"]).config_check);
+        assert!(!serve(&["--no-web.systemd-socket"]).systemd_socket);
+    }
+
+    #[test]
     fn usage_mistakes_are_refused() {
         for line in [
             &["probity", "--nonsense"][..],
             &["probity", "--web.listen-address=nowhere"],
             &["probity", "--log.level=loud"],
             &["probity", "--timeout-offset=NaN"],
+            &["probity", "--web.listen-address=vsock://:9115"],
+            &["probity", "--web.external-url='http://a'"],
+            &["probity", "--web.systemd-socket"],
+            &["probity", "--config.auto-reload-interval=0"],
+            &["probity", "--config.check=true"],
             &["probity", "check"],
             &["probity", "demo", "--interval=often"],
             &["probity", "demo", "--interval=0s"],

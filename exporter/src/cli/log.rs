@@ -6,28 +6,53 @@ use std::fmt;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Level, Log, LogFormat};
 
+/// The target (in the sense of `tracing`) of lines about single probes. They
+/// have a level of their own, which may be lower than that of the program.
+pub const PROBES: &str = "probes";
+
 /// Sends log lines to standard error from now on. May be called once.
 pub fn init(log: &Log) {
-    let level = match log.level {
+    let prober = prober_level(log);
+    let levels = Targets::new()
+        .with_default(filter(log.level))
+        .with_target(PROBES, filter(prober.unwrap_or(Level::Info)));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(Slog(log.format));
+    let subscriber = tracing_subscriber::registry().with(levels).with(lines);
+    // Only a second call can fail, and then the first one's settings stand.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    if prober.is_none() {
+        let found = log.prober.as_str();
+        tracing::warn!(
+            err = "expected debug, info, warn or error",
+            found,
+            "Log level of the prober is not known, it stays at info"
+        );
+    }
+}
+
+/// The level of single probes, if it is one.
+pub fn prober_level(log: &Log) -> Option<Level> {
+    Level::named(&log.prober)
+}
+
+const fn filter(level: Level) -> tracing::Level {
+    match level {
         Level::Debug => tracing::Level::DEBUG,
         Level::Info => tracing::Level::INFO,
         Level::Warn => tracing::Level::WARN,
         Level::Error => tracing::Level::ERROR,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .event_format(Slog(log.format))
-        .finish();
-    // Only a second call can fail, and then the first one's settings stand.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    }
 }
 
 struct Slog(LogFormat);
@@ -105,6 +130,10 @@ impl Visit for Fields {
 
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.put(field, value.to_string(), true);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.to_string(), value.is_finite());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {

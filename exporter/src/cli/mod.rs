@@ -15,13 +15,30 @@ use self::args::{Args, Command};
 /// Parses the arguments and runs the command they name. Never panics on what
 /// a user typed.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to tell if this cannot be written.
+            let _ = error.print();
+            return match (error.use_stderr(), std::env::args_os().nth(1)) {
+                (false, _) => ExitCode::SUCCESS,
+                (true, Some(command)) if command == "check" || command == "demo" => {
+                    ExitCode::from(MISUSED)
+                }
+                (true, _) => ExitCode::from(FAILED),
+            };
+        }
+    };
     match args.command.unwrap_or(Command::Serve(args.serve)) {
         Command::Serve(args) => serve::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Demo(args) => crate::demo::main(&args),
     }
 }
+
+/// Exit status of `check` and `demo` for a mistake on the command line.
+/// Serving has [`FAILED`] for that too, as blackbox_exporter has.
+const MISUSED: u8 = 2;
 
 /// Exit status of a command that could not do its work.
 pub(crate) const FAILED: u8 = 1;

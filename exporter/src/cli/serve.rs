@@ -2,21 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use probity_driver::{Driver, Handle};
+use probity_engine::Level;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
-use super::args::{Engine, Serve};
+use super::args::{self, Engine, Serve};
 use super::{FAILED, log};
-use crate::app::App;
+use crate::app::{App, Probes};
 use crate::bridge::Bridge;
 use crate::control::{self, Control, Source};
 use crate::http;
+use crate::http::base::Base;
+use crate::http::guard::Guard;
+use crate::http::server::Doors;
 
 /// How long open requests may go on when the process ends.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
@@ -40,7 +45,10 @@ pub fn main(args: &Serve) -> ExitCode {
     };
     let options = Options {
         listen: args.listen.clone(),
-        timeout_offset: args.timeout_offset,
+        probes: probes(args),
+        base: args.base(),
+        web_config: args.web_config_file.clone(),
+        auto_reload: args.auto_reload(),
         engine: args.engine.clone(),
     };
     runtime.block_on(async {
@@ -58,6 +66,20 @@ pub fn main(args: &Serve) -> ExitCode {
             Err(error) => failed("Error serving", &error.to_string()),
         }
     })
+}
+
+fn probes(args: &Serve) -> Probes {
+    let level = log::prober_level(&args.log).unwrap_or(args::Level::Info);
+    Probes {
+        timeout_offset: args.timeout_offset,
+        history_limit: args.history_limit as usize,
+        level: match level {
+            args::Level::Debug => Level::Debug,
+            args::Level::Info => Level::Info,
+            args::Level::Warn => Level::Warn,
+            args::Level::Error => Level::Error,
+        },
+    }
 }
 
 fn check(source: &Source) -> ExitCode {
@@ -92,8 +114,14 @@ pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
 pub struct Options {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
-    /// See [`App::timeout_offset`].
-    pub timeout_offset: f64,
+    /// How single probes are made.
+    pub probes: Probes,
+    /// Where the pages are.
+    pub base: Base,
+    /// The web configuration file.
+    pub web_config: Option<PathBuf>,
+    /// How often to look whether the configuration file has changed.
+    pub auto_reload: Option<Duration>,
     /// The engine's flags.
     pub engine: Engine,
 }
@@ -133,6 +161,8 @@ impl Server {
     /// engine cannot be started; nothing is left running then.
     pub async fn start(options: Options, source: Source) -> Result<Self, StartError> {
         let loaded = control::load(&source).map_err(|errors| StartError(errors.to_string()))?;
+        let guard = options.web_config.as_deref().map(Guard::load).transpose();
+        let guard = guard.map_err(StartError)?.map(Arc::new);
         let mut listeners = Vec::new();
         for address in &options.listen {
             let listener = TcpListener::bind(address).await;
@@ -144,8 +174,7 @@ impl Server {
         let handle = start_engine(&options.engine)?;
         let places = http::server::connections(handle.capacity().descriptors);
         let places = Arc::new(Semaphore::new(places));
-        let (control, app) =
-            Control::new(source, loaded, Bridge::new(handle), options.timeout_offset);
+        let (control, app) = Control::new(source, loaded, Bridge::new(handle), options.probes);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let mut addresses = Vec::new();
@@ -154,13 +183,13 @@ impl Server {
                 tracing::info!(address = %address, "Listening on");
                 addresses.push(address);
             }
-            let router = http::router(Arc::clone(&app));
-            tasks.push(tokio::spawn(http::server::serve(
-                listener,
-                router,
-                Arc::clone(&places),
-                stopped.clone(),
-            )));
+            let doors = Doors {
+                router: http::router(Arc::clone(&app), &options.base, guard.clone()),
+                places: Arc::clone(&places),
+                guard: guard.clone(),
+            };
+            let stopped = stopped.clone();
+            tasks.push(tokio::spawn(http::server::serve(listener, doors, stopped)));
         }
         let control = tokio::spawn(control.run(stopped.clone()));
         let followed = Arc::clone(&app);
@@ -213,6 +242,9 @@ impl Server {
         self.app.bridge.shutdown(self.grace).await;
         // What the last runs showed is told before the process ends.
         let _ = tokio::time::timeout(LAST_WORDS, self.follower).await;
+        let app = Arc::clone(&self.app);
+        let journal = tokio::task::spawn_blocking(move || app.journal.close());
+        let _ = tokio::time::timeout(LAST_WORDS, journal).await;
         // Without receivers there is nobody to tell.
         let _ = self.stop.send(true);
         for task in self.tasks {
@@ -258,10 +290,13 @@ mod tests {
             "--web.listen-address=127.0.0.1:0",
             "--engine.workers=1",
         ];
-        let args = crate::cli::args::Args::parse_from(line).serve;
+        let args = args::Args::parse_from(line).serve;
         let options = Options {
             listen: args.listen,
-            timeout_offset: args.timeout_offset,
+            probes: Probes::default(),
+            base: Base::default(),
+            web_config: None,
+            auto_reload: None,
             engine: args.engine,
         };
         let runtime = runtime().unwrap();

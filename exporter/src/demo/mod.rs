@@ -20,11 +20,13 @@ use tokio::time::MissedTickBehavior;
 
 use self::screen::Meter;
 use self::server::Server as Targets;
+use crate::app::Probes;
 use crate::bridge::Unavailable;
 use crate::cli::args::{Demo, Level, Log, LogFormat};
 use crate::cli::serve::{self, Options};
 use crate::cli::{FAILED, log};
 use crate::control::Source;
+use crate::http::base::Base;
 
 /// Descriptors for all but runs and targets: listeners of the API, scrapes,
 /// files.
@@ -37,6 +39,7 @@ pub fn main(args: &Demo) -> ExitCode {
     // What targets do is on the screen; the log would drown it.
     log::init(&Log {
         level: Level::Error,
+        prober: "error".into(),
         format: LogFormat::Logfmt,
     });
     match run(args) {
@@ -72,7 +75,10 @@ fn prepare(args: &Demo) -> Result<(Targets, Options, Source), String> {
     let text = plan::text(args.targets, args.interval, places);
     let mut options = Options {
         listen: args.listen.clone(),
-        timeout_offset: 0.5,
+        probes: Probes::default(),
+        base: Base::default(),
+        web_config: None,
+        auto_reload: None,
         engine: args.engine.clone(),
     };
     if options.engine.in_flight == 0 {

@@ -21,9 +21,6 @@ impl Format {
     /// client accepts several equally.
     pub const ALL: &'static [Self] = &[Self::Text004, Self::OpenMetrics1, Self::Protobuf];
 
-    /// What `/probe` serves: blackbox_exporter never answers with OpenMetrics.
-    pub const PROBE: &'static [Self] = &[Self::Text004, Self::Protobuf];
-
     /// The value of `Content-Type`.
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -106,6 +103,54 @@ pub fn negotiate(accept: Option<&str>, allowed: &[Format]) -> Format {
         }
     }
     best.map_or(Format::Text004, |(_, _, format)| format)
+}
+
+/// Chooses what `/probe` answers with, and how the type is written: by the
+/// rules of `prometheus/common`, which blackbox_exporter answers by.
+///
+/// Ranges are taken by weight. The first that names the text format or
+/// delimited protobuf wins, wildcards name nothing, and OpenMetrics is never
+/// served. On the way the last escaping of names that was asked for is noted:
+/// our names need none, but the answer repeats it.
+pub fn negotiate_probe(accept: Option<&str>) -> (Format, &'static str) {
+    let mut ranges: Vec<_> = items(accept.unwrap_or_default()).collect();
+    ranges.sort_by_key(|range| std::cmp::Reverse(range.weight()));
+    let mut escaping = 0;
+    for range in ranges {
+        let asked = range.param("escaping");
+        let known = ESCAPINGS.iter().position(|it| asked == Some(*it));
+        escaping = known.unwrap_or(escaping);
+        for format in [Format::Protobuf, Format::Text004] {
+            if format.matched_by(&range) == Some(Match::Exact) {
+                return (format, probe_type(format, escaping));
+            }
+        }
+    }
+    (Format::Text004, probe_type(Format::Text004, escaping))
+}
+
+/// The first one is the default.
+const ESCAPINGS: [&str; 4] = ["underscores", "allow-utf-8", "dots", "values"];
+
+const fn probe_type(format: Format, escaping: usize) -> &'static str {
+    macro_rules! types {
+        ($type:literal) => {
+            [
+                concat!($type, "; escaping=underscores"),
+                concat!($type, "; escaping=allow-utf-8"),
+                concat!($type, "; escaping=dots"),
+                concat!($type, "; escaping=values"),
+            ]
+        };
+    }
+    match format {
+        Format::Protobuf => types!(
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+        )[escaping],
+        Format::Text004 | Format::OpenMetrics1 => {
+            types!("text/plain; version=0.0.4; charset=utf-8")[escaping]
+        }
+    }
 }
 
 /// Chooses a coding by the value of `Accept-Encoding` (RFC 9110 section 12.5.3).
@@ -230,7 +275,7 @@ mod tests {
                 Text004,
                 Text004,
             ),
-            (Some("text/plain;q=0,*/*"), OpenMetrics1, Protobuf),
+            (Some("text/plain;q=0,*/*"), OpenMetrics1, Text004),
             (
                 Some(
                     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0,text/plain;q=0.1",
@@ -254,7 +299,7 @@ mod tests {
                 Text004,
             ),
             (Some("application/vnd.google.protobuf"), Text004, Text004),
-            (Some("application/*"), OpenMetrics1, Protobuf),
+            (Some("application/*"), OpenMetrics1, Text004),
             (
                 Some("text/plain;q=x,application/openmetrics-text;q=0.9"),
                 Text004,
@@ -264,7 +309,23 @@ mod tests {
         ];
         for &(accept, all, probe) in table {
             assert_eq!(negotiate(accept, Format::ALL), all, "{accept:?}");
-            assert_eq!(negotiate(accept, Format::PROBE), probe, "{accept:?} /probe");
+            assert_eq!(negotiate_probe(accept).0, probe, "{accept:?} /probe");
+        }
+    }
+
+    #[test]
+    fn the_answer_repeats_how_names_are_to_be_escaped() {
+        for (accept, ends) in [
+            (None, "0.0.4; charset=utf-8; escaping=underscores"),
+            (Some(PROM_2_42), "escaping=underscores"),
+            (Some(PROM_3), "escaping=allow-utf-8"),
+            (Some(PROM_3_NATIVE), "delimited; escaping=underscores"),
+            (Some("text/plain;escaping=dots"), "escaping=dots"),
+            (Some("text/plain;escaping=odd"), "escaping=underscores"),
+            (Some("x/y;escaping=values"), "escaping=values"),
+        ] {
+            let (_, content_type) = negotiate_probe(accept);
+            assert!(content_type.ends_with(ends), "{accept:?} {content_type}");
         }
     }
 

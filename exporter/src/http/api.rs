@@ -11,7 +11,7 @@ use probity_engine::Outcome;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Query, param};
+use super::query::Params;
 use crate::app::App;
 use crate::render::fleet::Entry;
 
@@ -59,8 +59,8 @@ struct LastResult<'a> {
 
 /// `?job=`, `?health=up|down|unknown`, `?reason=`, `?target=` (a part of it),
 /// `?offset=`, `?limit=`.
-pub(super) async fn targets(State(app): State<Arc<App>>, query: Query) -> Response {
-    let number = |name: &str, default: usize| match param(&query, name) {
+pub(super) async fn targets(State(app): State<Arc<App>>, query: Params) -> Response {
+    let number = |name: &str, default: usize| match query.get(name) {
         None => Ok(default),
         Some(text) => text
             .parse::<usize>()
@@ -72,7 +72,7 @@ pub(super) async fn targets(State(app): State<Arc<App>>, query: Query) -> Respon
             return error(StatusCode::BAD_REQUEST, &sentence);
         }
     };
-    if let Some(health) = param(&query, "health")
+    if let Some(health) = query.get("health")
         && !["up", "down", "unknown"].contains(&health)
     {
         let sentence = format!("health: expected up, down or unknown, found {health:?}");
@@ -81,7 +81,9 @@ pub(super) async fn targets(State(app): State<Arc<App>>, query: Query) -> Respon
     // Nobody closes it; without a place there would only be no bound.
     let _place = app.looks.acquire().await;
     let running = app.running();
-    let groups = param(&query, "job").map(|job| running.group(job).into_iter().collect());
+    let groups = query
+        .get("job")
+        .map(|job| running.group(job).into_iter().collect());
     let asked = FleetQuery {
         groups,
         ..FleetQuery::default()
@@ -131,13 +133,19 @@ pub(super) fn health(row: &Row) -> &'static str {
     }
 }
 
-fn matches(query: &Query, job: &str, entry: &Entry, row: &Row) -> bool {
+fn matches(query: &Params, job: &str, entry: &Entry, row: &Row) -> bool {
     let last = row.last.as_ref().map(|last| last.outcome);
     let reason = last.and_then(Outcome::reason).map(|reason| reason.name());
-    param(query, "job").is_none_or(|wanted| wanted == job)
-        && param(query, "health").is_none_or(|wanted| wanted == health(row))
-        && param(query, "reason").is_none_or(|wanted| Some(wanted) == reason)
-        && param(query, "target").is_none_or(|part| entry.target.contains(part))
+    query.get("job").is_none_or(|wanted| wanted == job)
+        && query
+            .get("health")
+            .is_none_or(|wanted| wanted == health(row))
+        && query
+            .get("reason")
+            .is_none_or(|wanted| Some(wanted) == reason)
+        && query
+            .get("target")
+            .is_none_or(|part| entry.target.contains(part))
 }
 
 fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Target<'a> {

@@ -7,12 +7,17 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use probity_driver::FleetQuery;
 
-use super::{Query, Wanted, param, plain, stream};
+use super::query::Params;
+use super::{Wanted, plain, stream};
 use crate::app::App;
 use crate::exposition::Format;
 use crate::render;
 
-pub(super) async fn all(State(app): State<Arc<App>>, query: Query, headers: HeaderMap) -> Response {
+pub(super) async fn all(
+    State(app): State<Arc<App>>,
+    query: Params,
+    headers: HeaderMap,
+) -> Response {
     let wanted = Wanted::by(&headers, Format::ALL);
     // Scrapes that do not fit wait for nobody: Prometheus tries again.
     let Ok(permit) = Arc::clone(&app.scrapes).try_acquire_owned() else {
@@ -25,11 +30,11 @@ pub(super) async fn all(State(app): State<Arc<App>>, query: Query, headers: Head
         return busy;
     };
     let running = app.running();
-    let page = match page(param(&query, "page"), param(&query, "pages")) {
+    let page = match page(query.get("page"), query.get("pages")) {
         Ok(page) => page,
         Err(sentence) => return plain(StatusCode::BAD_REQUEST, sentence),
     };
-    let groups = match param(&query, "job") {
+    let groups = match query.get("job") {
         None => None,
         Some(job) => match running.group(job) {
             Some(group) => Some(vec![group]),

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::Html;
+use axum::response::{IntoResponse as _, Response};
 use probity_driver::{FleetQuery, Row};
 
 use super::api::health;
+use super::base::Base;
 use crate::app::{App, Running};
 use crate::events::Event;
+use crate::history::Record;
 
 /// Events on the page.
 const EVENTS: usize = 20;
@@ -23,7 +25,7 @@ struct Count {
     unknown: usize,
 }
 
-pub(super) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Html<String> {
+pub(super) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let running = app.running();
     // Nobody closes it; without a place there would only be no bound.
     let _place = app.looks.acquire().await;
@@ -41,9 +43,50 @@ pub(super) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Htm
         }
         Ok(fleet) => write_jobs(&mut html, &running, &fleet.rows),
     }
+    write_probes(&mut html, app.history().list().rev());
     write_events(&mut html, &app.events());
     html.push_str("</body></html>\n");
-    Html(html)
+    finished(html)
+}
+
+/// The page for paths that do not exist: health checks ask for those often,
+/// and no copy of the fleet should be made for each.
+pub(super) fn without_fleet(app: &App, base: &Base) -> Response {
+    let mut html = HEAD.to_owned();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        html,
+        "<p>The fleet is <a href=\"{}\">on the first page</a>.</p>",
+        escape(base.prefix())
+    );
+    write_probes(&mut html, app.history().list().rev());
+    html.push_str("</body></html>\n");
+    finished(html)
+}
+
+fn finished(html: String) -> Response {
+    // The page itself says that it is UTF-8.
+    ([(header::CONTENT_TYPE, "text/html")], html).into_response()
+}
+
+/// What was asked for at `/probe`, the latest first.
+fn write_probes<'r>(html: &mut String, records: impl Iterator<Item = &'r Arc<Record>>) {
+    html.push_str("<h2>Recent Probes</h2>\n<table><tr><th>Module</th><th>Target</th><th>Result</th><th>Debug</th></tr>\n");
+    for record in records {
+        let probed = &record.probed;
+        let (module, target) = (escape(&probed.module), escape(&probed.target));
+        let result = match probed.result() {
+            "Success" => "Success".to_owned(),
+            other => format!("<strong>{other}</strong>"),
+        };
+        let id = record.id;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            html,
+            "<tr><td>{module}</td><td>{target}</td><td>{result}</td><td><a href=\"logs?id={id}\">Logs</a></td></tr>"
+        );
+    }
+    html.push_str("</table>\n");
 }
 
 fn write_jobs(html: &mut String, running: &Running, rows: &[Row]) {
@@ -105,7 +148,7 @@ fn write_events(html: &mut String, events: &[Event]) {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -133,7 +176,9 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px soli
 .bad { color: #d33; font-weight: bold; }
 </style></head><body>
 <h1>probity</h1>
-<p><a href="probe?target=http://localhost:9115/-/healthy&amp;module=http_2xx">Probe this exporter</a>
+<p><a href="probe?target=prometheus.io&amp;module=http_2xx">Probe prometheus.io for http_2xx</a>
+(<a href="probe?target=prometheus.io&amp;module=http_2xx&amp;debug=true">debug</a>) &middot;
+<a href="probe?target=http://localhost:9115/-/healthy&amp;module=http_2xx">Probe this exporter</a>
 (<a href="probe?target=http://localhost:9115/-/healthy&amp;module=http_2xx&amp;debug=true">and say how</a>) &middot;
 <a href="metrics">metrics</a> &middot;
 <a href="fleet">fleet</a> &middot;
@@ -145,6 +190,9 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px soli
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Texts;
+    use crate::history::History;
+    use crate::render::bench;
     use crate::render::fleet::{Index, JobView};
     use probity_engine::GroupId;
     use probity_spec::{DEFAULT, File, SystemFiles};
@@ -159,6 +207,7 @@ mod tests {
             file: File::parse("t", DEFAULT, &SystemFiles).unwrap(),
             index: Index::new(vec![job], Vec::new()),
             jobs: vec![("<i>".into(), GroupId(0))],
+            texts: Texts::default(),
         };
         let mut html = String::new();
         write_jobs(&mut html, &running, &[]);
@@ -168,6 +217,25 @@ mod tests {
         html.clear();
         write_jobs(&mut html, &running, &[]);
         assert!(html.contains("No jobs are configured"), "{html}");
+    }
+
+    #[test]
+    fn probes_are_listed_with_the_latest_first() {
+        let mut history = History::new(2);
+        for target in ["<b>", "c"] {
+            let mut probed = bench::probed(bench::tcp(&[]));
+            probed.target = target.into();
+            history.add(probed);
+        }
+        let mut html = String::new();
+        write_probes(&mut html, history.list().rev());
+        let row = |target, id| {
+            format!(
+                "<tr><td>tcp</td><td>{target}</td><td><strong>Failure</strong></td><td><a href=\"logs?id={id}\">Logs</a></td></tr>\n"
+            )
+        };
+        let rows = format!("{}{}", row("c", 1), row("&lt;b&gt;", 0));
+        assert!(html.contains(&rows), "{html}");
     }
 
     #[test]

@@ -8,19 +8,23 @@ use axum::response::Response;
 
 use super::{Wanted, plain, stream};
 use crate::app::App;
-use crate::exposition::Format;
 use crate::render;
 
 pub(super) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let asked = app.own_requests.begin();
     // Nobody closes it; without a place there would only be no bound.
     let place = Arc::clone(&app.own_scrapes).acquire_owned().await;
     let stats = match app.bridge.stats().await {
         Ok(stats) => stats,
-        Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(error) => {
+            asked.end(false);
+            return plain(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"));
+        }
     };
     let facts = app.own_facts();
     let jobs = app.running().job_names();
-    stream(Wanted::by(&headers, Format::ALL), move |encoder| {
+    asked.end(true);
+    stream(Wanted::of_own(&headers), move |encoder| {
         let _place = place;
         encoder.registry(&render::own::registry(stats, facts, jobs))
     })

@@ -1,10 +1,14 @@
 //! The HTTP API. Paths are those of blackbox_exporter where it has them.
 
 mod api;
+pub mod base;
 mod fleet;
+pub mod guard;
 mod landing;
+mod logs;
 mod metrics;
 mod probe;
+mod query;
 mod reload;
 pub mod server;
 
@@ -15,34 +19,101 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_stream::wrappers::ReceiverStream;
 
+use self::base::Base;
+use self::guard::Guard;
 use crate::app::App;
 use crate::exposition::{self, Chunks, Encoder, Encoding, Format, format};
 
-/// All paths.
-pub fn router(app: Arc<App>) -> Router {
+/// All paths, under the prefix of `base`.
+///
+/// With a `guard` nothing is answered that it does not let in.
+pub fn router(app: Arc<App>, base: &Base, guard: Option<Arc<Guard>>) -> Router {
+    let router = open_router(app, base);
+    match guard {
+        Some(guard) => router.layer(from_fn_with_state(guard, guard::admit)),
+        None => router,
+    }
+}
+
+fn open_router(app: Arc<App>, base: &Base) -> Router {
+    let at = |page| base.path(page);
+    let everything_else = base.clone();
     Router::new()
-        .route("/", any(landing::page))
-        .route("/probe", any(probe::run))
-        .route("/metrics", any(metrics::own))
-        .route("/fleet", any(fleet::all))
-        .route("/config", any(config))
-        .route("/api/v1/targets", get(api::targets))
-        .route("/api/v1/events", get(api::events))
-        .route("/-/healthy", any(healthy))
-        .route("/-/ready", any(ready))
+        // A prefix may have segments that look like captures of old.
+        .without_v07_checks()
+        .route(base.prefix(), any(landing::page))
+        .route(&at("/probe"), any(probe::run))
+        .route(&at("/logs"), any(logs::show))
+        .route(&at("/metrics"), any(metrics::own))
+        .route(&at("/fleet"), any(fleet::all))
+        .route(&at("/config"), any(config))
+        .route(&at("/api/v1/targets"), get(api::targets))
+        .route(&at("/api/v1/events"), get(api::events))
+        .route(&at("/-/healthy"), any(healthy))
+        .route(&at("/-/ready"), any(ready))
         .route(
-            "/-/reload",
+            &at("/-/reload"),
             post(reload::post).fallback(reload::wrong_method),
         )
-        .fallback(unknown)
+        .fallback(move |State(app): State<Arc<App>>, uri: Uri| async move {
+            elsewhere(&app, &everything_else, &uri)
+        })
         .with_state(app)
+}
+
+/// Unknown paths. As in blackbox_exporter those under the prefix are the page
+/// for people, since health checks ask for odd ones. Programs that ask our API
+/// for what it does not have are told so.
+fn elsewhere(app: &App, base: &Base, uri: &Uri) -> Response {
+    let path = uri.path();
+    let tidied = tidied(path);
+    let lacks_slash = base.prefix().strip_suffix('/') == Some(&tidied) && !base.is_root();
+    if tidied != path || lacks_slash {
+        let slash = if lacks_slash { "/" } else { "" };
+        let query = uri.query().map(|query| format!("?{query}"));
+        let to = format!("{tidied}{slash}{}", query.unwrap_or_default());
+        return moved(StatusCode::MOVED_PERMANENTLY, &to);
+    }
+    let Some(rest) = path.strip_prefix(base.prefix()) else {
+        return if path == "/" {
+            moved(StatusCode::FOUND, base.external())
+        } else {
+            plain(StatusCode::NOT_FOUND, "404 page not found\n")
+        };
+    };
+    if rest.starts_with("api/") {
+        let path = path.escape_debug();
+        let text = format!("{path} does not exist; {} lists what does\n", base.prefix());
+        return plain(StatusCode::NOT_FOUND, text);
+    }
+    landing::without_fleet(app, base)
+}
+
+/// A path without empty segments, `.` and `..`, as Go's `ServeMux` has them.
+fn tidied(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let mut tidied = format!("/{}", segments.join("/"));
+    if path.ends_with('/') && !segments.is_empty() {
+        tidied.push('/');
+    }
+    tidied
 }
 
 async fn healthy() -> &'static str {
@@ -63,15 +134,26 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 
 async fn config(State(app): State<Arc<App>>) -> Response {
     match app.running().config_text() {
-        Ok(text) => plain(StatusCode::OK, text),
+        Ok(text) => page(text),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }
 
-async fn unknown(uri: axum::http::Uri) -> Response {
-    let path = uri.path().escape_debug();
-    let text = format!("{path} does not exist; / lists what does\n");
-    plain(StatusCode::NOT_FOUND, text)
+/// Text for a person, as blackbox_exporter sends it.
+fn page(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain")], text).into_response()
+}
+
+/// Leads somewhere else, as Go's `http.Redirect` does.
+fn moved(status: StatusCode, to: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(to) else {
+        return plain(StatusCode::NOT_FOUND, "404 page not found\n");
+    };
+    let reason = status.canonical_reason().unwrap_or_default();
+    let text = format!("<a href=\"{}\">{reason}</a>.\n\n", landing::escape(to));
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    let headers = [(header::CONTENT_TYPE, html), (header::LOCATION, location)];
+    (status, headers, text).into_response()
 }
 
 /// A sentence, as Go's `http.Error` sends it.
@@ -90,27 +172,40 @@ fn plain(status: StatusCode, text: impl Into<Body>) -> Response {
     response
 }
 
-/// The first value of a query parameter.
-type Query = axum::extract::Query<Vec<(String, String)>>;
-
-fn param<'q>(query: &'q Query, name: &str) -> Option<&'q str> {
-    let (_, value) = query.0.iter().find(|(key, _)| key == name)?;
-    Some(value.as_str())
-}
-
 /// What the client wants a body to look like.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     format: Format,
+    content_type: &'static str,
     encoding: Encoding,
 }
 
 impl Wanted {
     fn by(headers: &HeaderMap, allowed: &[Format]) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let format = format::negotiate(text(headers, header::ACCEPT), allowed);
+        Self::new(format, format.content_type(), headers)
+    }
+
+    /// As blackbox_exporter has it, but for OpenMetrics if that is asked for.
+    fn of_own(headers: &HeaderMap) -> Self {
+        let wanted = Self::by(headers, Format::ALL);
+        match wanted.format {
+            Format::OpenMetrics1 => wanted,
+            Format::Text004 | Format::Protobuf => Self::of_probe(headers),
+        }
+    }
+
+    /// As blackbox_exporter negotiates `/probe`.
+    fn of_probe(headers: &HeaderMap) -> Self {
+        let (format, content_type) = format::negotiate_probe(text(headers, header::ACCEPT));
+        Self::new(format, content_type, headers)
+    }
+
+    fn new(format: Format, content_type: &'static str, headers: &HeaderMap) -> Self {
         Self {
-            format: format::negotiate(text(header::ACCEPT), allowed),
-            encoding: format::negotiate_encoding(text(header::ACCEPT_ENCODING)),
+            format,
+            content_type,
+            encoding: format::negotiate_encoding(text(headers, header::ACCEPT_ENCODING)),
         }
     }
 
@@ -120,13 +215,17 @@ impl Wanted {
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
-            HeaderValue::from_static(self.format.content_type()),
+            HeaderValue::from_static(self.content_type),
         );
         if let Some(encoding) = self.encoding.content_encoding() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         response
     }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Pieces of a body on their way to a slow reader: a few, then the encoder
@@ -182,5 +281,26 @@ fn hand_over(pieces: &mpsc::Sender<io::Result<Bytes>>, bytes: Vec<u8>) -> io::Re
             return Err(io::ErrorKind::TimedOut.into());
         }
         std::thread::sleep(NAP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_tidied_as_by_go() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("//config", "/config"),
+            ("/a//b/", "/a/b/"),
+            ("/a/./b/../c", "/a/c"),
+            ("/../..", "/"),
+            ("/a/..", "/"),
+            ("/a", "/a"),
+        ] {
+            assert_eq!(tidied(path), expected, "{path}");
+        }
     }
 }

@@ -9,13 +9,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use probity_driver::Once;
-use probity_engine::check::TargetParams;
+use probity_engine::check::{TargetError, TargetParams};
 use probity_engine::threshold::{self, Kind};
 use probity_engine::{GroupId, Outcome, Schedule, Spec};
 
-use super::{Query, Wanted, param, plain};
+use super::query::{self, Params};
+use super::{Wanted, page, plain};
 use crate::app::App;
-use crate::exposition::{self, Encoder, Format};
+use crate::exposition::{self, Encoder};
+use crate::history::Probed;
 use crate::render;
 
 /// What Prometheus allows a scrape when it does not say: blackbox_exporter's
@@ -28,7 +30,11 @@ const LONGEST_SCRAPE_TIMEOUT: f64 = 600.0;
 const AD_HOC: GroupId = GroupId(u32::MAX);
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
-pub(super) async fn run(State(app): State<Arc<App>>, query: Query, headers: HeaderMap) -> Response {
+pub(super) async fn run(
+    State(app): State<Arc<App>>,
+    query: Params,
+    headers: HeaderMap,
+) -> Response {
     match answer(&app, &query, &headers).await {
         Ok(response) => response,
         Err((status, sentence)) => plain(status, sentence + "\n"),
@@ -37,68 +43,76 @@ pub(super) async fn run(State(app): State<Arc<App>>, query: Query, headers: Head
 
 type Refusal = (StatusCode, String);
 
-async fn answer(app: &App, query: &Query, headers: &HeaderMap) -> Result<Response, Refusal> {
+/// The order of the checks is part of the promise: a request that is wrong in
+/// two ways is told of the same one as by blackbox_exporter.
+async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Response, Refusal> {
     let bad = |sentence: String| (StatusCode::BAD_REQUEST, sentence);
     let running = app.running();
-    let name = param(query, "module").filter(|name| !name.is_empty());
-    let name = name.unwrap_or("http_2xx");
+    let name = query.given("module").unwrap_or("http_2xx");
     let Some(module) = running.module(name) else {
         app.unknown_modules.fetch_add(1, Ordering::Relaxed);
         return Err(bad(format!("Unknown module {name:?}")));
     };
-    let announced = headers.get(TIMEOUT_HEADER).map(|it| it.to_str());
-    let timeout = timeout(
-        module.timeout,
-        announced.map(|it| it.unwrap_or("?")),
-        app.timeout_offset,
-    )
-    .map_err(|sentence| (StatusCode::INTERNAL_SERVER_ERROR, sentence))?;
-    let target = param(query, "target").filter(|target| !target.is_empty());
+    let announced = headers.get(TIMEOUT_HEADER);
+    let announced = announced.map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let timeout = timeout(module.timeout, announced.as_deref(), app.timeout_offset)
+        .map_err(|sentence| (StatusCode::INTERNAL_SERVER_ERROR, sentence))?;
+    let target = query.given("target");
     let target = target.ok_or_else(|| bad("Target parameter is missing".into()))?;
+    // Once more, as blackbox_exporter does since people encode twice.
+    let target = query::unescape(target).unwrap_or_else(|| target.to_owned());
     let params = TargetParams {
-        hostname: param(query, "hostname").filter(|name| !name.is_empty()),
+        hostname: query.given("hostname"),
     };
-    let check = module
-        .module
-        .target(target, params)
-        .map_err(|error| bad(format!("Module {name:?} cannot probe this target: {error}")))?;
+    let check = match module.module.target(&target, params) {
+        Ok(check) => check,
+        Err(TargetError::Target(why)) => module.module.unusable(why),
+        Err(TargetError::Params(why)) => return Err(bad(why)),
+    };
 
-    let debug = param(query, "debug") == Some("true");
+    let allowed = timeout.clamp(Schedule::SHORTEST, Schedule::LONGEST);
     let once = Once {
         spec: Arc::new(Spec {
             check,
             // A single run has no schedule and no health.
-            schedule: Schedule::new(Duration::from_secs(60), timeout, Duration::ZERO)
+            schedule: Schedule::new(Duration::from_secs(60), allowed, Duration::ZERO)
                 .map_err(|error| bad(error.to_string()))?,
             threshold: threshold::Config::new(Kind::Plain, 1, 1)
                 .map_err(|error| bad(error.to_string()))?,
             group: AD_HOC,
         }),
         timeout,
-        trace: debug,
+        // For /logs, should anybody ask.
+        trace: true,
     };
     let unavailable = |sentence: String| (StatusCode::SERVICE_UNAVAILABLE, sentence);
-    let report = app
-        .bridge
-        .run_once(once)
-        .await
-        .map_err(|error| unavailable(error.to_string()))?;
-
-    if debug {
-        let config = running.module_text(name);
-        let config = config.unwrap_or_else(|error| format!("# {error}\n"));
-        let text = render::probe::debug(&report, name, target, &config, app.bridge.handle());
-        return Ok(plain(StatusCode::OK, text));
+    // A client that goes away drops this, which ends the run.
+    let report = app.bridge.run_once(once).await;
+    let report = report.map_err(|error| unavailable(error.to_string()))?;
+    let record = app.probed(Probed {
+        module: name.into(),
+        target: target.into(),
+        timeout,
+        report,
+        config: running.module_text(name, params.hostname),
+    });
+    let probed = &record.probed;
+    if query.get("debug") == Some("true") {
+        let handle = app.bridge.handle();
+        let level = app.journal.level();
+        let text = render::probe::debug(probed, level, |at| handle.unix_time(at));
+        return Ok(page(text));
     }
     // Not the target's failure: Prometheus shall see that it does not know.
-    if let Outcome::Unknown(reason) = report.outcome {
-        let sentence = format!("The probe could not be made ({reason}): {}", report.detail);
+    if let Outcome::Unknown(reason) = probed.report.outcome {
+        let detail = &probed.report.detail;
+        let sentence = format!("The probe could not be made ({reason}): {detail}");
         return Err(unavailable(sentence));
     }
-    let wanted = Wanted::by(headers, Format::PROBE);
+    let wanted = Wanted::of_probe(headers);
     let body = exposition::Body::new(wanted.encoding, Vec::new());
     let mut encoder = Encoder::new(wanted.format, body);
-    let encoded = render::probe::write(&mut encoder, &report)
+    let encoded = render::probe::write(&mut encoder, probed)
         .and_then(|()| encoder.finish())
         .and_then(exposition::Body::finish)
         .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -115,9 +129,9 @@ fn timeout(
 ) -> Result<Duration, String> {
     let allowed = match announced.filter(|text| !text.is_empty()) {
         None => 0.0,
-        Some(text) => text.parse::<f64>().map_err(|_| {
+        Some(text) => scrape_timeout(text).map_err(|why| {
             format!(
-                "Failed to parse timeout from Prometheus header: strconv.ParseFloat: parsing {text:?}: invalid syntax"
+                "Failed to parse timeout from Prometheus header: strconv.ParseFloat: parsing {text:?}: {why}"
             )
         })?,
     };
@@ -130,11 +144,22 @@ fn timeout(
     let most = allowed - offset;
     let module = module.unwrap_or_default();
     let chosen = if (module > Duration::ZERO && module.as_secs_f64() < most) || most < 0.0 {
+        // Without a limit of the module's own this is 0, and the run over at once.
         module
     } else {
         Duration::try_from_secs_f64(most).unwrap_or(Schedule::LONGEST)
     };
-    Ok(chosen.clamp(Schedule::SHORTEST, Schedule::LONGEST))
+    Ok(chosen.min(Schedule::LONGEST))
+}
+
+/// As Go's `strconv.ParseFloat`, but for hexadecimal numbers.
+fn scrape_timeout(text: &str) -> Result<f64, &'static str> {
+    let value: f64 = text.parse().map_err(|_| "invalid syntax")?;
+    // Infinity is only what is spelled so.
+    if value.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) {
+        return Err("value out of range");
+    }
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -160,6 +185,12 @@ mod tests {
             (0.0, "inf", 0.0, 600.0),
             (0.0, "NaN", 0.0, 600.0),
             (3.0, "NaN", 0.0, 3.0),
+            (0.0, "0.3", 0.5, 0.0),
+            (2.0, "0.3", 0.5, 2.0),
+            (0.0, "0.5", 0.5, 0.0),
+            (0.0, "-1", 0.5, 0.0),
+            (0.0, "0", 0.5, 119.5),
+            (0.0, "+1e1", 0.0, 10.0),
         ] {
             let module = (module > 0.0).then(|| Duration::from_secs_f64(module));
             let timeout = timeout(module, Some(announced), offset).unwrap();
@@ -169,10 +200,14 @@ mod tests {
                 "{module:?} {announced} {offset}"
             );
         }
-        assert!(
-            timeout(None, Some("soon"), 0.5)
-                .unwrap_err()
-                .contains("\"soon\"")
-        );
+        for (wrong, why) in [
+            ("soon", "invalid syntax"),
+            (" 1", "invalid syntax"),
+            ("1e999", "value out of range"),
+        ] {
+            let sentence = timeout(None, Some(wrong), 0.5).unwrap_err();
+            let expected = format!("strconv.ParseFloat: parsing {wrong:?}: {why}");
+            assert!(sentence.ends_with(&expected), "{sentence}");
+        }
     }
 }

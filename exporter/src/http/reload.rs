@@ -20,8 +20,6 @@ pub(super) async fn post(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn wrong_method() -> Response {
-    plain(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "This endpoint requires a POST request.\n",
-    )
+    let text = "This endpoint requires a POST request.\n";
+    (StatusCode::METHOD_NOT_ALLOWED, text).into_response()
 }

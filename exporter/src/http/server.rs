@@ -8,12 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::guard::Guard;
 
 /// Longest wait for a request, from the first byte of a connection or the end
 /// of the last response to the end of its headers. Longer than the interval at
@@ -21,6 +27,12 @@ use tokio::task::JoinSet;
 const REQUEST: Duration = Duration::from_secs(90);
 /// Longest time in which a client takes nothing of what was sent to it.
 const UNREAD: Duration = Duration::from_secs(30);
+/// Longest handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Requests at once on one connection of HTTP/2.
+const STREAMS: u32 = 64;
+/// Bytes of header fields of one such request.
+const FIELDS: u32 = 64 * 1024;
 /// Wait after the system had no descriptor for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
@@ -30,28 +42,33 @@ pub fn connections(descriptors: u64) -> usize {
     usize::try_from((descriptors / 16).clamp(64, 2_048)).unwrap_or(64)
 }
 
-/// Answers requests until `stopped`, and then those that have begun. While all
-/// `places` are taken, further connections wait in the system's queue.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    places: Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
-) {
-    serve_within(listener, router, places, stopped, REQUEST).await;
+/// What all connections share.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// What answers.
+    pub router: Router,
+    /// Connections at once. While all places are taken, further ones wait in
+    /// the system's queue.
+    pub places: Arc<Semaphore>,
+    /// Who speaks TLS, if anybody does.
+    pub guard: Option<Arc<Guard>>,
+}
+
+/// Answers requests until `stopped`, and then those that have begun.
+pub async fn serve(listener: TcpListener, doors: Doors, stopped: watch::Receiver<bool>) {
+    serve_within(listener, doors, stopped, REQUEST).await;
 }
 
 async fn serve_within(
     listener: TcpListener,
-    router: Router,
-    places: Arc<Semaphore>,
+    doors: Doors,
     mut stopped: watch::Receiver<bool>,
     request: Duration,
 ) {
     let mut open = JoinSet::new();
     loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = Arc::clone(&doors.places).acquire_owned().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
@@ -61,9 +78,9 @@ async fn serve_within(
         while open.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
+                let (doors, stopped) = (doors.clone(), stopped.clone());
                 open.spawn(async move {
-                    answer(stream, router, stopped, request).await;
+                    answer(stream, doors, stopped, request).await;
                     drop(place);
                 });
             }
@@ -79,13 +96,37 @@ async fn serve_within(
 
 async fn answer(
     stream: TcpStream,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
+    doors: Doors,
+    stopped: watch::Receiver<bool>,
     request: Duration,
 ) {
     // What is refused here only makes answers slower, or goes on for longer.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
+    let Some(guard) = doors.guard.filter(|guard| guard.is_secured()) else {
+        return over_http1(stream, doors.router, stopped, request).await;
+    };
+    let handshake = async {
+        // A file that is wrong serves nobody; the log says what is wrong.
+        let config = guard.server().await?;
+        TlsAcceptor::from(config).accept(stream).await.ok()
+    };
+    let Ok(Some(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else {
+        return;
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        over_http2(stream, doors.router, stopped, request).await;
+    } else {
+        over_http1(stream, doors.router, stopped, request).await;
+    }
+}
+
+async fn over_http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    request: Duration,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(request)
@@ -97,6 +138,62 @@ async fn answer(
         () = told(&mut stopped) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+async fn over_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    request: Duration,
+) {
+    // How many requests are being answered; a change of it is a sign of life.
+    let (under_way, mut busy) = watch::channel(0_usize);
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |asked: hyper::Request<Incoming>| {
+        under_way.send_modify(|count| *count += 1);
+        let ended = Ended(under_way.clone());
+        let answer = service.call(asked);
+        async move {
+            let _ended = ended;
+            answer.await
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(FIELDS)
+        .keep_alive_interval(UNREAD)
+        .keep_alive_timeout(UNREAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let idle = async {
+        loop {
+            let silence = async {
+                // An error would mean that the connection is gone.
+                let _ = busy.wait_for(|count| *count == 0).await;
+                tokio::time::timeout(request, busy.changed()).await
+            };
+            if silence.await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = idle => connection.as_mut().graceful_shutdown(),
+        () = told(&mut stopped) => connection.as_mut().graceful_shutdown(),
+    }
+    // Whoever does not take what was sent loses it.
+    let _ = tokio::time::timeout(UNREAD, connection).await;
+}
+
+/// A request that is being answered; over when it is dropped.
+struct Ended(watch::Sender<usize>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// Waits until the process is told to end, or the one who would tell is gone.
@@ -120,8 +217,12 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
-        let places = Arc::new(Semaphore::new(places));
-        tokio::spawn(serve_within(listener, router, places, stopped, request));
+        let doors = Doors {
+            router,
+            places: Arc::new(Semaphore::new(places)),
+            guard: None,
+        };
+        tokio::spawn(serve_within(listener, doors, stopped, request));
         (address, stop)
     }
 

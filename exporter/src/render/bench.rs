@@ -14,6 +14,8 @@ use probity_engine::{
 };
 use probity_spec::File;
 
+use crate::history::Probed;
+
 const MODULES: &str = "
 modules:
   http: {prober: http}
@@ -91,6 +93,17 @@ pub(crate) fn tls(script: Script<'_>) -> OwnedReport {
 
 pub(crate) fn http(script: Script<'_>) -> OwnedReport {
     run("http", "http://192.0.2.7/", script)
+}
+
+/// What `/probe` makes of a run.
+pub(crate) fn probed(report: OwnedReport) -> Probed {
+    Probed {
+        module: "tcp".into(),
+        target: "a:80".into(),
+        timeout: Duration::from_millis(2_500),
+        report,
+        config: "".into(),
+    }
 }
 
 /// A target after runs with these scripts.

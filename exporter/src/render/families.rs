@@ -39,6 +39,7 @@ pub struct Family {
 enum Source {
     Success,
     Duration,
+    Timeout,
     /// Facts of that name by position of the kind in [`KINDS`], sorted by
     /// label.
     Facts(Vec<Vec<Fact>>),
@@ -72,7 +73,7 @@ pub static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
 });
 
 /// What every kind of check has.
-const COMMON: [(&str, &str, Source); 7] = [
+const COMMON: [(&str, &str, Source); 8] = [
     (
         "probe_success",
         "Displays whether or not the probe was a success",
@@ -82,6 +83,11 @@ const COMMON: [(&str, &str, Source); 7] = [
         "probe_duration_seconds",
         "Returns how long the probe took to complete in seconds",
         Source::Duration,
+    ),
+    (
+        "probe_timeout_seconds",
+        "Returns how long the probe timeout is in seconds",
+        Source::Timeout,
     ),
     (
         "probe_ssl_earliest_cert_expiry",
@@ -143,6 +149,7 @@ pub struct Sight<'a> {
     outcome: Outcome,
     phase: Phase,
     total: Duration,
+    timeout: Duration,
     phases: &'a Phases,
     facts: &'a Facts,
     tls: Option<&'a TlsInfo>,
@@ -157,6 +164,7 @@ impl<'a> Sight<'a> {
             outcome: report.outcome,
             phase: report.phase,
             total: report.total,
+            timeout: report.spec.schedule.timeout(),
             phases: &report.phases,
             facts: &report.facts,
             tls: report.tls.as_deref(),
@@ -171,10 +179,17 @@ impl<'a> Sight<'a> {
             outcome: last.outcome,
             phase: last.phase,
             total: last.total,
+            timeout: spec.schedule.timeout(),
             phases: &last.phases,
             facts: &last.facts,
             tls: last.tls.as_deref(),
         }
+    }
+
+    /// The same, of a run that was given another time than its spec says.
+    #[must_use]
+    pub const fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// The last handshake, if it was completed.
@@ -224,6 +239,7 @@ impl Family {
         let value = match &self.source {
             Source::Success => Some(f64::from(u8::from(sight.outcome.is_success()))),
             Source::Duration => Some(sight.total.as_secs_f64()),
+            Source::Timeout => Some(sight.timeout.as_secs_f64()),
             Source::EarliestExpiry => sight.chain().map(|chain| chain.earliest_expiry as f64),
             Source::ChainExpiry => chain_expiry(sight),
             Source::Facts(kinds) => {

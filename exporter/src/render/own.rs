@@ -31,6 +31,12 @@ pub struct Facts {
     pub unknown_modules: u64,
     /// Events that the control plane knows to be lost.
     pub events_dropped: u64,
+    /// Scrapes of these figures that were answered.
+    pub own_answered: u64,
+    /// Scrapes of these figures that could not be.
+    pub own_refused: u64,
+    /// Scrapes of these figures under way.
+    pub own_in_flight: u64,
 }
 
 /// The families of one scrape. `jobs` are the names of the groups; groups
@@ -75,6 +81,12 @@ impl Collector for Own {
 impl Own {
     fn control_plane(&self, out: &mut Out<'_>) -> fmt::Result {
         let facts = &self.facts;
+        out.family(
+            "blackbox_exporter_build_info",
+            "A metric with a constant '1' value labeled by version, revision, branch, goversion from which blackbox_exporter was built, and the goos and goarch for the build.",
+            MetricType::Gauge,
+            [(BUILD, 1.0)],
+        )?;
         out.gauge(
             "blackbox_exporter_config_last_reload_success_timestamp_seconds",
             "Timestamp of the last successful configuration reload.",
@@ -89,6 +101,22 @@ impl Own {
             "blackbox_module_unknown",
             "Count of unknown modules requested by probes",
             facts.unknown_modules,
+        )?;
+        out.gauge(
+            "promhttp_metric_handler_requests_in_flight",
+            "Current number of scrapes being served.",
+            facts.own_in_flight as f64,
+        )?;
+        let codes = [
+            ("200", facts.own_answered),
+            ("500", 0),
+            ("503", facts.own_refused),
+        ];
+        out.family(
+            "promhttp_metric_handler_requests",
+            "Total number of scrapes by HTTP status code.",
+            MetricType::Counter,
+            codes.map(|(code, count)| ([("code", code)], count as f64)),
         )?;
         out.family(
             "probity_build_info",
@@ -301,6 +329,27 @@ impl Out<'_> {
         Ok(())
     }
 }
+
+/// The release that this takes the place of, and what it is in truth. No
+/// program in Go is claimed to be behind it.
+const BUILD: [(&str, &str); 7] = [
+    ("branch", "probity"),
+    ("goarch", GOARCH),
+    ("goos", std::env::consts::OS),
+    ("goversion", "rust"),
+    ("revision", env!("CARGO_PKG_VERSION")),
+    ("tags", "probity"),
+    ("version", crate::cli::args::COMPATIBLE),
+];
+
+/// Go's name of the machine.
+const GOARCH: &str = if cfg!(target_arch = "x86_64") {
+    "amd64"
+} else if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    std::env::consts::ARCH
+};
 
 const NO_EXEMPLAR: Option<&Exemplar<NoLabels, f64>> = None;
 type NoLabels = [(&'static str, &'static str); 0];

@@ -1,13 +1,14 @@
 //! The answer of `/probe`: the series of one run, and the same for a person.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
-use probity_driver::{Handle, OwnedReport};
-use probity_engine::{Instant, Outcome};
+use probity_driver::OwnedReport;
+use probity_engine::{Instant, Level, Outcome};
 
 use super::families::{FAMILIES, Sight};
 use crate::exposition::{Encoder, Format, Kind, LabelSet};
+use crate::history::Probed;
 
 /// Writes the series of one run: those of blackbox_exporter and no others, so
 /// that its dashboards and alerts see no difference.
@@ -18,8 +19,9 @@ use crate::exposition::{Encoder, Format, Kind, LabelSet};
 ///
 /// # Errors
 /// Those of the sink.
-pub fn write<W: Write>(encoder: &mut Encoder<W>, report: &OwnedReport) -> io::Result<()> {
-    write_all(encoder, &[(LabelSet::default(), report)])
+pub fn write<W: Write>(encoder: &mut Encoder<W>, probed: &Probed) -> io::Result<()> {
+    let sight = Sight::of(&probed.report).within(probed.timeout);
+    write_sights(encoder, &[(LabelSet::default(), sight)])
 }
 
 /// Writes the series of several runs, each with its labels.
@@ -30,74 +32,95 @@ pub fn write_all<W: Write>(
     encoder: &mut Encoder<W>,
     runs: &[(LabelSet, &OwnedReport)],
 ) -> io::Result<()> {
+    let runs = runs.iter();
+    let sights: Vec<_> = runs
+        .map(|(labels, report)| (labels.clone(), Sight::of(report)))
+        .collect();
+    write_sights(encoder, &sights)
+}
+
+fn write_sights<W: Write>(
+    encoder: &mut Encoder<W>,
+    sights: &[(LabelSet, Sight<'_>)],
+) -> io::Result<()> {
     for family in FAMILIES.iter() {
         let mut out = encoder.family(family.name, family.help, Kind::Gauge)?;
-        for (labels, report) in runs {
-            family.samples(&Sight::of(report), |extra, value| {
-                out.sample(labels, extra, value)
-            })?;
+        for (labels, sight) in sights {
+            family.samples(sight, |extra, value| out.sample(labels, extra, value))?;
         }
     }
     Ok(())
 }
 
-/// The answer to `debug=true`: what happened, the series, and the module.
-/// `config` is the module as YAML, with secrets hidden.
-///
-/// Lines are logfmt as Go's slog writes it; what a peer sent is quoted.
-pub fn debug(
-    report: &OwnedReport,
-    module: &str,
-    target: &str,
-    config: &str,
-    handle: &Handle,
-) -> String {
-    debug_text(report, module, target, config, |at| handle.unix_time(at))
+/// One line about a run.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// When.
+    pub at: Instant,
+    /// How much it matters.
+    pub level: Level,
+    /// What happened, in a few words.
+    pub message: &'a str,
+    /// Of the first line: time that the run was given.
+    pub timeout_seconds: Option<f64>,
+    /// Of the last line: how long it took.
+    pub duration_seconds: Option<f64>,
+    /// Of the last line, unless all is well: the reason's name.
+    pub reason: Option<&'static str>,
+    /// Likewise: the phase in which the run ended.
+    pub phase: Option<&'static str>,
+    /// Likewise: a sentence.
+    pub detail: Option<&'a str>,
 }
 
-pub(super) fn debug_text(
-    report: &OwnedReport,
-    module: &str,
-    target: &str,
-    config: &str,
-    unix_time: impl Fn(Instant) -> f64,
-) -> String {
-    let mut text = String::from("Logs for the probe:\n");
-    let mut line = |at: Instant, level: &str, message: &str, more: &str| {
-        let time = Rfc3339(unix_time(at));
-        let (module, target) = (Word(module), Word(target));
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "time={time} level={level} msg={} module={module} target={target}{more}",
-            Word(message)
-        );
+/// All that there is to say about a run, in order.
+pub fn lines(probed: &Probed) -> impl Iterator<Item = Line<'_>> {
+    let report = &probed.report;
+    let line = |at, level, message| Line {
+        at,
+        level,
+        message,
+        timeout_seconds: None,
+        duration_seconds: None,
+        reason: None,
+        phase: None,
+        detail: None,
     };
-    line(report.started, "INFO", "Beginning probe", "");
-    for step in &report.trace {
-        line(step.at, "INFO", &step.text, "");
-    }
-    let seconds = report.total.as_secs_f64();
-    let mut more = format!(" duration_seconds={seconds}");
-    if let Some(reason) = report.outcome.reason() {
-        let _ = write!(
-            more,
-            " reason={reason} phase={} detail={}",
-            report.phase.name(),
-            Word(&report.detail)
-        );
-    }
+    let mut first = line(report.started, Level::Debug, "Beginning probe");
+    first.timeout_seconds = Some(probed.timeout.as_secs_f64());
     let (level, message) = match report.outcome {
-        Outcome::Success => ("INFO", "Probe succeeded"),
-        Outcome::Warning(_) => ("WARN", "Probe succeeded with a warning"),
-        Outcome::Failure(_) => ("ERROR", "Probe failed"),
-        Outcome::Unknown(_) => ("ERROR", "Probe could not be made"),
+        Outcome::Success => (Level::Debug, "Probe succeeded"),
+        Outcome::Warning(_) => (Level::Warn, "Probe succeeded with a warning"),
+        Outcome::Failure(_) => (Level::Error, "Probe failed"),
+        Outcome::Unknown(_) => (Level::Error, "Probe could not be made"),
     };
-    line(report.finished, level, message, &more);
+    let mut last = line(report.finished, level, message);
+    last.duration_seconds = Some(report.total.as_secs_f64());
+    if let Some(reason) = report.outcome.reason() {
+        last.reason = Some(reason.name());
+        last.phase = Some(report.phase.name());
+        last.detail = Some(&report.detail);
+    }
+    let steps = report.trace.iter();
+    let steps = steps.map(move |step| line(step.at, step.level, &step.text));
+    std::iter::once(first)
+        .chain(steps)
+        .chain(std::iter::once(last))
+}
 
+/// The answer to `debug=true` and `/logs`: what happened, as far as it is of
+/// `level` or above, the series, and the module.
+///
+/// Lines are logfmt as Go's slog writes it; what a peer sent is quoted.
+pub fn debug(probed: &Probed, level: Level, unix_time: impl Fn(Instant) -> f64) -> String {
+    let mut text = String::from("Logs for the probe:\n");
+    for line in lines(probed).filter(|line| line.level >= level) {
+        // Writing to a string cannot fail.
+        let _ = write_line(&mut text, probed, &line, unix_time(line.at));
+    }
     text.push_str("\n\n\nMetrics that would have been returned:\n");
     let mut encoder = Encoder::new(Format::Text004, Vec::new());
-    let body = write(&mut encoder, report).and_then(|()| encoder.finish());
+    let body = write(&mut encoder, probed).and_then(|()| encoder.finish());
     match body {
         Ok(body) => text.push_str(&String::from_utf8_lossy(&body)),
         Err(error) => {
@@ -105,15 +128,47 @@ pub(super) fn debug_text(
         }
     }
     text.push_str("\n\n\nModule configuration:\n");
-    text.push_str(config);
+    text.push_str(&probed.config);
     text
+}
+
+fn write_line(text: &mut String, probed: &Probed, line: &Line<'_>, at: f64) -> fmt::Result {
+    let (time, message) = (Rfc3339(at), Word(line.message));
+    let level = match line.level {
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warn => "WARN",
+        Level::Error => "ERROR",
+    };
+    let (module, target) = (Word(&probed.module), Word(&probed.target));
+    write!(
+        text,
+        "time={time} level={level} msg={message} module={module} target={target}"
+    )?;
+    if let Some(seconds) = line.timeout_seconds {
+        write!(text, " timeout_seconds={seconds}")?;
+    }
+    if let Some(seconds) = line.duration_seconds {
+        write!(text, " duration_seconds={seconds}")?;
+    }
+    for (name, value) in [
+        ("reason", line.reason),
+        ("phase", line.phase),
+        ("detail", line.detail),
+    ] {
+        if let Some(value) = value {
+            write!(text, " {name}={}", Word(value))?;
+        }
+    }
+    text.push('\n');
+    Ok(())
 }
 
 /// A value of logfmt: quoted if it would not be one word otherwise.
 struct Word<'a>(&'a str);
 
-impl std::fmt::Display for Word<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=';
         if !self.0.is_empty() && self.0.chars().all(plain) {
             f.write_str(self.0)
@@ -126,8 +181,8 @@ impl std::fmt::Display for Word<'_> {
 /// Unix seconds as `2026-07-30T12:34:56.789Z`.
 pub(crate) struct Rfc3339(pub(crate) f64);
 
-impl std::fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = (self.0 * 1e3).clamp(-6e13, 2.5e14) as i64;
         let (day, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
         let (year, month, day) = civil(day);

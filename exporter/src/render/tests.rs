@@ -9,7 +9,7 @@ use probity_driver::{GroupStats, Row, Stats, WorkerStats};
 use probity_engine::check::TABLES;
 use probity_engine::histogram::Exponential;
 use probity_engine::tls::TlsFailure;
-use probity_engine::{Closed, GroupId, Outcome, Reason};
+use probity_engine::{Closed, GroupId, Level, Outcome, Reason, Step};
 
 use super::bench::{self, Event, Script};
 use super::families::{FAMILIES, TAKEN};
@@ -20,7 +20,7 @@ use crate::exposition::{Encoder, Format};
 fn probe_text(module: &str, target: &str, script: Script<'_>) -> String {
     let report = bench::run(module, target, script);
     let mut encoder = Encoder::new(Format::Text004, Vec::new());
-    probe::write(&mut encoder, &report).unwrap();
+    probe::write(&mut encoder, &bench::probed(report)).unwrap();
     String::from_utf8(encoder.finish().unwrap()).unwrap()
 }
 
@@ -82,7 +82,8 @@ fn a_plain_tcp_probe_has_the_series_of_blackbox_exporter() {
             "probe_duration_seconds",
             hash,
             protocol,
-            "probe_success"
+            "probe_success",
+            "probe_timeout_seconds",
         ]
     );
     assert_eq!(value(&text, "probe_success"), Some("1"));
@@ -365,6 +366,7 @@ fn own_text(format: Format) -> Vec<u8> {
         reload_succeeded_at: 1e9,
         unknown_modules: 7,
         events_dropped: 4,
+        ..own::Facts::default()
     };
     let jobs = vec![
         (GroupId(2), "web".to_owned()),
@@ -467,22 +469,36 @@ fn promtool(text: &[u8]) -> Option<String> {
 
 #[test]
 fn debug_text_has_its_three_parts() {
-    let report = bench::tcp(&[(1_000, Event::Closed(Closed::Refused))]);
+    let mut report = bench::tcp(&[(1_000, Event::Closed(Closed::Refused))]);
     assert_eq!(report.outcome, Outcome::Failure(Reason::ConnectRefused));
-    let text = probe::debug_text(&report, "tcp", "a b:80", "prober: tcp\n", |_| 1.5);
+    let at = report.started;
+    for (level, text) in [(Level::Info, "a \"step\""), (Level::Debug, "quiet")] {
+        let text = text.into();
+        report.trace.push(Step { at, level, text });
+    }
+    let mut probed = bench::probed(report);
+    (probed.target, probed.config) = ("a b:80".into(), "prober: tcp\n".into());
+    let text = probe::debug(&probed, Level::Info, |_| 1.5);
     let (logs, rest) = text.split_once("\n\n\n").unwrap();
     let (metrics, module) = rest.split_once("\n\n\n").unwrap();
     assert!(logs.starts_with(
-        "Logs for the probe:\ntime=1970-01-01T00:00:01.500Z level=INFO msg=\"Beginning probe\" module=tcp target=\"a b:80\"\n"
+        "Logs for the probe:\ntime=1970-01-01T00:00:01.500Z level=INFO msg=\"a \\\"step\\\"\" module=tcp target=\"a b:80\"\n"
     ), "{logs}");
     assert!(
         logs.contains("level=ERROR msg=\"Probe failed\"")
             && logs.contains("reason=connect_refused phase=connect")
     );
+    assert!(!logs.contains("quiet") && !logs.contains("Beginning"));
     let metrics = metrics.trim_start();
     let module = module.trim_start();
     assert!(metrics.starts_with("Metrics that would have been returned:\n# HELP probe_"));
+    assert!(metrics.contains("\nprobe_timeout_seconds 2.5"), "{metrics}");
     assert_eq!(module, "Module configuration:\nprober: tcp\n");
+
+    let text = probe::debug(&probed, Level::Debug, |_| 1.5);
+    assert!(text.contains("msg=quiet") && text.contains("timeout_seconds=2.5"));
+    let text = probe::debug(&probed, Level::Error, |_| 1.5);
+    assert!(text.contains("Probe failed") && !text.contains("step"));
 }
 
 #[test]

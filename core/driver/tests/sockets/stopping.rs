@@ -149,7 +149,7 @@ fn what_is_accepted_is_answered_once_and_what_is_not_never() {
             called.fetch_add(1, Ordering::SeqCst);
         };
         match handle.run_once(once(), done) {
-            Ok(()) => accepted += 1,
+            Ok(_) => accepted += 1,
             Err(Busy) => break,
         }
         assert!(accepted < 1_000_000, "an inbox has a bound");
@@ -269,4 +269,25 @@ fn too_many_single_runs_are_our_own_overload() {
     assert_eq!(first, Outcome::Unknown(Reason::Overload));
     handle.shutdown(Duration::ZERO);
     assert_eq!(1 + rx.try_iter().count(), count);
+}
+
+#[test]
+fn a_single_run_can_be_cancelled() {
+    let handle = start(2);
+    let url = format!("http://{}/", silent_server());
+    let (tx, rx) = mpsc::channel();
+    let once = Once {
+        spec: spec(&http(), &url, 1_000, 0),
+        timeout: PATIENCE,
+        trace: false,
+    };
+    let ticket = handle
+        .run_once(once, move |report| tx.send(report).unwrap_or_default())
+        .expect("the inbox has room");
+    handle.cancel(ticket);
+    let report = rx.recv_timeout(2 * PATIENCE).expect("a report");
+    assert_eq!(report.outcome, Outcome::Unknown(Reason::Cancelled));
+    assert!(report.total < PATIENCE, "{:?}", report.total);
+    // Over is over.
+    handle.cancel(ticket);
 }

@@ -12,9 +12,9 @@ use crate::engine::shared::{Effect, Payload, Shared};
 use crate::fact::Facts;
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, ResolveError};
-use crate::limits::{MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_TRACE_STEPS};
+use crate::limits::{MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS};
 use crate::outcome::{Outcome, Phase, Phases, Reason};
-use crate::report::Step;
+use crate::report::{Level, Step};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::tls::{TlsInfo, TlsParams};
@@ -354,11 +354,22 @@ impl Cx<'_> {
 
     /// Notes a step of a traced run; costs nothing otherwise.
     pub(crate) fn trace(&mut self, text: fmt::Arguments<'_>) {
+        self.step(Level::Debug, text);
+    }
+
+    /// As [`Cx::trace`], for what is not in every run and explains the result.
+    pub(crate) fn note(&mut self, text: fmt::Arguments<'_>) {
+        self.step(Level::Info, text);
+    }
+
+    fn step(&mut self, level: Level, text: fmt::Arguments<'_>) {
         if let Some(trace) = &mut self.core.trace
             && trace.len() < MAX_TRACE_STEPS
         {
-            let text = alloc::fmt::format(text);
-            trace.push(Step { at: self.now, text });
+            let mut text = alloc::fmt::format(text);
+            text.truncate(text.floor_char_boundary(MAX_STEP_BYTES));
+            let at = self.now;
+            trace.push(Step { at, level, text });
         }
     }
 

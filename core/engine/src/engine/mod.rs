@@ -217,6 +217,14 @@ impl Engine {
         Ok(id)
     }
 
+    /// Ends a run that nobody waits for any more; it is reported as
+    /// `cancelled`. A run that is over is left alone.
+    pub fn cancel(&mut self, run: RunId, now: Instant) {
+        self.release_reported();
+        self.abort(run, Reason::Cancelled, now);
+        self.settle(now);
+    }
+
     /// Tells what is known about the pod and container behind a target; from
     /// then on the rules of [`lifecycle`] decide whether it is probed.
     /// Unknown ids are ignored.

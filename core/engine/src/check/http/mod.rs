@@ -396,7 +396,7 @@ impl Http {
 
     /// Goes where a redirect points.
     fn follow(&mut self, spec: &Spec, conn: Conn, hop: Hop, cx: &mut Cx<'_>) {
-        cx.trace(format_args!("redirected to {}", hop.url));
+        cx.note(format_args!("redirected to {}", hop.url));
         // Only what the final response needs to arrive is `transfer`.
         cx.abandon_phase();
         cx.close(conn);

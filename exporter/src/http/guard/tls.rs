@@ -1,0 +1,394 @@
+//! The `tls_server_config` section as a configuration of rustls.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use probity_engine::config::ConfigError;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
+};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::written::TlsSection;
+
+/// Largest file with certificates or a key.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// TLS as it was asked for.
+#[derive(Debug)]
+pub(super) struct Tls {
+    cert: Pem,
+    key: Pem,
+    client_ca: Option<Pem>,
+    auth: ClientAuth,
+    sans: Vec<String>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+    suites: Vec<SupportedCipherSuite>,
+    groups: Vec<&'static dyn SupportedKxGroup>,
+    prefer_ours: bool,
+    http2: bool,
+}
+
+/// Where PEM is.
+#[derive(Debug)]
+enum Pem {
+    Here(Vec<u8>),
+    File(PathBuf),
+}
+
+/// What is asked of a client: Go's `tls.ClientAuthType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    None,
+    Request,
+    RequireAny,
+    VerifyIfGiven,
+    RequireAndVerify,
+}
+
+impl ClientAuth {
+    pub(super) fn parse(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "" | "NoClientCert" => Self::None,
+            "RequestClientCert" => Self::Request,
+            "RequireAnyClientCert" | "RequireClientCert" => Self::RequireAny,
+            "VerifyClientCertIfGiven" => Self::VerifyIfGiven,
+            "RequireAndVerifyClientCert" => Self::RequireAndVerify,
+            other => {
+                return Err(format!(
+                    "invalid ClientAuth: {other}: expected NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"
+                ));
+            }
+        })
+    }
+
+    pub(super) const fn verifies(self) -> bool {
+        matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
+    }
+
+    const fn requires(self) -> bool {
+        matches!(self, Self::RequireAny | Self::RequireAndVerify)
+    }
+}
+
+impl Tls {
+    pub(super) fn new(
+        section: TlsSection,
+        auth: ClientAuth,
+        http2: bool,
+        folder: &Path,
+    ) -> Result<Self, ConfigError> {
+        let pem = |inline: &str, file: &str| match file {
+            "" => Pem::Here(inline.as_bytes().to_vec()),
+            file => Pem::File(folder.join(file)),
+        };
+        let no_ca = section.client_ca.is_empty() && section.client_ca_file.is_empty();
+        Ok(Self {
+            cert: pem(&section.cert, &section.cert_file),
+            key: pem(section.key.reveal(), &section.key_file),
+            client_ca: (!no_ca).then(|| pem(&section.client_ca, &section.client_ca_file)),
+            versions: versions(&section.min_version, &section.max_version)?,
+            suites: suites(&section.cipher_suites)?,
+            groups: groups(&section.curve_preferences)?,
+            sans: section.client_allowed_sans,
+            prefer_ours: section.prefer_server_cipher_suites,
+            auth,
+            http2,
+        })
+    }
+
+    /// Files whose change is a change of this.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let pems = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
+        pems.into_iter().flatten().filter_map(|pem| match pem {
+            Pem::File(path) => Some(path.as_path()),
+            Pem::Here(_) => None,
+        })
+    }
+
+    /// Reads the files and puts it together.
+    pub(super) fn build(&self) -> Result<Arc<ServerConfig>, String> {
+        let chain = self.cert.certificates()?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key.read()?)
+            .map_err(|error| format!("{}: expected a private key in PEM: {error}", self.key))?;
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: self.suites.clone(),
+            kx_groups: self.groups.clone(),
+            ..ring::default_provider()
+        });
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&self.versions)
+            .map_err(|error| error.to_string())?;
+        let builder = match self.auth {
+            ClientAuth::None => builder.with_no_client_auth(),
+            _ => builder.with_client_cert_verifier(self.verifier(&provider)?),
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| format!("{} and {}: {error}", self.cert, self.key))?;
+        config.ignore_client_order = self.prefer_ours;
+        config.alpn_protocols = match self.http2 {
+            true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            false => vec![b"http/1.1".to_vec()],
+        };
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<Clients>, String> {
+        let issuers = match &self.client_ca {
+            Some(pem) if self.auth.verifies() => {
+                let mut roots = RootCertStore::empty();
+                for certificate in pem.certificates()? {
+                    roots
+                        .add(certificate)
+                        .map_err(|error| format!("{pem}: {error}"))?;
+                }
+                let (roots, provider) = (Arc::new(roots), Arc::clone(provider));
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+                Some(verifier.map_err(|error| format!("{pem}: {error}"))?)
+            }
+            _ => None,
+        };
+        Ok(Arc::new(Clients {
+            issuers,
+            required: self.auth.requires(),
+            sans: self.sans.clone(),
+            algorithms: provider.signature_verification_algorithms,
+        }))
+    }
+}
+
+impl Pem {
+    fn read(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Here(pem) => Ok(pem.clone()),
+            Self::File(path) => {
+                let error = |error: std::io::Error| format!("{}: {error}", path.display());
+                let size = fs::metadata(path).map_err(error)?.len();
+                if size > MAX_BYTES {
+                    return Err(format!(
+                        "{}: expected at most {MAX_BYTES} bytes, found {size}",
+                        path.display()
+                    ));
+                }
+                fs::read(path).map_err(error)
+            }
+        }
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        let pem = self.read()?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = certificates.map_err(|error| format!("{self}: {error}"))?;
+        if certificates.is_empty() {
+            return Err(format!("{self}: expected a certificate in PEM, found none"));
+        }
+        Ok(certificates)
+    }
+}
+
+impl std::fmt::Display for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Here(_) => f.write_str("the PEM in the file"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Go's names. 1.0 and 1.1 (RFC 8996) are floors: what is served begins at 1.2.
+fn versions(min: &str, max: &str) -> Result<Vec<&'static SupportedProtocolVersion>, ConfigError> {
+    let number = |field: &str, name: &str, default: u8| match name {
+        "" => Ok(default),
+        "TLS10" => Ok(10),
+        "TLS11" => Ok(11),
+        "TLS12" => Ok(12),
+        "TLS13" => Ok(13),
+        other => {
+            let why = format!("unknown TLS version: {other}: expected TLS12 or TLS13");
+            Err(ConfigError::new(field, why))
+        }
+    };
+    let min = number("min_version", min, 12)?;
+    let max = number("max_version", max, 13)?;
+    let all = [(12, &version::TLS12), (13, &version::TLS13)];
+    let within = all.into_iter().filter(|(it, _)| (min..=max).contains(it));
+    let versions: Vec<_> = within.map(|(_, version)| version).collect();
+    if versions.is_empty() {
+        let why = "no version is left: expected TLS12 or TLS13, and not below min_version; older ones are obsolete (RFC 8996) and not served";
+        return Err(ConfigError::new("max_version", why));
+    }
+    Ok(versions)
+}
+
+/// Suites that Go has and rustls deliberately has not: without forward secrecy
+/// or authenticated encryption.
+const WITHOUT: [&str; 14] = [
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+];
+
+/// The suites of TLS 1.2 are those that are listed; as in Go, those of 1.3 are
+/// always there.
+fn suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, ConfigError> {
+    let all = ring::ALL_CIPHER_SUITES;
+    // rustls calls them as RFC 8446 and Go do, but for a prefix in 1.3.
+    let name =
+        |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
+    let is_new = |suite: &&SupportedCipherSuite| suite.tls13().is_some();
+    if names.is_empty() {
+        return Ok(all.to_vec());
+    }
+    let mut chosen: Vec<_> = all.iter().filter(is_new).copied().collect();
+    let mut usable = false;
+    for (index, asked) in names.iter().enumerate() {
+        match all.iter().find(|suite| name(suite) == *asked) {
+            Some(suite) => {
+                usable = true;
+                if !chosen.contains(suite) {
+                    chosen.push(*suite);
+                }
+            }
+            None if WITHOUT.contains(&asked.as_str()) => {}
+            None => {
+                let field = format!("cipher_suites[{index}]");
+                return Err(ConfigError::new(&field, format!("unknown cipher: {asked}")));
+            }
+        }
+    }
+    if !usable {
+        let why = "none of these is served: expected one with ECDHE and GCM or CHACHA20_POLY1305";
+        return Err(ConfigError::new("cipher_suites", why));
+    }
+    Ok(chosen)
+}
+
+fn groups(names: &[String]) -> Result<Vec<&'static dyn SupportedKxGroup>, ConfigError> {
+    if names.is_empty() {
+        return Ok(ring::ALL_KX_GROUPS.to_vec());
+    }
+    let mut chosen: Vec<&'static dyn SupportedKxGroup> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        chosen.push(match name.as_str() {
+            "X25519" => ring::kx_group::X25519,
+            "CurveP256" => ring::kx_group::SECP256R1,
+            "CurveP384" => ring::kx_group::SECP384R1,
+            // Left out: nobody who speaks it lacks the others.
+            "CurveP521" => continue,
+            other => {
+                let field = format!("curve_preferences[{index}]");
+                return Err(ConfigError::new(&field, format!("unknown curve: {other}")));
+            }
+        });
+    }
+    if chosen.is_empty() {
+        let why = "CurveP521 is not served: expected X25519, CurveP256 or CurveP384 beside it";
+        return Err(ConfigError::new("curve_preferences", why));
+    }
+    Ok(chosen)
+}
+
+/// Judges the certificates of clients.
+#[derive(Debug)]
+struct Clients {
+    /// Who must have issued them, if that matters.
+    issuers: Option<Arc<dyn ClientCertVerifier>>,
+    required: bool,
+    /// One of which a certificate must be for, unless there are none.
+    sans: Vec<String>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        let issuers = self.issuers.as_ref();
+        issuers.map_or(&[], |issuers| issuers.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if let Some(issuers) = &self.issuers {
+            issuers.verify_client_cert(leaf, intermediates, now)?;
+        }
+        if self.sans.is_empty() || names(leaf).iter().any(|name| self.sans.contains(name)) {
+            return Ok(ClientCertVerified::assertion());
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Whom a certificate is for, as Go writes it: DNS names, addresses of mail
+/// and of machines, URIs.
+fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(leaf) else {
+        return Vec::new();
+    };
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = extension.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some((*name).to_owned())
+        }
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    });
+    names.collect()
+}

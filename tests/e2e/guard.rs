@@ -1,0 +1,348 @@
+//! `--web.config.file`: TLS, certificates of clients, users, headers and
+//! bounds.
+
+use std::net::SocketAddr;
+
+use libtest_mimic::Trial;
+use probity_tests::support::http::Answer;
+use probity_tests::support::https::Client;
+use probity_tests::support::probity::{self, Probity};
+use probity_tests::support::tls::{Authority, self_signed_pem};
+use probity_tests::support::until;
+use probity_tests::trials;
+
+use crate::Folder;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    trials!("guard":
+        tls_is_spoken_with_what_the_file_names,
+        certificates_of_clients_are_judged_as_the_policy_says,
+        users_need_their_password,
+        headers_and_bounds_are_for_every_page,
+        the_file_is_read_again_when_it_changes,
+        wrong_files_are_refused_with_their_place,
+    )
+}
+
+/// A folder with a server's certificate, and what signed it.
+struct Site {
+    folder: Folder,
+    authority: Authority,
+}
+
+const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
+
+impl Site {
+    fn new() -> Self {
+        let (folder, authority) = (Folder::new(), Authority::new());
+        let site = Self { folder, authority };
+        site.write_certificate();
+        site.folder.write("ca.crt", &site.authority.pem());
+        site
+    }
+
+    fn write_certificate(&self) {
+        let (cert, key) = self.authority.pem_for(&["127.0.0.1"]);
+        self.folder.write("server.crt", &cert);
+        self.folder.write("server.key", &key);
+    }
+
+    fn start(&self, config: &str) -> Probity {
+        self.folder.write("web.yml", config);
+        let file = self.folder.path().join("web.yml");
+        let file = format!("--web.config.file={}", file.display());
+        Probity::start(&["--web.listen-address=127.0.0.1:0", &file])
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.authority.pem(), None, None)
+    }
+}
+
+fn status(client: &Client, server: SocketAddr) -> Option<u16> {
+    let answer = client.get(server, "/-/healthy", &[]);
+    answer.ok().map(|answer| answer.status)
+}
+
+fn tls_is_spoken_with_what_the_file_names() {
+    let site = Site::new();
+    let pem = site.authority.pem();
+    let old = Client::new(&pem, None, Some(&rustls::version::TLS12));
+    let new = Client::new(&pem, None, Some(&rustls::version::TLS13));
+    for (more, by_old, by_new, protocol) in [
+        ("", Some(200), Some(200), Some("h2")),
+        ("  min_version: TLS13\n", None, Some(200), Some("h2")),
+        (
+            "  min_version: TLS10\n  max_version: TLS12\n",
+            Some(200),
+            None,
+            Some("h2"),
+        ),
+        (
+            "http_server_config: {http2: false}\n",
+            Some(200),
+            Some(200),
+            Some("http/1.1"),
+        ),
+        (
+            "  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_CBC_SHA]\n  curve_preferences: [CurveP384, CurveP521]\n",
+            Some(200),
+            Some(200),
+            Some("h2"),
+        ),
+        // Keys of the peer's kind have no such suite.
+        (
+            "  max_version: TLS12\n  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]\n",
+            None,
+            None,
+            None,
+        ),
+    ] {
+        let server = site.start(&format!("{TLS}{more}"));
+        assert_eq!(status(&old, server.address), by_old, "{more}");
+        assert_eq!(status(&new, server.address), by_new, "{more}");
+        let chosen = site.client().negotiate(server.address, &["h2", "http/1.1"]);
+        assert_eq!(chosen.ok().flatten().as_deref(), protocol, "{more}");
+        server.stop();
+    }
+}
+
+fn certificates_of_clients_are_judged_as_the_policy_says() {
+    let site = Site::new();
+    let root = site.authority.pem();
+    let known = site.authority.pem_for(&["client.example", "192.0.2.9"]);
+    let stranger = Authority::new().pem_for(&["client.example"]);
+    let with = |(cert, key): &(String, String)| Client::new(&root, Some((cert, key)), None);
+    let (nobody, known, stranger) = (site.client(), with(&known), with(&stranger));
+    let ca = "  client_ca_file: ca.crt\n";
+    for (policy, more, expected) in [
+        ("NoClientCert", "", [true, true, true]),
+        ("RequestClientCert", "", [true, true, true]),
+        ("RequireAnyClientCert", "", [false, true, true]),
+        ("RequireClientCert", "", [false, true, true]),
+        ("VerifyClientCertIfGiven", ca, [true, true, false]),
+        ("RequireAndVerifyClientCert", ca, [false, true, false]),
+        (
+            "RequireAndVerifyClientCert",
+            "  client_ca_file: ca.crt\n  client_allowed_sans: [x.example, client.example]\n",
+            [false, true, false],
+        ),
+        (
+            "RequireAndVerifyClientCert",
+            "  client_ca_file: ca.crt\n  client_allowed_sans: [192.0.2.9]\n",
+            [false, true, false],
+        ),
+        (
+            "VerifyClientCertIfGiven",
+            "  client_ca_file: ca.crt\n  client_allowed_sans: [x.example]\n",
+            [true, false, false],
+        ),
+        (
+            "RequireAnyClientCert",
+            "  client_allowed_sans: [client.example]\n",
+            [false, true, true],
+        ),
+    ] {
+        let server = site.start(&format!("{TLS}  client_auth_type: {policy}\n{more}"));
+        let clients = [&nobody, &known, &stranger];
+        let found = clients.map(|client| status(client, server.address) == Some(200));
+        assert_eq!(found, expected, "{policy} {more}");
+        server.stop();
+    }
+}
+
+/// "open", at the least cost.
+const USERS: &str =
+    "basic_auth_users:\n  probe: $2y$04$ZzM5Zkr/b0ZNvNFmRJ0GT.7wu3sq0FroAirJFcG3g1rvRg1FDIz6O\n";
+
+fn users_need_their_password() {
+    let site = Site::new();
+    let server = site.start(USERS);
+    for (path, headers, status) in [
+        ("/metrics", &[][..], 401),
+        ("/nosuch", &[], 401),
+        ("/-/healthy", &[("Authorization", "Bearer x")], 401),
+        // probe:shut
+        (
+            "/-/healthy",
+            &[("Authorization", "Basic cHJvYmU6c2h1dA==")],
+            401,
+        ),
+        // other:open
+        (
+            "/-/healthy",
+            &[("Authorization", "Basic b3RoZXI6b3Blbg==")],
+            401,
+        ),
+        // probe:open
+        (
+            "/-/healthy",
+            &[("Authorization", "Basic cHJvYmU6b3Blbg==")],
+            200,
+        ),
+        (
+            "/metrics",
+            &[("Authorization", "basic cHJvYmU6b3Blbg==")],
+            200,
+        ),
+    ] {
+        let answer = server.request("GET", path, headers);
+        assert_eq!(answer.status, status, "{path} {headers:?}");
+        if status == 401 {
+            assert_eq!(answer.text(), "Unauthorized\n");
+            assert_eq!(answer.header("www-authenticate"), Some("Basic"));
+        }
+    }
+    server.stop();
+}
+
+fn headers_and_bounds_are_for_every_page() {
+    let site = Site::new();
+    let server = site.start(
+        "\
+http_server_config:
+  headers:
+    X-Frame-Options: deny
+    Strict-Transport-Security: max-age=60
+rate_limit: {interval: 1h, burst: 3}
+",
+    );
+    let answers: Vec<Answer> = (0..5).map(|_| server.get("/-/healthy")).collect();
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+    assert_eq!(answers[0].header("x-frame-options"), Some("deny"));
+    assert_eq!(
+        answers[0].header("strict-transport-security"),
+        Some("max-age=60")
+    );
+    assert_eq!(answers[4].text(), "Too Many Requests\n");
+    server.stop();
+}
+
+fn the_file_is_read_again_when_it_changes() {
+    let site = Site::new();
+    let server = site.start(TLS);
+    let client = site.client();
+    assert_eq!(status(&client, server.address), Some(200));
+    // Another certificate, by the same authority.
+    site.write_certificate();
+    assert_eq!(status(&client, server.address), Some(200));
+    site.folder.write("web.yml", &format!("{TLS}{USERS}"));
+    assert_eq!(status(&client, server.address), Some(401));
+    site.folder.write("web.yml", "nonsense: 1\n");
+    assert_eq!(status(&client, server.address), None);
+    until("the log says why", || {
+        let lines = server
+            .log()
+            .lines(&["Unable to parse configuration", "nonsense"]);
+        (!lines.is_empty()).then_some(())
+    });
+    site.folder.write("web.yml", TLS);
+    assert_eq!(status(&client, server.address), Some(200));
+    let (cert, _) = self_signed_pem();
+    site.folder.write("server.crt", &cert);
+    assert_eq!(status(&client, server.address), None);
+    site.write_certificate();
+    assert_eq!(status(&client, server.address), Some(200));
+    server.stop();
+
+    // Without TLS a file that has become wrong answers by itself.
+    let server = site.start("rate_limit: {}\n");
+    assert_eq!(server.get("/-/healthy").status, 200);
+    site.folder.write("web.yml", "nonsense: 1\n");
+    let answer = server.get("/-/healthy");
+    assert_eq!(
+        (answer.status, answer.text()),
+        (500, "Internal Server Error\n")
+    );
+    server.stop();
+}
+
+fn wrong_files_are_refused_with_their_place() {
+    let site = Site::new();
+    let cert = "tls_server_config: {cert_file: server.crt";
+    for (config, parts) in [
+        ("nonsense: 1\n".to_owned(), ["web.yml:1:1: ", "nonsense"]),
+        (
+            "tls_server_config: {cert_fle: a}\n".into(),
+            ["web.yml:1:", "cert_fle"],
+        ),
+        (
+            "tls_server_config: {key_file: a}\n".into(),
+            ["web.yml:1:", "missing one of cert or cert_file"],
+        ),
+        (
+            format!("{cert}}}\n"),
+            ["web.yml:1:", "missing one of key or key_file"],
+        ),
+        (
+            format!("{cert}, key_file: server.key, client_ca_file: ca.crt}}\n"),
+            [
+                "web.yml:1:",
+                "client CA's have been configured without a Client Auth Policy",
+            ],
+        ),
+        (
+            format!("{cert}, key_file: server.key, client_auth_type: x}}\n"),
+            ["web.yml:1:", "invalid ClientAuth: x"],
+        ),
+        (
+            format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n"),
+            ["web.yml:4:", "expected client_ca or client_ca_file"],
+        ),
+        (
+            format!("{TLS}  min_version: TLS9\n"),
+            ["web.yml:4:", "unknown TLS version: TLS9"],
+        ),
+        (
+            format!("{TLS}  max_version: TLS11\n"),
+            ["web.yml:4:", "RFC 8996"],
+        ),
+        (
+            format!("{TLS}  cipher_suites: [TLS_X]\n"),
+            ["web.yml:4:19", "unknown cipher: TLS_X"],
+        ),
+        (
+            format!("{TLS}  curve_preferences: [P1]\n"),
+            ["web.yml:4:", "unknown curve: P1"],
+        ),
+        (
+            "http_server_config: {headers: {Server: x}}\n".into(),
+            ["web.yml:1:", "HTTP header \"Server\" can not be configured"],
+        ),
+        (
+            "http_server_config: {headers: {X-Frame-Options: maybe}}\n".into(),
+            ["web.yml:1:", "deny or sameorigin"],
+        ),
+        (
+            "basic_auth_users: {a: open}\n".into(),
+            ["web.yml:1:", "expected a bcrypt hash"],
+        ),
+        (
+            "rate_limit: {interval: 1s}\n".into(),
+            ["web.yml:1:", "burst"],
+        ),
+        (
+            "tls_server_config: {cert_file: server.crt, key_file: nosuch.key}\n".into(),
+            ["web.yml", "nosuch.key"],
+        ),
+        (
+            "tls_server_config: {cert_file: server.key, key_file: server.key}\n".into(),
+            ["web.yml", "expected a certificate in PEM"],
+        ),
+    ] {
+        site.folder.write("web.yml", &config);
+        let file = site.folder.path().join("web.yml");
+        let file = format!("--web.config.file={}", file.display());
+        let ended = probity::run(&["--web.listen-address=127.0.0.1:0", &file]);
+        assert_eq!(ended.code, Some(1), "{config}: {ended:?}");
+        for part in parts {
+            let said = ended.stderr.replace("\\\"", "\"");
+            assert!(
+                said.contains(part),
+                "{config}: no {part} in {}",
+                ended.stderr
+            );
+        }
+    }
+}
