@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use probity_engine::tls::{ClientIdentity, TlsOptions, TlsVersion};
-use rustls::SupportedProtocolVersion;
 use rustls::client::{ClientConfig as Rustls, Resumption};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{self, cipher_suite};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
+use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::certificate::Certificate;
 use crate::roots::{Origin, Roots};
@@ -47,7 +48,10 @@ impl ClientConfig {
     /// certificate, an empty range of versions, or an ALPN protocol whose
     /// length is not 1 to 255 bytes.
     pub fn new(options: &TlsOptions, clock: Arc<dyn TimeProvider>) -> Result<Self, ConfigError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: CIPHER_SUITES.to_vec(),
+            ..ring::default_provider()
+        });
         let versions = Versions::new(options)?;
         let trust = match (&options.ca, options.skip_verify) {
             // Even if nothing will be verified, a broken CA file is a mistake.
@@ -107,6 +111,20 @@ impl ClientConfig {
         (Arc::new(config), verifier)
     }
 }
+
+/// In Go's order, which most servers follow: so the same server shows the same
+/// suite here and in blackbox_exporter. AES-128 is also the cheaper one.
+const CIPHER_SUITES: [SupportedCipherSuite; 9] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
 
 /// Part of [`TlsOptions`] that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

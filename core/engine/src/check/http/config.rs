@@ -268,7 +268,9 @@ impl Module {
         let mut headers = request::headers(&config.headers)?;
         let alpn: &[&[u8]] = match config.enable_http2 {
             true => &[b"h2", b"http/1.1"],
-            false => &[b"http/1.1"],
+            // As Go does: a server that speaks only HTTP/2 refuses an offer of
+            // HTTP/1.1, but not a handshake without any.
+            false => &[],
         };
         let tls = config
             .tls_config
@@ -436,6 +438,8 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_blackbox_exporter() {
+        let without = module(|config| config.enable_http2 = false).unwrap();
+        assert!(without.tls.alpn.is_empty());
         let module = module(|_| {}).unwrap();
         assert!(module.follow_redirects && module.families.fallback);
         assert_eq!(&*module.method, "GET");
