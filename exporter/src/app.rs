@@ -149,8 +149,8 @@ pub struct Texts(Mutex<BTreeMap<String, Arc<str>>>);
 /// A module, ready to be applied to a target.
 #[derive(Debug)]
 pub struct ModuleRef<'a> {
-    /// The module.
-    pub module: &'a Module,
+    /// The module, or why there is no check for it.
+    pub module: Result<&'a Module, String>,
     /// Its own limit on the duration of a run.
     pub timeout: Option<Duration>,
 }
@@ -160,7 +160,9 @@ impl Running {
     pub fn module(&self, name: &str) -> Option<ModuleRef<'_>> {
         let named = self.file.module(name)?;
         Some(ModuleRef {
-            module: named.module(),
+            module: named
+                .module()
+                .ok_or_else(|| named.unsupported().unwrap_or_default()),
             timeout: named.timeout(),
         })
     }

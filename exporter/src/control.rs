@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use probity_driver::Change;
+use probity_engine::config::Files;
+use probity_engine::tls::TlsOptions;
 use probity_engine::{Outcome, TargetId};
 use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,33 +61,35 @@ pub enum Request {
     Reload(oneshot::Sender<Result<(), String>>),
 }
 
+/// What configurations are read with: the file system, and the driver's
+/// opinion of certificates and keys.
+#[derive(Clone, Copy, Debug)]
+struct Host;
+
+impl Files for Host {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        SystemFiles.read(path)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        SystemFiles.variable(name)
+    }
+
+    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+        probity_driver::check_tls(options)
+    }
+}
+
 /// Reads a configuration and checks all of it, TLS included.
 ///
 /// # Errors
 /// Every mistake, with its place.
 pub fn load(source: &Source) -> Result<File, Errors> {
-    let (name, file) = match source {
-        Source::File(path) => {
-            let name = path.display().to_string();
-            let file = File::load(&name, &SystemFiles)?;
-            (name, file)
-        }
-        Source::Defaults => ("the built-in configuration".into(), parse_default()?),
-        Source::Text(name, text) => ((*name).into(), File::parse(name, text, &SystemFiles)?),
-    };
-    for (module, named) in file.modules() {
-        if let Some(options) = named.module().tls() {
-            probity_driver::check_tls(options).map_err(|error| {
-                let field = format!("modules.{module}.{}.tls_config", named.module().kind());
-                Errors::whole(&name, format!("{field}: {error}"))
-            })?;
-        }
+    match source {
+        Source::File(path) => File::load(&path.display().to_string(), &Host),
+        Source::Defaults => File::parse("the built-in configuration", DEFAULT, &Host),
+        Source::Text(name, text) => File::parse(name, text, &Host),
     }
-    Ok(file)
-}
-
-fn parse_default() -> Result<File, Errors> {
-    File::parse("the built-in configuration", DEFAULT, &SystemFiles)
 }
 
 /// The state of the control task.
@@ -184,6 +188,9 @@ impl Control {
 
     /// Makes `file` the one in force.
     async fn adopt(&mut self, file: File) -> Result<(), String> {
+        for warning in file.warnings() {
+            tracing::warn!(warning = %warning, "Config file has a problem");
+        }
         // What was found stays for jobs that are still there; a file that has
         // become bad keeps its last good content also across reloads.
         let mut found = std::mem::take(&mut self.found);

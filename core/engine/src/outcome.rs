@@ -185,6 +185,9 @@ reasons! {
     LocalDenied = "local_denied",
     /// The prober cannot use its own TLS configuration.
     LocalTls = "local_tls",
+    /// A file that the module refers to (a certificate, a password) cannot be
+    /// used as it is.
+    LocalFile = "local_file",
     /// The prober was shutting down.
     Shutdown = "shutdown",
     /// The target was removed or changed during the run.

@@ -400,7 +400,7 @@ impl de::Error for Mistake {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        Self::custom(suggest::unknown("field", field, known))
+        Self::custom(suggest::no_field(field, known))
     }
 
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {

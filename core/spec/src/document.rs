@@ -28,7 +28,7 @@ pub fn read_document<T: DeserializeOwned + Default, U>(
     };
     from_node::<T>(&root)
         .and_then(|value| {
-            check(value).map_err(|ConfigError { field, message }| {
+            check(value).map_err(|ConfigError { field, message, .. }| {
                 let position = root.locate(&field);
                 Mistake::new(field, message).at(position)
             })

@@ -61,12 +61,7 @@ impl Errors {
         Self(
             mistakes
                 .into_iter()
-                .map(|mistake| Error {
-                    file: file.to_owned(),
-                    position: mistake.position,
-                    path: mistake.path,
-                    message: mistake.message,
-                })
+                .map(|mistake| mistake.in_file(file))
                 .collect(),
         )
     }
@@ -110,6 +105,16 @@ impl Mistake {
             position: None,
             path: path.into(),
             message: message.into(),
+        }
+    }
+
+    /// The mistake, now that nobody will add to its path.
+    pub(crate) fn in_file(self, file: &str) -> Error {
+        Error {
+            file: file.to_owned(),
+            position: self.position,
+            path: self.path,
+            message: self.message,
         }
     }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::check::{KINDS, Module, ModuleConfig};
-use probity_engine::config::{ConfigError, Files};
+use probity_engine::check::{KINDS, Module, ModuleConfig, UNSUPPORTED};
+use probity_engine::config::{Cause, ConfigError, Files, Recorded};
 
 use crate::de::from_node;
 use crate::defaults;
-use crate::error::{Errors, Mistake, Position, join, segment};
+use crate::error::{Error, Errors, Mistake, Position, join, segment};
 use crate::job::{Job, repeated};
 use crate::label::{self, Labels};
 use crate::node::{Entry, Node, Value};
@@ -25,6 +25,7 @@ const KEYS: &[&str] = &["modules", "jobs"];
 pub struct File {
     modules: Modules,
     jobs: Vec<Job>,
+    warnings: Vec<Error>,
 }
 
 impl File {
@@ -64,23 +65,57 @@ impl File {
         };
         for Entry { key, .. } in entries {
             if !KEYS.contains(&key.text.as_ref().as_ref()) {
-                let message = suggest::unknown("field", &key.text, KEYS);
+                let message = suggest::no_field(&key.text, KEYS);
                 mistakes.push(Mistake::new("", message).at(key.position));
             }
         }
+        let mut warnings = Vec::new();
         let modules = match root.get("modules").filter(|node| !node.is_null()) {
-            Some(node) => Modules::read(node, files, &mut mistakes),
+            Some(node) => Modules::read(node, files, &mut mistakes, &mut warnings),
             None => Modules::defaults(files, &mut mistakes),
         };
         let jobs = match root.get("jobs").filter(|node| !node.is_null()) {
             Some(node) => read_jobs(node, &modules, &mut mistakes),
             None => Vec::new(),
         };
-        if mistakes.is_empty() {
-            Ok(Self { modules, jobs })
-        } else {
-            Err(Errors::new(name, mistakes))
+        if !mistakes.is_empty() {
+            return Err(Errors::new(name, mistakes));
         }
+        Ok(Self {
+            modules,
+            jobs,
+            warnings: warnings
+                .into_iter()
+                .map(|warning| warning.in_file(name))
+                .collect(),
+        })
+    }
+
+    /// What is legal in the file and yet not what it seems to be, such as a
+    /// module whose certificate cannot be read now.
+    pub fn warnings(&self) -> &[Error] {
+        &self.warnings
+    }
+
+    /// Compiles the module `name` again, whose files have changed, for itself
+    /// and for its jobs.
+    ///
+    /// # Errors
+    /// Why it cannot be used with what its files hold now; its runs are
+    /// unknown then.
+    pub fn refresh(&mut self, name: &str, files: &dyn Files) -> Result<(), ConfigError> {
+        let Some(named) = self.modules.valid.get_mut(name) else {
+            return Ok(());
+        };
+        let result = named.compile(files);
+        for job in &mut self.jobs {
+            if job.module_name == name
+                && let Some(module) = &named.module
+            {
+                job.module = module.clone();
+            }
+        }
+        result
     }
 
     /// Modules in the order of their names.
@@ -106,7 +141,8 @@ impl File {
 #[derive(Clone, Debug)]
 pub struct NamedModule {
     config: ModuleConfig,
-    module: Module,
+    module: Option<Module>,
+    files: Vec<String>,
 }
 
 impl NamedModule {
@@ -115,9 +151,43 @@ impl NamedModule {
         &self.config
     }
 
-    /// The module, ready to be applied to targets.
-    pub fn module(&self) -> &Module {
-        &self.module
+    /// The module, ready to be applied to targets; `None` if it is of a kind
+    /// that has no check in this version, or of none at all.
+    pub fn module(&self) -> Option<&Module> {
+        self.module.as_ref()
+    }
+
+    /// The paths of what was read for the module, or would have been, had it
+    /// been there. When one of these changes, it is time for
+    /// [`File::refresh`].
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// Why the module cannot be applied to targets, if it cannot.
+    pub fn unsupported(&self) -> Option<String> {
+        let prober = &self.config.prober;
+        match &self.module {
+            Some(_) => None,
+            None if UNSUPPORTED.contains(&prober.as_str()) => Some(format!(
+                "the prober {prober:?} of blackbox_exporter is not supported by this version, which has {}",
+                suggest::list(KINDS)
+            )),
+            None => Some(format!("Unknown prober {prober:?}")),
+        }
+    }
+
+    /// Compiles what is written, with the files as they are now.
+    fn compile(&mut self, files: &dyn Files) -> Result<(), ConfigError> {
+        let recorded = Recorded::new(files);
+        let result = self.config.compile(&recorded);
+        self.files = recorded.paths();
+        self.module = match &result {
+            Ok(module) => Some(module.clone()),
+            Err(error) if error.cause == Cause::Unsupported => None,
+            Err(error) => self.config.unready(error),
+        };
+        result.map(|_| ())
     }
 
     /// Longest time that one run may take; none or 0 is no limit.
@@ -138,7 +208,12 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    fn read(node: &Node<'_>, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Self {
+    fn read(
+        node: &Node<'_>,
+        files: &dyn Files,
+        mistakes: &mut Vec<Mistake>,
+        warnings: &mut Vec<Mistake>,
+    ) -> Self {
         let mut modules = Self::default();
         let Some(entries) = node.entries() else {
             let message = format!(
@@ -155,12 +230,13 @@ impl Modules {
             } else {
                 read_module(value, files)
             };
+            let path = join("modules", &segment(&name));
             match module {
-                Ok(module) => {
+                Ok((module, found)) => {
+                    warnings.extend(found.into_iter().map(|warning| warning.within(&path)));
                     modules.valid.insert(name, module);
                 }
                 Err(mistake) => {
-                    let path = join("modules", &segment(&name));
                     mistakes.push(mistake.within(&path));
                     modules.refused.insert(name);
                 }
@@ -174,7 +250,9 @@ impl Modules {
         mistakes.extend(wrong);
         let root = root.as_deref();
         root.and_then(|root| root.get("modules"))
-            .map_or_else(Self::default, |node| Self::read(node, files, mistakes))
+            .map_or_else(Self::default, |node| {
+                Self::read(node, files, mistakes, &mut Vec::new())
+            })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&NamedModule> {
@@ -190,29 +268,51 @@ impl Modules {
     }
 }
 
-/// Paths of mistakes are relative to the module.
-fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<NamedModule, Mistake> {
-    // Before everything else: the section of an unknown prober is unknown too,
-    // and that would be the less helpful thing to say.
-    if let Some(prober) = node.get("prober")
-        && let Some(name) = prober.text()
-        && !KINDS.contains(&name)
-    {
-        let message = suggest::unknown("prober", name, KINDS);
-        return Err(Mistake::new("prober", message).at(prober.position));
+/// A module, and what is to be said about it. Paths are relative to it.
+fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<Mistake>), Mistake> {
+    let mut named = NamedModule {
+        config: ModuleConfig::default(),
+        module: None,
+        files: Vec::new(),
+    };
+    if node.is_null() {
+        // A module without anything is legal, as in blackbox_exporter, and of
+        // no use.
+        return Ok((named, Vec::new()));
     }
     if node.entries().is_none() {
         let message = format!("expected a module, found {}", node.describe());
         return Err(Mistake::new("", message).at(node.position));
     }
-    let config: ModuleConfig = from_node(node)?;
-    match config.compile(files) {
-        Ok(module) => Ok(NamedModule { config, module }),
-        Err(ConfigError { field, message }) => {
-            let position = node.locate(&field);
-            Err(Mistake::new(field, message).at(position))
-        }
+    // Before everything else: the section of an unknown prober is unknown too,
+    // and that would be the less helpful thing to say.
+    let prober = node.get("prober").unwrap_or(node);
+    let name = match &prober.value {
+        Value::Scalar(_) => prober.text().unwrap_or_default(),
+        Value::Mapping(_) if std::ptr::eq(prober, node) => "",
+        // That it should be a text is said below.
+        Value::Mapping(_) | Value::Sequence(_) => KINDS[0],
+    };
+    if !KINDS.contains(&name) && !UNSUPPORTED.contains(&name) {
+        let known = [KINDS, UNSUPPORTED].concat();
+        let message = suggest::no_prober(name, &known);
+        return Err(Mistake::new("prober", message).at(prober.position));
     }
+    named.config = from_node(node)?;
+    let place = |ConfigError { field, message, .. }: ConfigError| {
+        let position = node.locate(&field);
+        Mistake::new(field, message).at(position)
+    };
+    let mut warnings: Vec<Mistake> = named.config.warnings().into_iter().map(place).collect();
+    match named.compile(files) {
+        Ok(()) => {}
+        Err(error) => match error.cause {
+            Cause::Mistake => return Err(place(error)),
+            Cause::Unready => warnings.push(place(error)),
+            Cause::Unsupported => {}
+        },
+    }
+    Ok((named, warnings))
 }
 
 fn read_jobs(node: &Node<'_>, modules: &Modules, mistakes: &mut Vec<Mistake>) -> Vec<Job> {

@@ -199,7 +199,7 @@ mod tests {
         for (text, message) in [
             (
                 "- targets: [a]\n  lables: {}\n",
-                "t:2:3: [0]: unknown field `lables`, did you mean `labels`? Expected one of targets, labels",
+                "t:2:3: [0]: field lables not found, did you mean `labels`?",
             ),
             (
                 "- null\n",

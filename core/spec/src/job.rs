@@ -126,7 +126,12 @@ impl Job {
                 suggest::unknown("module", &written.module, &names),
             ));
         }
+        if let Some(why) = module.and_then(|module| module.unsupported()) {
+            let message = format!("the module {:?} cannot be used: {why}", written.module);
+            mistakes.push(Mistake::new("module", message));
+        }
         let module_timeout = module.and_then(|module| module.timeout());
+        let module = module.and_then(|module| module.module());
         let schedule = keep(&mut mistakes, schedule(&written, module_timeout));
         let threshold = keep(&mut mistakes, thresholds(&written));
         let classic_buckets = keep(&mut mistakes, buckets(&written.classic_buckets));
@@ -134,7 +139,7 @@ impl Job {
         for (index, group) in written.static_configs.iter().enumerate() {
             let mut found = group.check();
             if let Some(module) = module {
-                found.extend(unprobeable(group, module.module()));
+                found.extend(unprobeable(group, module));
             }
             let outer = format!("static_configs[{index}]");
             mistakes.extend(found.into_iter().map(|mistake| mistake.within(&outer)));
@@ -146,7 +151,7 @@ impl Job {
                 Ok(Self {
                     name: written.job_name.as_str().into(),
                     module_name: written.module,
-                    module: module.module().clone(),
+                    module: module.clone(),
                     schedule,
                     threshold,
                     metrics: written.metrics,

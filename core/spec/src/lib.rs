@@ -68,7 +68,7 @@
 //! assert_eq!(fleet.targets[0].label("instance"), Some("192.0.2.7:80"));
 //!
 //! let errors = File::parse("probity.yml", "jobs:\n- job_nam: web", &NoFiles).unwrap_err();
-//! assert!(errors.to_string().starts_with("probity.yml:2:3: jobs[0]: unknown field `job_nam`"));
+//! assert!(errors.to_string().starts_with("probity.yml:2:3: jobs[0]: field job_nam not found"));
 //! # Ok::<(), probity_spec::Errors>(())
 //! ```
 

@@ -6,16 +6,10 @@ use crate::error::excerpt;
 /// They are right, so nothing is suggested in their place.
 const UPSTREAM: &[&str] = &[
     "body_file",
-    "ca_ref",
-    "cert_ref",
-    "dns",
     "enable_http3",
     "fail_if_body_json_matches_cel",
     "fail_if_body_json_not_matches_cel",
-    "grpc",
     "http_headers",
-    "icmp",
-    "key_ref",
     "no_proxy",
     "oauth2",
     "proxy_connect_header",
@@ -29,23 +23,43 @@ const UPSTREAM: &[&str] = &[
 
 /// Says that `found` is no `what`, which it should have been, and what is.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
-    let list = list(known);
+    let shown = shown(found);
+    format!("unknown {what} {shown}{}", instead(found, known))
+}
+
+/// Says of a key that nothing is called so, in the words of yaml.v3.
+pub(crate) fn no_field(found: &str, known: &[&str]) -> String {
     if UPSTREAM.contains(&found) {
         return format!(
-            "the {what} `{found}` of blackbox_exporter is not supported by this version"
+            "the field `{found}` of blackbox_exporter is not supported by this version"
         );
     }
-    let shown = if found.len() <= 64 && !found.contains(char::is_control) {
+    let shown = shown(found);
+    let shown = shown.trim_matches('`');
+    format!("field {shown} not found{}", instead(found, known))
+}
+
+/// Says of a prober that there is none, in the words of blackbox_exporter.
+pub(crate) fn no_prober(found: &str, known: &[&str]) -> String {
+    let shown = shown(found);
+    let shown = shown.trim_matches(['`', '"']);
+    format!("prober '{shown}' is not valid{}", instead(found, known))
+}
+
+fn shown(found: &str) -> String {
+    if found.len() <= 64 && !found.contains(char::is_control) {
         format!("`{found}`")
     } else {
         excerpt(found)
-    };
+    }
+}
+
+/// What may have been meant.
+fn instead(found: &str, known: &[&str]) -> String {
     match nearest(found, known) {
-        Some(name) => {
-            format!("unknown {what} {shown}, did you mean `{name}`? Expected one of {list}")
-        }
-        None if known.is_empty() => format!("unknown {what} {shown}, there are none"),
-        None => format!("unknown {what} {shown}, expected one of {list}"),
+        Some(name) => format!(", did you mean `{name}`?"),
+        None if known.is_empty() => ", there are none".to_owned(),
+        None => format!(", expected one of {}", list(known)),
     }
 }
 

@@ -71,11 +71,11 @@ fn the_file_as_a_whole() {
         ),
         (
             "module: {}\n",
-            "f.yml:1:1: unknown field `module`, did you mean `modules`? Expected one of modules, jobs",
+            "f.yml:1:1: field module not found, did you mean `modules`?",
         ),
         (
             "scrape_configs: []\n",
-            "f.yml:1:1: unknown field `scrape_configs`, expected one of modules, jobs",
+            "f.yml:1:1: field scrape_configs not found, expected one of modules, jobs",
         ),
         (
             "[a]: b\n",
@@ -104,10 +104,6 @@ fn the_file_as_a_whole() {
 fn modules() {
     check(&[
         (
-            "modules: {a: }",
-            "f.yml:1:12: modules.a: expected a module, found nothing",
-        ),
-        (
             "modules: {a: http}",
             "f.yml:1:14: modules.a: expected a module, found \"http\"",
         ),
@@ -117,23 +113,23 @@ fn modules() {
         ),
         (
             "modules: {a: {}}",
-            "f.yml:1:14: modules.a: missing field `prober`",
+            "f.yml:1:14: modules.a.prober: prober '' is not valid, expected one of http, tcp, icmp, dns, grpc",
         ),
         (
             "modules: {a: {prober: htpp}}",
-            "f.yml:1:23: modules.a.prober: unknown prober `htpp`, did you mean `http`? Expected one of http, tcp",
+            "f.yml:1:23: modules.a.prober: prober 'htpp' is not valid, did you mean `http`?",
         ),
         (
-            "modules:\n  a:\n    prober: dns\n    dns: {query_name: x}\n",
-            "f.yml:3:13: modules.a.prober: the prober `dns` of blackbox_exporter is not supported by this version",
+            "modules:\n  a:\n    prober: dns\n    dns: {query_name: x}\njobs:\n- {job_name: j, module: a}\n",
+            "f.yml:6:25: jobs[0].module: the module \"a\" cannot be used: the prober \"dns\" of blackbox_exporter is not supported by this version, which has http, tcp",
         ),
         (
             "modules: {a: {prober: [tcp]}}",
             "f.yml:1:23: modules.a.prober: expected a text, found a list",
         ),
         (
-            "modules: {a: {prober: tcp, icmp: {}}}",
-            "f.yml:1:28: modules.a: the field `icmp` of blackbox_exporter is not supported by this version",
+            "modules: {a: }\njobs: [{job_name: j, module: a}]\n",
+            "f.yml:2:30: jobs[0].module: the module \"a\" cannot be used: Unknown prober \"\"",
         ),
         (
             "modules: {a: {prober: tcp, timeout: 5}}",
@@ -145,7 +141,7 @@ fn modules() {
         ),
         (
             "modules: {a.b: {prober: tcp, timout: 5s}}",
-            "f.yml:1:30: modules.\"a.b\": unknown field `timout`, did you mean `timeout`? Expected one of prober, timeout, http, tcp",
+            "f.yml:1:30: modules.\"a.b\": field timout not found, did you mean `timeout`?",
         ),
         (
             "modules: {a: {prober: tcp, tcp: {tls: maybe}}}",
@@ -246,17 +242,6 @@ modules:
   web:
     prober: http
     http:
-      tls_config:
-        ca_file: missing.pem
-",
-            "f.yml:6:18: modules.web.http.tls_config.ca_file: cannot read missing.pem: no such file or directory",
-        ),
-        (
-            "
-modules:
-  web:
-    prober: http
-    http:
       tls_config: {ca_file: ca.pem, min_version: TLS13, max_version: TLS12}
 ",
             "f.yml:5:70: modules.web.http.tls_config.max_version: tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
@@ -273,7 +258,7 @@ modules:
     tcp:
       tls_config: {cert_file: ca.pem}
 ",
-            "f.yml:5:33: modules.web.http.tls_config.min_version: unknown TLS version: TLS14: expected TLS12 or TLS13\nf.yml:9:31: modules.other.tcp.tls_config.cert_file: exactly one of key or key_file must be configured when a client certificate is configured",
+            "f.yml:5:33: modules.web.http.tls_config.min_version: unknown TLS version: TLS14: expected TLS10, TLS11, TLS12 or TLS13\nf.yml:9:19: modules.other.tcp.tls_config.cert: exactly one of key or key_file must be configured when a client certificate is configured",
         ),
         (
             "
@@ -283,7 +268,7 @@ modules:
     http:
       basic_auth: {username: u, password: p, pasword_file: f}
 ",
-            "f.yml:5:46: modules.web.http.basic_auth: unknown field `pasword_file`, did you mean `password_file`? Expected one of username, username_file, password, password_file",
+            "f.yml:5:46: modules.web.http.basic_auth: field pasword_file not found, did you mean `password_file`?",
         ),
         (
             "
@@ -337,7 +322,7 @@ fn jobs() {
         ),
         (
             "jobs: [{job_name: a, module: tcp_conect}]",
-            "f.yml:1:30: jobs[0].module: unknown module `tcp_conect`, did you mean `tcp_connect`? Expected one of http_2xx, http_post_2xx, tcp_connect, tls_connect",
+            "f.yml:1:30: jobs[0].module: unknown module `tcp_conect`, did you mean `tcp_connect`?",
         ),
         (
             "modules: {}\njobs: [{job_name: a, module: tcp_connect}]",
@@ -345,7 +330,7 @@ fn jobs() {
         ),
         (
             "modules: {a: {prober: x}}\njobs: [{job_name: a, module: a, interval: 0s}]",
-            "f.yml:1:23: modules.a.prober: unknown prober `x`, expected one of http, tcp\nf.yml:2:43: jobs[0].interval: expected a duration from 1ms to 366d, found 0s",
+            "f.yml:1:23: modules.a.prober: prober 'x' is not valid, expected one of http, tcp, icmp, dns, grpc\nf.yml:2:43: jobs[0].interval: expected a duration from 1ms to 366d, found 0s",
         ),
         (
             "
@@ -370,7 +355,7 @@ jobs:
   timeout: 5m
   success_threshold: 0
 ",
-            "f.yml:4:13: jobs[0].interval: expected a duration such as 15s, 1m30s, 250ms or 1d, found \"never\"\nf.yml:7:3: jobs[1]: unknown field `intervall`, did you mean `interval`? Expected one of job_name, module, interval, timeout, initial_delay, success_threshold, failure_threshold, static_configs, file_sd_configs, metrics, classic_buckets, periodSeconds, timeoutSeconds, initialDelaySeconds, successThreshold, failureThreshold\nf.yml:9:11: jobs[2].module: unknown module `nothing_of_the_sort`, expected one of http_2xx, http_post_2xx, tcp_connect, tls_connect\nf.yml:10:12: jobs[2].timeout: expected at most the interval, 1m (the default), found 5m\nf.yml:11:22: jobs[2].success_threshold: expected an integer from 1, found 0",
+            "f.yml:4:13: jobs[0].interval: expected a duration such as 15s, 1m30s, 250ms or 1d, found \"never\"\nf.yml:7:3: jobs[1]: field intervall not found, did you mean `interval`?\nf.yml:9:11: jobs[2].module: unknown module `nothing_of_the_sort`, expected one of http_2xx, http_post_2xx, tcp_connect, tls_connect\nf.yml:10:12: jobs[2].timeout: expected at most the interval, 1m (the default), found 5m\nf.yml:11:22: jobs[2].success_threshold: expected an integer from 1, found 0",
         ),
     ]);
 }
@@ -460,7 +445,7 @@ fn schedules() {
         ),
         (
             "initialDelay: 5s",
-            "f.yml:4:3: jobs[0]: unknown field `initialDelay`, did you mean `initial_delay`? Expected one of job_name, module, interval, timeout, initial_delay, success_threshold, failure_threshold, static_configs, file_sd_configs, metrics, classic_buckets, periodSeconds, timeoutSeconds, initialDelaySeconds, successThreshold, failureThreshold",
+            "f.yml:4:3: jobs[0]: field initialDelay not found, did you mean `initial_delay`?",
         ),
     ]);
 }
@@ -478,7 +463,7 @@ fn targets() {
         ),
         (
             "static_configs: [{target: ['a:1']}]",
-            "f.yml:4:21: jobs[0].static_configs[0]: unknown field `target`, did you mean `targets`? Expected one of targets, labels",
+            "f.yml:4:21: jobs[0].static_configs[0]: field target not found, did you mean `targets`?",
         ),
         (
             "static_configs: [{targets: 'a:1'}]",
@@ -530,11 +515,11 @@ fn targets() {
         ),
         (
             "file_sd_configs: [{files: [a.json], refresh: 5m}]",
-            "f.yml:4:39: jobs[0].file_sd_configs[0]: unknown field `refresh`, expected one of files, refresh_interval",
+            "f.yml:4:39: jobs[0].file_sd_configs[0]: field refresh not found, expected one of files, refresh_interval",
         ),
         (
             "metrics: ful",
-            "f.yml:4:12: jobs[0].metrics: unknown value `ful`, did you mean `full`? Expected one of full, minimal",
+            "f.yml:4:12: jobs[0].metrics: unknown value `ful`, did you mean `full`?",
         ),
         (
             "metrics: [full]",
@@ -562,7 +547,7 @@ fn targets() {
         ),
         (
             "relabel_configs: []",
-            "f.yml:4:3: jobs[0]: unknown field `relabel_configs`, expected one of job_name, module, interval, timeout, initial_delay, success_threshold, failure_threshold, static_configs, file_sd_configs, metrics, classic_buckets, periodSeconds, timeoutSeconds, initialDelaySeconds, successThreshold, failureThreshold",
+            "f.yml:4:3: jobs[0]: field relabel_configs not found, expected one of job_name, module, interval, timeout, initial_delay, success_threshold, failure_threshold, static_configs, file_sd_configs, metrics, classic_buckets, periodSeconds, timeoutSeconds, initialDelaySeconds, successThreshold, failureThreshold",
         ),
     ]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use probity_engine::check::Module;
-use probity_engine::config::NoFiles;
+use probity_engine::config::{Files, NoFiles};
 use probity_engine::threshold;
 use probity_spec::{DEFAULT, File, Fleet, Groups, Job, Metrics};
 
@@ -58,7 +58,7 @@ ignored: the second document
         [("X-Bool", "yes"), ("X-Null", ""), ("X-Number", "1")]
     );
     assert!(matches!(
-        file.module("db").unwrap().module(),
+        file.module("db").unwrap().module().unwrap(),
         Module::Tcp(_)
     ));
     assert!(
@@ -286,4 +286,120 @@ jobs:
         "{rendered}"
     );
     assert!(parse(DEFAULT).render().unwrap().contains("http_2xx"));
+}
+
+/// A file that is not there.
+const GONE: &str = "cannot read gone.pem: no such file or directory";
+
+struct Gone;
+
+impl Files for Gone {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        match path {
+            "gone.pem" => Err(GONE.to_owned()),
+            _ => Ok(b"now it is there".to_vec()),
+        }
+    }
+}
+
+#[test]
+fn a_module_without_its_file_loads_and_waits_for_it() {
+    let text = "\
+modules:
+  web:
+    prober: http
+    http: {tls_config: {ca_file: gone.pem}, bearer_token_file: token}
+  unused:
+    prober: tcp
+    http: {tls_config: {ca_file: gone.pem}}
+jobs:
+- {job_name: j, module: web, static_configs: [{targets: [a.example]}]}
+";
+    let mut file = File::parse("f.yml", text, &Gone).unwrap();
+    let warnings: Vec<String> = file.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [format!(
+            "f.yml:4:34: modules.web.http.tls_config.ca_file: {GONE}"
+        )]
+    );
+    assert!(matches!(
+        file.module("web").unwrap().module(),
+        Some(Module::Unready(_))
+    ));
+    assert_eq!(file.module("web").unwrap().files(), ["gone.pem"]);
+    assert!(matches!(file.jobs()[0].module(), Module::Unready(_)));
+
+    struct Back;
+    impl Files for Back {
+        fn read(&self, _: &str) -> Result<Vec<u8>, String> {
+            Ok(b"now it is there".to_vec())
+        }
+    }
+    file.refresh("web", &Back).unwrap();
+    assert!(matches!(
+        file.module("web").unwrap().module(),
+        Some(Module::Http(_))
+    ));
+    assert!(matches!(file.jobs()[0].module(), Module::Http(_)));
+    assert_eq!(file.module("web").unwrap().files(), ["gone.pem", "token"]);
+    let error = file.refresh("web", &Gone).unwrap_err();
+    assert_eq!(error.field, "http.tls_config.ca_file");
+    assert!(matches!(file.jobs()[0].module(), Module::Unready(_)));
+}
+
+#[test]
+fn kinds_without_a_check_are_read_all_the_same() {
+    let text = "\
+modules:
+  nothing:
+  ping: {prober: icmp, timeout: 1s, icmp: {ttl: 0, payload_size: 100, dont_fragment: yes}}
+  soa:
+    prober: dns
+    dns:
+      query_name: example.org
+      query_type: SOA
+      query_class: CH
+      valid_rcodes: []
+      validate_answer_rrs: {fail_if_all_match_regexp: ['(']}
+      tls_config: {min_version: TLS10}
+  health:
+    prober: grpc
+    grpc: {service: s, tls: on, metadata: {key: [a, b]}}
+  absent: {prober: dns}
+";
+    let file = File::parse("f.yml", text, &NoFiles).unwrap();
+    for (name, why) in [
+        ("nothing", "Unknown prober \"\""),
+        (
+            "ping",
+            "the prober \"icmp\" of blackbox_exporter is not supported by this version",
+        ),
+        ("soa", "the prober \"dns\""),
+        ("health", "the prober \"grpc\""),
+        ("absent", "the prober \"dns\""),
+    ] {
+        let module = file.module(name).unwrap();
+        assert_eq!(module.module(), None, "{name}");
+        let found = module.unsupported().unwrap();
+        assert!(found.starts_with(why), "{name}: {found}");
+    }
+    assert_eq!(file.warnings(), []);
+}
+
+#[test]
+fn what_is_not_what_it_seems_is_a_warning() {
+    let text = "\
+modules:
+  old: {prober: http, http: {no_follow_redirects: true, tls_config: {min_version: TLS11}}}
+";
+    let file = File::parse("f.yml", text, &NoFiles).unwrap();
+    let warnings: Vec<String> = file.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "f.yml:2:83: modules.old.http.tls_config.min_version: TLS11 is obsolete (RFC 8996) and cannot be spoken: TLS 1.2 is the lowest version offered",
+            "f.yml:2:51: modules.old.http.no_follow_redirects: no_follow_redirects is deprecated: follow_redirects says the opposite",
+        ]
+    );
 }

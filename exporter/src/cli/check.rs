@@ -127,8 +127,12 @@ fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
     let params = TargetParams {
         hostname: args.hostname.as_deref(),
     };
+    let usable = module.module().ok_or_else(|| {
+        let why = module.unsupported().unwrap_or_default();
+        format!("the module {:?} cannot be used: {why}", args.module)
+    })?;
     let spec = |target: &String| {
-        let check = module.module().target(target, params);
+        let check = usable.target(target, params);
         let check = check.map_err(|error| {
             let (name, target) = (&args.module, waterfall::printable(target));
             let error = error.to_string();

@@ -61,12 +61,13 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     let target = target.ok_or_else(|| bad("Target parameter is missing".into()))?;
     // Once more, as blackbox_exporter does since people encode twice.
     let target = query::unescape(target).unwrap_or_else(|| target.to_owned());
+    let checked = module.module.map_err(bad)?;
     let params = TargetParams {
         hostname: query.given("hostname"),
     };
-    let check = match module.module.target(&target, params) {
+    let check = match checked.target(&target, params) {
         Ok(check) => check,
-        Err(TargetError::Target(why)) => module.module.unusable(why),
+        Err(TargetError::Target(why)) => checked.unusable(why),
         Err(TargetError::Params(why)) => return Err(bad(why)),
     };
 

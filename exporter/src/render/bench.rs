@@ -38,7 +38,7 @@ pub(crate) enum Event<'a> {
 
 pub(crate) fn spec(module: &str, target: &str) -> Arc<Spec> {
     let file = File::parse("test", MODULES, &NoFiles).unwrap();
-    let module = file.module(module).unwrap().module();
+    let module = file.module(module).unwrap().module().unwrap();
     Arc::new(Spec {
         check: module.target(target, TargetParams::default()).unwrap(),
         schedule: Schedule::new(

@@ -5,11 +5,15 @@
 //! when its time is over, in whichever phase it is.
 //!
 //! To add a kind: write one file that implements `Kind` and `Check`, and
-//! add a line to the list at the end of this one.
+//! add a line to the list at the end of this one. Of the kinds at the end of
+//! that list only the sections are read so far.
 
 pub(crate) mod cx;
 pub(crate) mod dial;
+pub mod dns;
+pub mod grpc;
 pub mod http;
+pub mod icmp;
 pub mod tcp;
 pub(crate) mod tunnel;
 
@@ -17,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use serde::de::DeserializeOwned;
@@ -24,10 +29,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use cx::Cx;
 
-use crate::config::{ConfigError, Files, GoDuration};
+use crate::config::{Cause, ConfigError, Files, GoDuration};
 use crate::fact::Fact;
 use crate::io::Input;
-use crate::outcome::Reason;
+use crate::outcome::{Outcome, Reason};
 use crate::tls::TlsOptions;
 
 /// What a kind of check is called, how people configure it, and what it
@@ -51,6 +56,11 @@ pub(crate) trait Kind {
     /// Checks a section. `files` reads what it refers to.
     fn module(config: &Self::Config, files: &dyn Files) -> Result<Self::Module, ConfigError>;
 
+    /// What is legal in a section and not what it seems to be.
+    fn warnings(_: &Self::Config) -> Vec<ConfigError> {
+        Vec::new()
+    }
+
     /// Applies a module to a target as people write it (`host:port`, a URL).
     fn target(
         module: &Arc<Self::Module>,
@@ -67,6 +77,13 @@ pub(crate) trait Kind {
     /// Bytes that are the same in every run of the target, rendered once; see
     /// [`Cx::send_request`].
     fn request(spec: &Self::Spec) -> &[u8];
+}
+
+/// The section of a kind that this version has no check for: it is read and
+/// checked, so that a file with it can be used for the rest.
+pub(crate) trait Section: DeserializeOwned + Serialize + Default {
+    /// Checks the section.
+    fn validate(&self) -> Result<(), ConfigError>;
 }
 
 /// The state of one run.
@@ -118,7 +135,11 @@ impl core::fmt::Display for TargetError {
 impl core::error::Error for TargetError {}
 
 macro_rules! checks {
-    ($($(#[doc = $doc:literal])+ $name:ident => $variant:ident,)+) => {
+    (
+        $($(#[doc = $doc:literal])+ $name:ident => $variant:ident,)+
+        ;
+        $($(#[doc = $section_doc:literal])+ $section:ident,)+
+    ) => {
         /// A module as it is written in `modules:` of the file.
         ///
         /// As in blackbox_exporter every section is checked, also those that
@@ -136,20 +157,29 @@ macro_rules! checks {
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub $name: Option<$name::Config>,
             )+
+            $(
+                $(#[doc = $section_doc])+
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $section: Option<$section::Config>,
+            )+
         }
 
         /// A valid module, cheap to clone.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
-        pub enum Module { $($(#[doc = $doc])+ $variant(Arc<$name::Module>),)+ }
+        pub enum Module {
+            $($(#[doc = $doc])+ $variant(Arc<$name::Module>),)+
+            /// A module whose files cannot be used as they are.
+            Unready(Unready),
+        }
 
         /// A check of one target.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum CheckSpec {
             $($(#[doc = $doc])+ $variant($name::Spec),)+
-            /// A target that its module cannot probe: every run fails, and says
-            /// why.
+            /// A target that its module cannot probe: every run fails, or is
+            /// unknown if that is not the target's fault, and says why.
             Unusable(Module, Box<str>),
         }
 
@@ -157,17 +187,22 @@ macro_rules! checks {
         #[derive(Debug)]
         pub(crate) enum AnyCheck { $($variant($name::$variant),)+ Unusable }
 
-        /// The names of all kinds, as `prober:` has them.
+        /// The names of all kinds that can be probed, as `prober:` has them.
         pub const KINDS: &[&str] = &[$(stringify!($name),)+];
+
+        /// The names of the kinds that have a section, but no check yet.
+        pub const UNSUPPORTED: &[&str] = &[$(stringify!($section),)+];
 
         /// The series that runs of each kind may yield, in the order of [`KINDS`].
         pub const TABLES: &[&[Fact]] = &[$(<$name::$variant as Kind>::FACTS,)+];
 
         impl ModuleConfig {
             /// Checks every section and compiles the one that `prober` names.
+            /// The files of the others are of no interest.
             ///
             /// # Errors
-            /// The first mistake, with the path of its field.
+            /// The first mistake, with the path of its field; if there is none,
+            /// why the module that is meant cannot be had, by its [`Cause`].
             pub fn compile(&self, files: &dyn Files) -> Result<Module, ConfigError> {
                 let mut module = None;
                 $(
@@ -175,32 +210,60 @@ macro_rules! checks {
                         Some(config) => <$name::$variant as Kind>::module(config, files),
                         None => <$name::$variant as Kind>::module(&Default::default(), files),
                     };
-                    let compiled = compiled.map_err(|error| error.within(stringify!($name)))?;
-                    if self.prober == stringify!($name) {
-                        module = Some(Module::$variant(Arc::new(compiled)));
+                    let compiled = compiled
+                        .map(|compiled| Module::$variant(Arc::new(compiled)))
+                        .map_err(|error| error.within(stringify!($name)));
+                    match compiled {
+                        Err(error) if error.cause == Cause::Mistake => return Err(error),
+                        other if self.prober == stringify!($name) => module = Some(other),
+                        _ => {}
                     }
                 )+
-                module.ok_or_else(|| ConfigError::new(
-                    "prober",
-                    format!("expected one of {}, found {:?}", KINDS.join(", "), self.prober),
-                ))
+                $(
+                    if let Some(config) = &self.$section {
+                        let checked = Section::validate(config);
+                        checked.map_err(|error| error.within(stringify!($section)))?;
+                    }
+                )+
+                module.unwrap_or_else(|| Err(self.without_check()))
+            }
+
+            /// What is legal in the module and not what it seems to be.
+            pub fn warnings(&self) -> Vec<ConfigError> {
+                let mut warnings = Vec::new();
+                $(
+                    if let Some(config) = &self.$name {
+                        let found = <$name::$variant as Kind>::warnings(config).into_iter();
+                        warnings.extend(found.map(|warning| warning.within(stringify!($name))));
+                    }
+                )+
+                warnings
             }
         }
 
         impl Module {
             /// The name of the kind: `http`, `tcp`.
             pub const fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => stringify!($name),)+ }
+                match self {
+                    $(Self::$variant(_) => stringify!($name),)+
+                    Self::Unready(unready) => KINDS[unready.kind],
+                }
             }
 
             /// The series that runs of this module may yield.
             pub const fn facts(&self) -> &'static [Fact] {
-                match self { $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+ }
+                match self {
+                    $(Self::$variant(_) => <$name::$variant as Kind>::FACTS,)+
+                    Self::Unready(unready) => TABLES[unready.kind],
+                }
             }
 
             /// How connections are secured, if they ever are.
             pub fn tls(&self) -> Option<&Arc<TlsOptions>> {
-                match self { $(Self::$variant(module) => <$name::$variant as Kind>::tls(module),)+ }
+                match self {
+                    $(Self::$variant(module) => <$name::$variant as Kind>::tls(module),)+
+                    Self::Unready(_) => None,
+                }
             }
 
             /// Applies the module to a target as people write it.
@@ -216,6 +279,7 @@ macro_rules! checks {
                     $(Self::$variant(module) =>
                         <$name::$variant as Kind>::target(module, target, params)
                             .map(CheckSpec::$variant),)+
+                    Self::Unready(unready) => Ok(self.unusable(&*unready.why)),
                 }
             }
 
@@ -228,7 +292,10 @@ macro_rules! checks {
 
             /// See [`Kind::ALWAYS`].
             fn always(&self) -> Range<usize> {
-                match self { $(Self::$variant(_) => <$name::$variant as Kind>::ALWAYS,)+ }
+                match self {
+                    $(Self::$variant(_) => <$name::$variant as Kind>::ALWAYS,)+
+                    Self::Unready(_) => 0..0,
+                }
             }
         }
 
@@ -291,6 +358,10 @@ macro_rules! checks {
                 }
                 match (self, spec) {
                     $((Self::$variant(check), CheckSpec::$variant(spec)) => check.on(spec, input, cx),)+
+                    (Self::Unusable, CheckSpec::Unusable(Module::Unready(_), why)) => {
+                        let outcome = Outcome::Unknown(Reason::LocalFile);
+                        cx.finish(outcome, format_args!("{why}"));
+                    }
                     (Self::Unusable, CheckSpec::Unusable(_, why)) => {
                         cx.fail(Reason::TargetInvalid, format_args!("{why}"));
                     }
@@ -309,9 +380,55 @@ macro_rules! checks {
     };
 }
 
+/// A module that is right, but refers to files that cannot be used as they
+/// are. Its runs are [unknown](Reason::LocalFile).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// Position in [`KINDS`].
+    kind: usize,
+    why: Arc<str>,
+}
+
+impl ModuleConfig {
+    /// The module to go on with while [`ModuleConfig::compile`] fails for a
+    /// reason that may go away; `None` if this is no kind that can be probed.
+    pub fn unready(&self, why: &ConfigError) -> Option<Module> {
+        let kind = KINDS.iter().position(|kind| *kind == self.prober)?;
+        let why = format!("{why}").into();
+        Some(Module::Unready(Unready { kind, why }))
+    }
+
+    /// Why there is no check by the name that `prober` gives.
+    fn without_check(&self) -> ConfigError {
+        let known = KINDS.join(", ");
+        if UNSUPPORTED.contains(&&*self.prober) {
+            let message = format!(
+                "the prober {:?} of blackbox_exporter is not supported by this version: expected one of {known}",
+                self.prober
+            );
+            return ConfigError {
+                cause: Cause::Unsupported,
+                ..ConfigError::new("prober", message)
+            };
+        }
+        let message = format!(
+            "prober '{}' is not valid: expected one of {known}",
+            self.prober
+        );
+        ConfigError::new("prober", message)
+    }
+}
+
 checks! {
     /// HTTP requests.
     http => Http,
     /// TCP connections, secured or not.
     tcp => Tcp,
+    ;
+    /// ICMP echo requests.
+    icmp,
+    /// DNS queries.
+    dns,
+    /// gRPC's health check.
+    grpc,
 }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,11 @@ impl Kind for Tcp {
             tls: config.tls.then_some(options),
             server_name: config.tls_config.server_name.as_str().into(),
         })
+    }
+
+    fn warnings(config: &Config) -> Vec<ConfigError> {
+        let tls = config.tls_config.warnings().into_iter();
+        tls.map(|warning| warning.within("tls_config")).collect()
     }
 
     /// `host:port`, an IPv6 address in brackets.

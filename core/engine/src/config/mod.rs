@@ -15,26 +15,43 @@ mod tls;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::fmt;
 
 pub use duration::GoDuration;
 pub use pattern::{Captures, Pattern};
 pub use proxy::{ProxyHeader, ProxyUrl};
 pub use secret::Secret;
-pub use tls::TlsConfig;
+pub use tls::{TlsConfig, WrittenVersion};
 
 pub(crate) use no_proxy::NoProxy;
 pub(crate) use proxy::{Proxies, Proxy, ProxyConfig, ProxyKind};
 
 use crate::io::{Families, Family};
+use crate::tls::TlsOptions;
 
-/// A mistake in a section, with the path of the field: `http.tls_config.ca_file`.
+/// What is wrong with a section, with the path of the field:
+/// `http.tls_config.ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// Names joined by dots, positions in lists as `[0]`.
     pub field: String,
     /// What was expected and what was found.
     pub message: String,
+    /// What follows from it.
+    pub cause: Cause,
+}
+
+/// Why a section is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A mistake of who wrote it.
+    Mistake,
+    /// It is right, but what it refers to (a file) cannot be used as it is
+    /// now. That may change, and is no reason to refuse the rest.
+    Unready,
+    /// It is right, but this version has no check of its kind.
+    Unsupported,
 }
 
 impl ConfigError {
@@ -43,6 +60,15 @@ impl ConfigError {
         Self {
             field: field.to_string(),
             message: message.into(),
+            cause: Cause::Mistake,
+        }
+    }
+
+    /// What `field` refers to cannot be used.
+    pub fn unready(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Unready,
+            ..Self::new(field, message)
         }
     }
 
@@ -81,6 +107,64 @@ pub trait Files {
         let _ = name;
         None
     }
+
+    /// Whether connections can be secured with these options: that its PEM is
+    /// what it should be. The engine does no cryptography; a host that does
+    /// may leave this out and find out at the first connection.
+    ///
+    /// # Errors
+    /// One sentence for a person.
+    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+        let _ = options;
+        Ok(())
+    }
+}
+
+/// The files of a host, and a list of those that were asked for.
+#[derive(Clone)]
+pub struct Recorded<'f> {
+    files: &'f dyn Files,
+    paths: RefCell<Vec<String>>,
+}
+
+impl<'f> Recorded<'f> {
+    /// Reads by way of `files`.
+    pub fn new(files: &'f dyn Files) -> Self {
+        Self {
+            files,
+            paths: RefCell::default(),
+        }
+    }
+
+    /// The paths that were asked for, each once, whether they could be read or
+    /// not.
+    pub fn paths(self) -> Vec<String> {
+        let mut paths = self.paths.into_inner();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+}
+
+impl fmt::Debug for Recorded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Recorded").field(&self.paths).finish()
+    }
+}
+
+impl Files for Recorded<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.paths.borrow_mut().push(path.to_string());
+        self.files.read(path)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.files.variable(name)
+    }
+
+    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+        self.files.check_tls(options)
+    }
 }
 
 /// No files: for hosts without a file system. Every read is refused.
@@ -114,4 +198,61 @@ pub(crate) const fn yes() -> bool {
 /// For `skip_serializing_if` of values that are left at their default.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// What a field gives that may be written in the file, in a file of its own or
+/// (for who has a manager of secrets, which we have not) by reference.
+pub(crate) struct Given<'a> {
+    /// The names of the three fields.
+    pub(crate) names: [&'a str; 3],
+    /// The text itself.
+    pub(crate) text: &'a str,
+    /// The path of a file.
+    pub(crate) file: &'a str,
+    /// The name of a secret.
+    pub(crate) reference: &'a str,
+}
+
+impl Given<'_> {
+    /// Whether there is any.
+    pub(crate) fn is_given(&self) -> bool {
+        self.count() > 0
+    }
+
+    /// Whether more than one is given; the sentence for it is the caller's.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.count() > 1
+    }
+
+    fn count(&self) -> usize {
+        let given = [self.text, self.file, self.reference];
+        given.iter().filter(|text| !text.is_empty()).count()
+    }
+
+    /// The content, without the white space around it if it is a file's.
+    pub(crate) fn text(&self, files: &dyn Files) -> Result<String, ConfigError> {
+        let content = self.bytes(files)?;
+        let content = String::from_utf8(content).map_err(|_| {
+            let message = format!("{}: expected text, found bytes", self.file);
+            ConfigError::unready(self.names[1], message)
+        })?;
+        match self.file.is_empty() {
+            true => Ok(content),
+            false => Ok(content.trim().to_string()),
+        }
+    }
+
+    /// The content as it is.
+    pub(crate) fn bytes(&self, files: &dyn Files) -> Result<Vec<u8>, ConfigError> {
+        if !self.reference.is_empty() {
+            let message = "cannot use secret ref without manager";
+            return Err(ConfigError::unready(self.names[2], message));
+        }
+        if self.file.is_empty() {
+            return Ok(self.text.as_bytes().to_vec());
+        }
+        files
+            .read(self.file)
+            .map_err(|error| ConfigError::unready(self.names[1], error))
+    }
 }

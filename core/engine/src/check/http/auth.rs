@@ -1,14 +1,12 @@
 //! Credentials: what is configured becomes the value of one header.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Config;
 use super::request::is_field_value;
-use crate::config::{ConfigError, Files, Secret, is_default};
+use crate::config::{ConfigError, Files, Given, Secret, is_default};
 
 /// The `basic_auth` section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,12 +18,18 @@ pub struct BasicAuth {
     /// A file with the same; white space around it is ignored.
     #[serde(skip_serializing_if = "is_default")]
     pub username_file: String,
+    /// A secret with the same, of a manager that there is none of.
+    #[serde(skip_serializing_if = "is_default")]
+    pub username_ref: String,
     /// Password.
     #[serde(skip_serializing_if = "is_default")]
     pub password: Secret,
     /// A file with the same; white space around it is ignored.
     #[serde(skip_serializing_if = "is_default")]
     pub password_file: String,
+    /// A secret with the same, of a manager that there is none of.
+    #[serde(skip_serializing_if = "is_default")]
+    pub password_ref: String,
 }
 
 /// The `authorization` section.
@@ -41,129 +45,156 @@ pub struct Authorization {
     /// A file with the same; white space around it is ignored.
     #[serde(skip_serializing_if = "is_default")]
     pub credentials_file: String,
+    /// A secret with the same, of a manager that there is none of.
+    #[serde(skip_serializing_if = "is_default")]
+    pub credentials_ref: String,
 }
 
-/// The value of the Authorization header, if one is configured. Rules and
-/// wording are those of Prometheus' `HTTPClientConfig.Validate`.
-pub(super) fn authorization(
-    config: &Config,
-    files: &dyn Files,
-) -> Result<Option<Secret>, ConfigError> {
-    let (token, token_file) = (config.bearer_token.reveal(), &config.bearer_token_file);
-    let bearer = !token.is_empty() || !token_file.is_empty();
-    if !token.is_empty() && !token_file.is_empty() {
-        return conflict(
-            "bearer_token_file",
-            "at most one of bearer_token & bearer_token_file must be configured",
-        );
-    }
-    if bearer && config.basic_auth.is_some() {
-        return conflict(
-            "basic_auth",
-            "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
-        );
-    }
-    if bearer && config.authorization.is_some() {
-        return conflict(
-            "authorization",
-            "authorization is not compatible with bearer_token & bearer_token_file",
-        );
-    }
-    match (&config.basic_auth, &config.authorization) {
-        (Some(_), Some(_)) => conflict(
-            "authorization",
-            "at most one of basic_auth, oauth2 & authorization must be configured",
-        ),
-        (Some(basic), None) => basic_value(basic, files).map(Some),
-        (None, Some(other)) => other_value(other, files).map(Some),
-        (None, None) if bearer => {
-            let token = either(("bearer_token_file", token_file), token, files)?;
-            value("bearer_token", "Bearer", &token).map(Some)
+impl BasicAuth {
+    fn user(&self) -> Given<'_> {
+        Given {
+            names: ["username", "username_file", "username_ref"],
+            text: &self.username,
+            file: &self.username_file,
+            reference: &self.username_ref,
         }
-        (None, None) => Ok(None),
     }
-}
 
-fn conflict<T>(field: &str, message: &str) -> Result<T, ConfigError> {
-    Err(ConfigError::new(field, message))
-}
-
-fn basic_value(basic: &BasicAuth, files: &dyn Files) -> Result<Secret, ConfigError> {
-    if !basic.username.is_empty() && !basic.username_file.is_empty() {
-        return conflict(
-            "basic_auth.username_file",
-            "at most one of basic_auth username & username_file must be configured",
-        );
-    }
-    if !basic.password.reveal().is_empty() && !basic.password_file.is_empty() {
-        return conflict(
-            "basic_auth.password_file",
-            "at most one of basic_auth password & password_file must be configured",
-        );
-    }
-    let user_file = ("basic_auth.username_file", basic.username_file.as_str());
-    let user = either(user_file, &basic.username, files)?;
-    let password_file = ("basic_auth.password_file", basic.password_file.as_str());
-    let password = either(password_file, basic.password.reveal(), files)?;
-    Ok(basic_credentials(format!("{user}:{password}").as_bytes()))
-}
-
-fn other_value(other: &Authorization, files: &dyn Files) -> Result<Secret, ConfigError> {
-    if !other.credentials.reveal().is_empty() && !other.credentials_file.is_empty() {
-        return conflict(
-            "authorization.credentials_file",
-            "at most one of authorization credentials & credentials_file must be configured",
-        );
-    }
-    let scheme = match other.scheme.trim() {
-        "" => "Bearer",
-        scheme if scheme.eq_ignore_ascii_case("basic") => {
-            return conflict(
-                "authorization.type",
-                "authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
-            );
+    fn pass(&self) -> Given<'_> {
+        Given {
+            names: ["password", "password_file", "password_ref"],
+            text: self.password.reveal(),
+            file: &self.password_file,
+            reference: &self.password_ref,
         }
-        scheme => scheme,
-    };
-    let file = (
-        "authorization.credentials_file",
-        other.credentials_file.as_str(),
-    );
-    let credentials = either(file, other.credentials.reveal(), files)?;
-    value("authorization", scheme, &credentials)
-}
-
-/// The trimmed content of a file, if one is named; else the text.
-fn either(
-    (field, file): (&str, &str),
-    text: &str,
-    files: &dyn Files,
-) -> Result<Box<str>, ConfigError> {
-    if file.is_empty() {
-        return Ok(text.into());
-    }
-    let content = files
-        .read(file)
-        .map_err(|error| ConfigError::new(field, error))?;
-    match core::str::from_utf8(&content) {
-        Ok(content) => Ok(content.trim().into()),
-        Err(_) => Err(ConfigError::new(
-            field,
-            format!("{file}: expected text, found bytes"),
-        )),
     }
 }
 
-fn value(field: &str, scheme: &str, credentials: &str) -> Result<Secret, ConfigError> {
-    let value = format!("{scheme} {credentials}");
+impl Authorization {
+    fn given(&self) -> Given<'_> {
+        Given {
+            names: ["credentials", "credentials_file", "credentials_ref"],
+            text: self.credentials.reveal(),
+            file: &self.credentials_file,
+            reference: &self.credentials_ref,
+        }
+    }
+
+    fn scheme(&self) -> &str {
+        match self.scheme.trim() {
+            "" => "Bearer",
+            scheme => scheme,
+        }
+    }
+}
+
+/// The fields of a section that say who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) basic_auth: Option<&'a BasicAuth>,
+    pub(crate) authorization: Option<&'a Authorization>,
+    pub(crate) bearer_token: &'a Secret,
+    pub(crate) bearer_token_file: &'a str,
+    /// Whether there is an `oauth2` section.
+    pub(crate) oauth2: bool,
+}
+
+impl<'a> Credentials<'a> {
+    fn bearer(&self) -> Given<'a> {
+        Given {
+            names: ["bearer_token", "bearer_token_file", ""],
+            text: self.bearer_token.reveal(),
+            file: self.bearer_token_file,
+            reference: "",
+        }
+    }
+
+    /// Looks for contradictions. Rules, their order and wording are those of
+    /// Prometheus' `HTTPClientConfig.Validate`; what is inside of `oauth2` and
+    /// what follows it there is looked at next.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |field, message: &str| Err(ConfigError::new(field, message));
+        if self.bearer().is_ambiguous() {
+            let message = "at most one of bearer_token & bearer_token_file must be configured";
+            return wrong("bearer_token_file", message);
+        }
+        let bearer = self.bearer().is_given();
+        if bearer && (self.basic_auth.is_some() || self.oauth2) {
+            let message = "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured";
+            let field = self.basic_auth.map_or("oauth2", |_| "basic_auth");
+            return wrong(field, message);
+        }
+        if let Some(basic) = self.basic_auth {
+            if basic.user().is_ambiguous() {
+                let message = "at most one of basic_auth username, username_file & username_ref must be configured";
+                return wrong("basic_auth.username", message);
+            }
+            if basic.pass().is_ambiguous() {
+                let message = "at most one of basic_auth password, password_file & password_ref must be configured";
+                return wrong("basic_auth.password", message);
+            }
+        }
+        if let Some(other) = self.authorization {
+            if bearer {
+                let message =
+                    "authorization is not compatible with bearer_token & bearer_token_file";
+                return wrong("authorization", message);
+            }
+            if other.given().is_ambiguous() {
+                let message = "at most one of authorization credentials & credentials_file must be configured";
+                return wrong("authorization.credentials", message);
+            }
+            if other.scheme().eq_ignore_ascii_case("basic") {
+                let message =
+                    "authorization type cannot be set to \"basic\", use \"basic_auth\" instead";
+                return wrong("authorization.type", message);
+            }
+        }
+        let ways = [
+            self.basic_auth.is_some(),
+            self.authorization.is_some(),
+            self.oauth2,
+        ];
+        if ways.iter().filter(|way| **way).count() > 1 {
+            let message = "at most one of basic_auth, oauth2 & authorization must be configured";
+            let field = self.authorization.map_or("oauth2", |_| "authorization");
+            return wrong(field, message);
+        }
+        Ok(())
+    }
+
+    /// The value of the Authorization header, if these fields give one.
+    pub(crate) fn header(&self, files: &dyn Files) -> Result<Option<Secret>, ConfigError> {
+        self.validate()?;
+        if let Some(basic) = self.basic_auth {
+            let within = |error: ConfigError| error.within("basic_auth");
+            let user = basic.user().text(files).map_err(within)?;
+            let password = basic.pass().text(files).map_err(within)?;
+            let value = format!("{user}:{password}");
+            return Ok(Some(basic_credentials(value.as_bytes())));
+        }
+        if let Some(other) = self.authorization {
+            let within = |error: ConfigError| error.within("authorization");
+            let value = value(other.scheme(), &other.given(), files).map_err(within)?;
+            return Ok(Some(value));
+        }
+        match self.bearer().is_given() {
+            true => value("Bearer", &self.bearer(), files).map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+fn value(scheme: &str, given: &Given<'_>, files: &dyn Files) -> Result<Secret, ConfigError> {
+    let value = format!("{scheme} {}", given.text(files)?);
     if is_field_value(&value) {
-        Ok(Secret::new(value))
-    } else {
-        // The text itself is a secret: it is not shown.
-        conflict(
-            field,
-            "expected text without line breaks or other control characters",
-        )
+        return Ok(Secret::new(value));
+    }
+    // The text itself is a secret: it is not shown.
+    let message = "expected text without line breaks or other control characters";
+    match given.file.is_empty() {
+        true => Err(ConfigError::new(given.names[0], message)),
+        false => Err(ConfigError::unready(given.names[1], message)),
     }
 }
 
@@ -190,7 +221,9 @@ fn base64(bytes: &[u8], to: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Config;
     use super::*;
+    use crate::config::Cause;
     use alloc::vec::Vec;
 
     struct OneFile(&'static str);
@@ -207,7 +240,7 @@ mod tests {
     fn header(change: impl FnOnce(&mut Config)) -> Result<Option<String>, String> {
         let mut config = Config::default();
         change(&mut config);
-        match authorization(&config, &OneFile(" s3cret\n")) {
+        match config.credentials().header(&OneFile(" s3cret\n")) {
             Ok(value) => Ok(value.map(|value| value.reveal().into())),
             Err(error) => Err(error.message),
         }
@@ -277,5 +310,82 @@ mod tests {
         assert!(!injected.unwrap_err().contains("t0p"));
         let missing = header(|config| config.bearer_token_file = "gone".into());
         assert_eq!(missing.unwrap_err(), "gone: no such file");
+    }
+
+    #[test]
+    fn contradictions_are_found_in_the_order_of_prometheus() {
+        let basic = || {
+            Some(BasicAuth {
+                username: "u".into(),
+                username_file: "file".into(),
+                ..BasicAuth::default()
+            })
+        };
+        let both = header(|config| {
+            config.basic_auth = basic();
+            config.bearer_token = Secret::new("t");
+            config.authorization = Some(Authorization::default());
+        });
+        assert_eq!(
+            both.unwrap_err(),
+            "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"
+        );
+        let twice = header(|config| {
+            config.basic_auth = basic();
+            config.authorization = Some(Authorization::default());
+        });
+        assert_eq!(
+            twice.unwrap_err(),
+            "at most one of basic_auth username, username_file & username_ref must be configured"
+        );
+        let token = header(|config| {
+            config.bearer_token = Secret::new("t");
+            config.authorization = Some(Authorization {
+                scheme: "basic".into(),
+                ..Authorization::default()
+            });
+        });
+        assert_eq!(
+            token.unwrap_err(),
+            "authorization is not compatible with bearer_token & bearer_token_file"
+        );
+        let ways = header(|config| {
+            config.basic_auth = Some(BasicAuth::default());
+            config.authorization = Some(Authorization::default());
+        });
+        assert_eq!(
+            ways.unwrap_err(),
+            "at most one of basic_auth, oauth2 & authorization must be configured"
+        );
+    }
+
+    #[test]
+    fn what_a_file_lacks_is_no_mistake_of_the_section() {
+        let mut config = Config {
+            bearer_token_file: "gone".into(),
+            ..Config::default()
+        };
+        let error = config.credentials().header(&OneFile("")).unwrap_err();
+        assert_eq!(
+            (&*error.field, error.cause),
+            ("bearer_token_file", Cause::Unready)
+        );
+        config.bearer_token_file = "file".into();
+        let error = config.credentials().header(&OneFile("a\nb")).unwrap_err();
+        assert_eq!(
+            (&*error.field, error.cause),
+            ("bearer_token_file", Cause::Unready)
+        );
+        let config = Config {
+            authorization: Some(Authorization {
+                credentials_ref: "secret".into(),
+                ..Authorization::default()
+            }),
+            ..Config::default()
+        };
+        let error = config.credentials().header(&OneFile("")).unwrap_err();
+        assert_eq!(error.field, "authorization.credentials_ref");
+        assert_eq!(error.message, "cannot use secret ref without manager");
+        assert_eq!(error.cause, Cause::Unready);
     }
 }

@@ -12,7 +12,6 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::auth;
 use super::decode::Coding;
 use super::request::{self, Fields};
 use super::size::ByteSize;
@@ -25,7 +24,7 @@ use crate::io::Families;
 use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
 use crate::tls::TlsOptions;
 
-use super::auth::{Authorization, BasicAuth};
+use super::auth::{Authorization, BasicAuth, Credentials};
 
 /// The `http` section of a module, with the names of blackbox_exporter.
 ///
@@ -199,6 +198,30 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// What is legal and not what it seems to be.
+    pub(super) fn warnings(&self) -> Vec<ConfigError> {
+        let tls = self.tls_config.warnings().into_iter();
+        let mut warnings: Vec<_> = tls.map(|it| it.within("tls_config")).collect();
+        if self.no_follow_redirects.is_some() {
+            let message = "no_follow_redirects is deprecated: follow_redirects says the opposite";
+            warnings.push(ConfigError::new("no_follow_redirects", message));
+        }
+        warnings
+    }
+
+    /// What the section says about who asks.
+    pub(super) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            basic_auth: self.basic_auth.as_ref(),
+            authorization: self.authorization.as_ref(),
+            bearer_token: &self.bearer_token,
+            bearer_token_file: &self.bearer_token_file,
+            oauth2: false,
+        }
+    }
+}
+
 /// A header of the response, and what it must or must not look like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -276,7 +299,7 @@ impl Module {
             .tls_config
             .options(alpn, files)
             .map_err(|error| error.within("tls_config"))?;
-        let authorization = auth::authorization(config, files)?;
+        let authorization = config.credentials().header(files)?;
         Ok(Self {
             statuses: config.valid_status_codes.as_slice().into(),
             versions: versions(config)?,

@@ -188,6 +188,10 @@ impl Kind for Http {
         Module::new(config, files)
     }
 
+    fn warnings(config: &Config) -> Vec<ConfigError> {
+        config.warnings()
+    }
+
     /// A URL, without which `http://` is meant.
     fn target(
         module: &Arc<Module>,
