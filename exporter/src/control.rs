@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use probity_driver::Change;
+use probity_driver::{Change, Notice};
 use probity_engine::config::Files;
 use probity_engine::tls::TlsOptions;
-use probity_engine::{Outcome, TargetId};
+use probity_engine::{Outcome, Reason, TargetId};
 use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -304,43 +304,89 @@ fn unix_now() -> f64 {
 /// other end of `owner` is gone. Blocks: a fleet that fails at once writes a
 /// line for each target, and nobody else may wait for who reads them.
 pub fn follow(app: &App, owner: &watch::Receiver<bool>) {
+    let mut blind = Blind::default();
     while owner.has_changed().is_ok() {
         let notices = app.bridge.handle().notices(NEWS);
         app.count_dropped(notices.dropped);
         let running = app.running();
         for notice in &notices.list {
+            blind.note(notice);
             let Some(name) = name(&running, notice.target) else {
                 continue;
             };
             let at = app.bridge.handle().unix_time(notice.at);
             app.events_mut().record(notice, &name, at);
-            if let Some(flip) = notice.transition {
-                let Name { job, instance } = &name;
-                let state = state(flip.to);
-                let (results, phase) = (flip.run, notice.phase.name());
-                match notice.outcome {
-                    Outcome::Success | Outcome::Warning(_) => {
-                        tracing::info!(job, instance, state, results, "Target changed");
-                    }
-                    Outcome::Failure(reason) | Outcome::Unknown(reason) => {
-                        let (reason, detail) = (reason.name(), &*notice.detail);
-                        tracing::warn!(
-                            job,
-                            instance,
-                            state,
-                            results,
-                            reason,
-                            phase,
-                            detail,
-                            "Target changed"
-                        );
-                    }
-                }
-            }
+            log_flip(notice, &name);
         }
         if notices.stopped {
             return;
         }
+        blind.warn(Instant::now());
+    }
+}
+
+/// Says in the log that a target's health has changed, if it has.
+fn log_flip(notice: &Notice, Name { job, instance }: &Name) {
+    let Some(flip) = notice.transition else {
+        return;
+    };
+    let state = state(flip.to);
+    let (results, phase) = (flip.run, notice.phase.name());
+    match notice.outcome {
+        Outcome::Success | Outcome::Warning(_) => {
+            tracing::info!(job, instance, state, results, "Target changed");
+        }
+        Outcome::Failure(reason) | Outcome::Unknown(reason) => {
+            let (reason, detail) = (reason.name(), &*notice.detail);
+            tracing::warn!(
+                job,
+                instance,
+                state,
+                results,
+                reason,
+                phase,
+                detail,
+                "Target changed"
+            );
+        }
+    }
+}
+
+/// Runs that could not be made: said at once, and then again for as long as
+/// there are more, a line for each [`Blind::PAUSE`].
+#[derive(Debug, Default)]
+struct Blind {
+    runs: BTreeMap<Reason, u64>,
+    said: Option<Instant>,
+}
+
+impl Blind {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn note(&mut self, notice: &Notice) {
+        match notice.outcome {
+            // Those are nobody's trouble: the target or the process went.
+            Outcome::Unknown(Reason::Cancelled | Reason::Shutdown) => {}
+            Outcome::Unknown(reason) => *self.runs.entry(reason).or_default() += notice.runs,
+            _ => {}
+        }
+    }
+
+    fn warn(&mut self, now: Instant) {
+        let quiet = self.said.is_some_and(|said| now < said + Self::PAUSE);
+        if self.runs.is_empty() || quiet {
+            return;
+        }
+        let runs: u64 = self.runs.values().sum();
+        let reasons: Vec<String> = self
+            .runs
+            .iter()
+            .map(|(reason, runs)| format!("{reason}={runs}"))
+            .collect();
+        let reasons = reasons.join(" ");
+        tracing::warn!(runs, reasons, "Runs could not be made");
+        self.runs.clear();
+        self.said = Some(now);
     }
 }
 

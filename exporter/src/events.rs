@@ -195,6 +195,7 @@ mod tests {
         Notice {
             target: TargetId(target),
             outcome,
+            runs: 1,
             detail: "x".into(),
             phase: Phase::Connect,
             at: Instant::ZERO,

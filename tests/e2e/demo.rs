@@ -46,7 +46,7 @@ fn a_line_a_second_and_a_summary() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(0.0);
     assert!((1_200.0..=2_700.0).contains(&runs), "{text}");
-    assert!(summary.ends_with(" 0 could not be made"), "{text}");
+    assert!(summary.contains("; 0 more could not be made"), "{text}");
 }
 
 fn it_serves_while_it_runs() {

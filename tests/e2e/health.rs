@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         unknown_until_enough_results_agree,
         events_are_counted_as_kubernetes_does,
         what_a_peer_says_cannot_forge_log_lines,
+        a_prober_that_cannot_look_says_so,
     )
 }
 
@@ -187,4 +188,50 @@ fn what_a_peer_says_cannot_forge_log_lines() {
         assert!(line.contains(" state=down"), "{line:?}");
     }
     server.stop();
+}
+
+/// More targets that never answer than there is room for: what is left is not
+/// called down, and nobody who looks is left in the dark.
+fn a_prober_that_cannot_look_says_so() {
+    let silent = Peer::new(|mut conn| conn.wait_for_close());
+    let targets: Vec<String> = (0..20).map(|n| format!("'{}{n}'", silent.url())).collect();
+    let folder = Folder::with(&format!(
+        "\
+modules: {{web: {{prober: http}}}}
+jobs:
+  - job_name: web
+    module: web
+    interval: 500ms
+    timeout: 400ms
+    static_configs: [{{targets: [{}]}}]
+",
+        targets.join(", ")
+    ));
+    let flags = ["--engine.workers=1", "--engine.in-flight=1"];
+    let server = Probity::serve_with(&folder.config(), &flags);
+    until("most targets are overdue", || {
+        let overdue = server
+            .samples("/metrics")
+            .value("probity_targets_overdue", &[]);
+        (overdue >= Some(10.0)).then_some(())
+    });
+    until("a warning is in the log", || {
+        let said = server
+            .log()
+            .lines(&["level=WARN", "Runs could not be made", "overload="]);
+        (!said.is_empty()).then_some(())
+    });
+    // However a run was lost, all books say so. They are written one after
+    // the other, so the earlier ones are asked again until nothing came
+    // between.
+    until("the books agree", || {
+        let own = server.samples("/metrics");
+        let of_job = own.value(
+            "probity_job_runs_total",
+            &[("job", "web"), ("result", "unknown")],
+        );
+        let all = own.value("probity_runs_total", &[("outcome", "unknown")]);
+        let overload = own.value("probity_unknown_total", &[("reason", "overload")]);
+        (of_job > Some(20.0) && of_job == all && all == overload).then_some(())
+    });
 }

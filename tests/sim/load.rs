@@ -6,7 +6,7 @@ use std::time::Duration;
 use probity_engine::resolve::ResolverConfig;
 use probity_engine::{Config, Limits, Outcome, Reason, TargetId};
 use probity_simulator::spec::Plan;
-use probity_simulator::{Answer, Behaviour, Options, World, Zone, http};
+use probity_simulator::{Answer, Behaviour, Faults, Options, World, Zone, http};
 
 use crate::lab::{SERVER, TIMEOUT, address, http as http_module, pass, server, tcp};
 
@@ -61,6 +61,30 @@ fn who_finds_no_room_waits_and_is_reported_as_unknown() {
         let up = world.engine().target(TargetId(id)).and_then(|it| it.up);
         assert_ne!(up, Some(true));
     }
+    world.assert_clean();
+}
+
+#[test]
+fn a_target_that_is_not_looked_at_any_more_is_overdue() {
+    let mut world = crowded(Limits::default(), 3, Behaviour::silent());
+    world.begin();
+    world.run_for(PERIOD * 2);
+    let overdue = |world: &World| world.engine().stats(world.now()).overdue;
+    assert_eq!(overdue(&world), 0);
+    // Every run ends at once, and none of them shows anything.
+    world.set_faults(Faults {
+        local: 1_000_000,
+        ..Faults::default()
+    });
+    world.run_for(PERIOD * 4);
+    assert_eq!(overdue(&world), 3, "reports come, but nothing is known");
+    for id in 0..3 {
+        let up = world.engine().target(TargetId(id)).and_then(|it| it.up);
+        assert_eq!(up, Some(true), "which is no reason to call it down");
+    }
+    world.set_faults(Faults::default());
+    world.run_for(PERIOD * 2);
+    assert_eq!(overdue(&world), 0);
     world.assert_clean();
 }
 

@@ -11,7 +11,8 @@ pub struct Config {
     /// one for each core that is available to the process.
     pub workers: usize,
     /// Scheduled runs in flight at once over all workers; 0 derives it from
-    /// the descriptor limit (soft raised to hard) less [`Config::reserve`].
+    /// the descriptor limit (soft raised to hard) less [`Config::reserve`],
+    /// which is also the most that it can be.
     pub in_flight: usize,
     /// Descriptors that are left to the host: its files, its own connections.
     /// At most half of all are.

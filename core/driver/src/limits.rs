@@ -79,10 +79,8 @@ pub fn raise_descriptor_limit() -> u64 {
 /// Bounds of all shards together, for `descriptors` of them less the host's
 /// reserve. `in_flight` is what the user wants, or 0.
 pub(crate) fn budget(descriptors: u64, reserve: u64, in_flight: usize) -> Limits {
-    let spendable = descriptors
-        .saturating_sub(reserve)
-        .max(descriptors / 2)
-        .min(MOST_IN_FLIGHT);
+    let free = descriptors.saturating_sub(reserve).max(descriptors / 2);
+    let spendable = free.min(MOST_IN_FLIGHT);
     let once = (spendable / 32).clamp(16, 1_024);
     let lookups = (spendable / 64).clamp(8, 1_024);
     let derived = spendable.saturating_sub(once + lookups).max(16);
@@ -90,7 +88,8 @@ pub(crate) fn budget(descriptors: u64, reserve: u64, in_flight: usize) -> Limits
     Limits {
         in_flight: match in_flight {
             0 => narrow(derived),
-            wanted => narrow(wanted as u64),
+            // Each needs a descriptor.
+            wanted => narrow((wanted as u64).min(free.saturating_sub(once + lookups).max(1))),
         },
         once_in_flight: narrow(once),
         lookups: narrow(lookups),
@@ -133,6 +132,7 @@ mod tests {
         let slots = budget(20_000, 2_000, 0).slots();
         assert!((17_900..=18_000).contains(&slots), "{slots}");
         assert_eq!(budget(20_000, Config::RESERVE, 77).in_flight, 77);
+        assert!(budget(20_000, Config::RESERVE, usize::MAX).slots() <= 20_000);
     }
 
     #[test]

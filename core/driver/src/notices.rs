@@ -17,6 +17,8 @@ pub struct Notice {
     pub target: TargetId,
     /// The verdict on the run.
     pub outcome: Outcome,
+    /// See [`Report::runs`].
+    pub runs: u64,
     /// One sentence; empty for a plain success.
     pub detail: Box<str>,
     /// The phase in which the run ended.
@@ -125,6 +127,7 @@ pub(crate) fn of(report: &Report<'_>) -> Option<Notice> {
     Some(Notice {
         target,
         outcome: report.outcome,
+        runs: report.runs,
         detail: report.detail.into(),
         phase: report.phase,
         at: report.finished,
@@ -140,6 +143,7 @@ mod tests {
         Notice {
             target: TargetId(id),
             outcome: Outcome::Success,
+            runs: 1,
             detail: "".into(),
             phase: Phase::Connect,
             at: Instant::ZERO,

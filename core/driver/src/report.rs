@@ -17,6 +17,7 @@ pub struct OwnedReport {
     pub target: Option<TargetId>,
     pub spec: Arc<Spec>,
     pub outcome: Outcome,
+    pub runs: u64,
     pub detail: Box<str>,
     pub phase: Phase,
     pub due: Instant,
@@ -37,6 +38,7 @@ impl From<&Report<'_>> for OwnedReport {
             target: report.target,
             spec: Arc::clone(report.spec),
             outcome: report.outcome,
+            runs: report.runs,
             detail: report.detail.into(),
             phase: report.phase,
             due: report.due,
@@ -60,6 +62,7 @@ impl OwnedReport {
             target: None,
             spec,
             outcome: Outcome::Unknown(reason),
+            runs: 1,
             detail: match reason {
                 Reason::Overload => "too many runs are in flight: the prober is overloaded".into(),
                 _ => format!("the run was ended by the prober: {reason}").into(),

@@ -106,7 +106,7 @@ impl Default for GroupStats {
 
 impl GroupStats {
     fn count(&mut self, report: &Report<'_>) {
-        self.runs[report.outcome.index()] += 1;
+        self.runs[report.outcome.index()] += report.runs;
         if let Outcome::Unknown(_) = report.outcome {
             return;
         }

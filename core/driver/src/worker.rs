@@ -493,6 +493,7 @@ impl Book {
         self.collect(Notice {
             target,
             outcome: Outcome::Unknown(Reason::Overload),
+            runs: 1,
             detail: "no room for another target: it is not probed".into(),
             phase: Phase::Resolve,
             at: now,

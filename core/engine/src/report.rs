@@ -22,6 +22,9 @@ pub struct Report<'a> {
     pub spec: &'a Arc<Spec>,
     /// The verdict on this one run.
     pub outcome: Outcome,
+    /// Runs that the report stands for: 1, or as many as came due before the
+    /// prober looked again, all of them missed.
+    pub runs: u64,
     /// One sentence for a person; empty for a plain success.
     pub detail: &'a str,
     /// The phase in which the run ended.

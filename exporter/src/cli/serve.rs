@@ -275,6 +275,14 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
         in_flight = capacity.in_flight,
         "Engine started"
     );
+    if flags.in_flight > capacity.in_flight {
+        let (wanted, possible) = (flags.in_flight, capacity.in_flight);
+        tracing::warn!(
+            wanted,
+            possible,
+            "Too few descriptors for --engine.in-flight"
+        );
+    }
     Ok(handle)
 }
 

@@ -8,7 +8,7 @@ use probity_driver::{Row, Stats};
 use probity_engine::histogram::Exponential;
 
 /// The columns' names, above every twentieth line.
-pub(super) const HEADER: &str = "   time  targets   rate/s  in flight      up    down  unknown   p50 ms   p99 ms  lag p99 ms  errors";
+pub(super) const HEADER: &str = "   time  targets   rate/s  in flight      up    down  unknown   p50 ms   p99 ms  lag p99 ms  not made";
 
 /// One second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -16,7 +16,7 @@ pub(super) struct Line {
     /// Since the start.
     time: Duration,
     targets: u64,
-    /// Finished runs per second.
+    /// Runs per second, without those that could not be made.
     rate: f64,
     in_flight: u32,
     up: usize,
@@ -27,16 +27,16 @@ pub(super) struct Line {
     p50: Option<f64>,
     p99: Option<f64>,
     lag_p99: Option<f64>,
-    /// Runs that ended as `Unknown`.
-    errors: u64,
+    /// Runs that could not be made: they ended as `Unknown`.
+    not_made: u64,
 }
 
 /// Counters as of the last line.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     time: Duration,
-    runs: u64,
-    errors: u64,
+    made: u64,
+    not_made: u64,
     total: Counts,
     lag: Counts,
 }
@@ -53,8 +53,8 @@ impl Meter {
             total.merge(&group.total.native);
         }
         let (total, lag) = (counts(&total), counts(&engine.start_lag));
-        let runs = engine.runs.iter().sum();
-        let [.., errors] = engine.runs;
+        let [success, warning, failure, not_made] = engine.runs;
+        let made = success + warning + failure;
         let durations = since(&total, &self.total);
         let seconds = time.saturating_sub(self.time).as_secs_f64();
         let up = rows.iter().filter(|row| row.up == Some(true)).count();
@@ -63,7 +63,7 @@ impl Meter {
             time,
             targets: engine.targets,
             rate: match seconds > 0.0 {
-                true => (runs - self.runs) as f64 / seconds,
+                true => (made - self.made) as f64 / seconds,
                 false => 0.0,
             },
             in_flight: engine.in_flight,
@@ -73,12 +73,12 @@ impl Meter {
             p50: quantile(&durations, 0.5),
             p99: quantile(&durations, 0.99),
             lag_p99: quantile(&since(&lag, &self.lag), 0.99),
-            errors: errors - self.errors,
+            not_made: not_made - self.not_made,
         };
         *self = Self {
             time,
-            runs,
-            errors,
+            made,
+            not_made,
             total,
             lag,
         };
@@ -125,7 +125,7 @@ impl fmt::Display for Line {
         let time = format!("{}:{:02}", seconds / 60, seconds % 60);
         write!(
             f,
-            "{time:>7}  {:>7}  {:>7.0}  {:>9}  {:>6}  {:>6}  {:>7}  {:>7}  {:>7}  {:>10}  {:>6}",
+            "{time:>7}  {:>7}  {:>7.0}  {:>9}  {:>6}  {:>6}  {:>7}  {:>7}  {:>7}  {:>10}  {:>8}",
             self.targets,
             self.rate,
             self.in_flight,
@@ -135,7 +135,7 @@ impl fmt::Display for Line {
             Millis(self.p50),
             Millis(self.p99),
             Millis(self.lag_p99),
-            self.errors
+            self.not_made
         )
     }
 }
@@ -158,7 +158,7 @@ impl fmt::Display for Millis {
 /// The whole run, at its end.
 pub(super) fn summary(stats: &Stats, time: Duration) -> String {
     let [success, warning, failure, unknown] = stats.engine.runs;
-    let runs = success + warning + failure + unknown;
+    let made = success + warning + failure;
     let lag = counts(&stats.engine.start_lag);
     let mut total = Exponential::new();
     for (_, group) in &stats.groups {
@@ -167,9 +167,9 @@ pub(super) fn summary(stats: &Stats, time: Duration) -> String {
     let total = counts(&total);
     let seconds = time.as_secs_f64();
     format!(
-        "{runs} probes in {seconds:.1} s, {rate:.0} a second: {success} successful, {failure} failed, {unknown} could not be made\nduration p50 {p50} ms, p99 {p99} ms; start lag p50 {lag50} ms, p99 {lag99} ms",
+        "{made} probes in {seconds:.1} s, {rate:.0} a second: {success} successful, {failure} failed; {unknown} more could not be made\nduration p50 {p50} ms, p99 {p99} ms; start lag p50 {lag50} ms, p99 {lag99} ms",
         success = success + warning,
-        rate = runs as f64 / seconds.max(1e-3),
+        rate = made as f64 / seconds.max(1e-3),
         p50 = Millis(quantile(&total, 0.5)),
         p99 = Millis(quantile(&total, 0.99)),
         lag50 = Millis(quantile(&lag, 0.5)),
@@ -222,7 +222,7 @@ mod tests {
             p50: Some(0.123),
             p99: Some(12.34),
             lag_p99: None,
-            errors: 12,
+            not_made: 12,
         };
         let text = line.to_string();
         assert_eq!(text.len(), HEADER.len());

@@ -291,6 +291,7 @@ impl Held {
             target: self.target,
             spec: &self.spec,
             outcome: self.outcome,
+            runs: 1,
             detail: "",
             phase: self.phase,
             due,

@@ -50,6 +50,8 @@ pub(crate) struct RunCore {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) detail: String,
     pub(crate) outcome: Option<Outcome>,
+    /// See [`Report::runs`](crate::Report::runs).
+    pub(crate) runs: u64,
     /// Bytes that queued outputs refer to.
     pub(crate) out: Vec<u8>,
     /// A bit for each connection that is open.
@@ -77,6 +79,7 @@ impl RunCore {
             address: None,
             detail: String::new(),
             outcome: None,
+            runs: 1,
             out: Vec::new(),
             open: 0,
             opened: 0,

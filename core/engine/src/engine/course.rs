@@ -178,7 +178,7 @@ impl Engine {
             .outcome
             .unwrap_or(Outcome::Unknown(Reason::Internal));
         let observation = observation(spec.threshold.kind(), outcome, check.is_cut_off());
-        self.counters.count(outcome);
+        self.counters.count(outcome, run.core.runs);
         let mut done = (None, None);
         match owner {
             Owner::Host => self.runs.in_flight.once -= 1,
@@ -214,9 +214,10 @@ impl Engine {
         };
         let core = &run.core;
         let total = core.total(now);
-        target.results[outcome.index()] += 1;
+        target.results[outcome.index()] += core.runs;
         if !matches!(outcome, Outcome::Unknown(_)) {
             target.histogram.record(total);
+            target.seen = now;
         }
         if outcome != Outcome::Unknown(Reason::Cancelled) {
             // A target that is down says the same again and again.
@@ -369,6 +370,7 @@ pub(super) fn report(run: &Run) -> Option<Report<'_>> {
         target: *target,
         spec,
         outcome: core.outcome.unwrap_or(Outcome::Unknown(Reason::Internal)),
+        runs: core.runs,
         detail: &core.detail,
         phase: core.phase,
         due: core.due,

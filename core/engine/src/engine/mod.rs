@@ -167,6 +167,7 @@ impl Engine {
             }
             None if self.targets.len() >= self.limits.targets as usize => return Err(Full),
             None => self.targets.insert(Target {
+                seen: now,
                 id,
                 offset: offset(id, spec.schedule.period()),
                 threshold: Threshold::new(spec.threshold.kind()),

@@ -64,7 +64,7 @@ impl Engine {
                 let waited = now - due;
                 self.report_unstarted(
                     slot,
-                    Reason::Overload,
+                    (Reason::Overload, 1),
                     format_args!("no free slot for {waited:.1?}: the prober is overloaded"),
                     due,
                     now,
@@ -173,30 +173,20 @@ impl Engine {
     /// slot): all are counted, and one report, that of the last one, says so.
     /// `due` is the run that comes after them.
     fn report_missed(&mut self, slot: u32, missed: u64, due: Instant, now: Instant) {
-        let Some(more) = missed.checked_sub(1) else {
+        let Some(target) = self.targets.get(slot).filter(|_| missed > 0) else {
             return;
         };
-        let outcome = Outcome::Unknown(Reason::Overload);
-        self.counters.count_many(outcome, more);
-        let Some(target) = self.targets.get_mut(slot) else {
-            return;
-        };
-        target.results[outcome.index()] += more;
-        let period = target.spec.schedule.period();
-        self.report_unstarted(
-            slot,
-            Reason::Overload,
-            format_args!("{missed} runs were missed: the prober did not look in time"),
-            due.before(period),
-            now,
-        );
+        let last = due.before(target.spec.schedule.period());
+        let were = if missed == 1 { "run was" } else { "runs were" };
+        let detail = format_args!("{missed} {were} missed: the prober did not look in time");
+        self.report_unstarted(slot, (Reason::Overload, missed), detail, last, now);
     }
 
-    /// Reports a run that never started.
+    /// Reports as many runs as never started, in one.
     fn report_unstarted(
         &mut self,
         slot: u32,
-        reason: Reason,
+        (reason, runs): (Reason, u64),
         detail: fmt::Arguments<'_>,
         due: Instant,
         now: Instant,
@@ -216,6 +206,7 @@ impl Engine {
         };
         self.runs.in_flight.scheduled += 1;
         if let Some(run) = self.runs.get_mut(id) {
+            run.core.runs = runs;
             run.core.finish(Outcome::Unknown(reason), detail);
         }
         self.complete(id, now);
@@ -279,7 +270,7 @@ impl Engine {
         {
             self.unqueue(slot);
             let detail = format_args!("the run was called off while it waited for a slot");
-            self.report_unstarted(slot, reason, detail, due, now);
+            self.report_unstarted(slot, (reason, 1), detail, due, now);
         }
     }
 

@@ -15,7 +15,9 @@ pub struct Stats {
     pub start_lag: Exponential,
     /// Registered targets.
     pub targets: u64,
-    /// Targets whose result is late by more than a period.
+    /// Targets of which nothing was learnt for two periods and a timeout:
+    /// what is published about them may be out of date. Results that are
+    /// [`Outcome::Unknown`] teach nothing.
     pub overdue: u64,
     /// Runs in flight, scheduled or not.
     pub in_flight: u32,
@@ -42,11 +44,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn count(&mut self, outcome: Outcome) {
-        self.count_many(outcome, 1);
-    }
-
-    pub(super) fn count_many(&mut self, outcome: Outcome, runs: u64) {
+    pub(super) fn count(&mut self, outcome: Outcome, runs: u64) {
         self.runs[outcome.index()] += runs;
         if let Outcome::Unknown(reason) = outcome {
             self.unknown[reason as usize] += runs;

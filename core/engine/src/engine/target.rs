@@ -56,6 +56,8 @@ pub(super) struct Target {
     pub(super) id: TargetId,
     pub(super) spec: Arc<Spec>,
     pub(super) added: Instant,
+    /// When something was last learnt about it.
+    pub(super) seen: Instant,
     pub(super) turn: Turn,
     /// Where in its period it is probed, in nanoseconds: derived from the id,
     /// so that a restart does not bunch the fleet, until it was triggered.
@@ -75,7 +77,7 @@ pub(super) struct Target {
 
 /// A fleet has a million of them: 512 bytes with the index (26), the timer (24)
 /// and a histogram of a few buckets.
-const _: () = assert!(size_of::<Option<Target>>() <= 400);
+const _: () = assert!(size_of::<Option<Target>>() <= 416);
 
 /// The container behind a target.
 #[derive(Debug)]
@@ -165,17 +167,12 @@ impl Target {
         (Instant::from_nanos(due), missed)
     }
 
-    /// Whether its result is late by more than a period: something keeps us
+    /// Whether nothing was learnt about it for so long that something keeps us
     /// from looking.
     pub(super) fn is_overdue(&self, epoch: Instant, now: Instant) -> bool {
         let schedule = self.spec.schedule;
-        let since = self
-            .last
-            .as_ref()
-            .map_or(self.added.max(epoch) + schedule.initial_delay(), |last| {
-                last.finished
-            });
-        now - since > schedule.period() * 2 + schedule.timeout()
+        let begin = self.added.max(epoch) + schedule.initial_delay();
+        now - self.seen.max(begin) > schedule.period() * 2 + schedule.timeout()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use probity_engine::{Engine, Instant, Outcome, Output, Reason, Report, TargetId};
+use probity_engine::{Engine, Instant, Outcome, Output, Reason, TargetId};
 
 use super::{Checker, Seen};
 
@@ -55,17 +55,6 @@ impl Books {
     }
 }
 
-/// How many runs a report stands for: one, unless it says how many were missed
-/// while the driver did not look.
-fn weight(report: &Report<'_>) -> u64 {
-    let overload = report.outcome == Outcome::Unknown(Reason::Overload);
-    let missed = report.detail.split_once(" runs were missed");
-    match missed.filter(|_| overload) {
-        Some((count, _)) => count.parse().unwrap_or(1),
-        None => 1,
-    }
-}
-
 impl Checker for Books {
     fn name(&self) -> &'static str {
         "books"
@@ -75,14 +64,13 @@ impl Checker for Books {
         match seen {
             Seen::Output(_, Output::Report(report)) => {
                 let outcome = report.outcome;
-                let weight = weight(report);
-                self.runs[outcome.index()] += weight;
+                self.runs[outcome.index()] += report.runs;
                 let Some(id) = report.target else {
                     return Ok(());
                 };
                 self.dirty.push(id);
                 if let Some(account) = self.targets.get_mut(&id) {
-                    account.results[outcome.index()] += weight;
+                    account.results[outcome.index()] += report.runs;
                     // A result that was cut off says nothing about the target.
                     if outcome != Outcome::Unknown(Reason::Cancelled) {
                         account.last = Some(outcome);
