@@ -33,6 +33,9 @@ pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// would keep the worker from its other runs.
 pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of the answer of an OAuth2 token endpoint, its head aside.
+pub const MAX_TOKEN_ANSWER_BYTES: usize = 64 * 1024;
+
 /// Bytes of a proxy's answer to CONNECT, interim responses included.
 pub const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
 

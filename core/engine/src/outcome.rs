@@ -137,6 +137,12 @@ reasons! {
     ProxyClosed = "proxy_closed",
     /// The proxy does not speak its protocol.
     ProxyMalformed = "proxy_malformed",
+    /// The OAuth2 token endpoint could not be reached.
+    Oauth2Unreachable = "oauth2_unreachable",
+    /// The OAuth2 token endpoint gave no token.
+    Oauth2Refused = "oauth2_refused",
+    /// The answer of the OAuth2 token endpoint cannot be read.
+    Oauth2Malformed = "oauth2_malformed",
     /// The response is not HTTP, or violates its framing.
     HttpMalformed = "http_malformed",
     /// The response head is larger than the cap.
@@ -165,6 +171,8 @@ reasons! {
     TimeoutResolve = "timeout_resolve",
     /// The deadline passed before the proxy had connected us to the target.
     TimeoutProxy = "timeout_proxy",
+    /// The deadline passed while a token was fetched.
+    TimeoutOauth2 = "timeout_oauth2",
     /// The deadline passed during the TLS handshake.
     TimeoutTls = "timeout_tls",
     /// The deadline passed while waiting for the first byte of the answer.

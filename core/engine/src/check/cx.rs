@@ -27,6 +27,8 @@ pub(crate) enum Party {
     Target,
     /// The proxy on the way to it.
     Proxy,
+    /// Whoever gives out the token for it.
+    TokenEndpoint,
 }
 
 /// What the engine keeps about a run beside the check's own state.

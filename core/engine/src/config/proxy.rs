@@ -99,9 +99,9 @@ impl ProxyConfig<'_> {
             https,
             rules,
             header: connect_header(self.connect_header)?,
-            // What is spoken to a proxy is HTTP/1.1.
+            // What is spoken to a proxy is HTTP/1.1, which needs no ALPN.
             tls: Arc::new(TlsOptions {
-                alpn: [b"http/1.1".as_slice().into()].into(),
+                alpn: Vec::new(),
                 ..options.clone()
             }),
         })))

@@ -114,6 +114,7 @@ impl Engine {
             let reason = match run.core.party {
                 Party::Target => phase.timeout(),
                 Party::Proxy => Reason::TimeoutProxy,
+                Party::TokenEndpoint => Reason::TimeoutOauth2,
             };
             run.core.finish(Outcome::Failure(reason), detail);
         }
@@ -335,12 +336,8 @@ struct Doing(Party, Phase, Option<core::net::SocketAddr>);
 impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.1 {
-            _ if self.0 == Party::Proxy => {
-                return match self.2 {
-                    Some(address) => write!(f, "waiting for the proxy at {address}"),
-                    None => f.write_str("looking for the proxy"),
-                };
-            }
+            _ if self.0 == Party::Proxy => "waiting for the proxy at",
+            _ if self.0 == Party::TokenEndpoint => "waiting for a token from",
             Phase::Resolve => return f.write_str("resolving the name"),
             Phase::Connect => "connecting to",
             Phase::Tls => "in the TLS handshake with",
@@ -348,9 +345,10 @@ impl fmt::Display for Doing {
             Phase::Transfer => "reading the answer of",
         };
         f.write_str(doing)?;
-        match self.2 {
-            Some(address) => write!(f, " {address}"),
-            None => f.write_str(" the target"),
+        match (self.2, self.0) {
+            (Some(address), _) => write!(f, " {address}"),
+            (None, Party::Target) => f.write_str(" the target"),
+            (None, _) => f.write_str(" an address that is being looked up"),
         }
     }
 }

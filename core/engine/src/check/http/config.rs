@@ -25,6 +25,7 @@ use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
 use crate::tls::TlsOptions;
 
 use super::auth::{Authorization, BasicAuth, Credentials};
+use super::oauth2::{OAuth2, TokenSource};
 
 /// The `http` section of a module, with the names of blackbox_exporter.
 ///
@@ -109,6 +110,9 @@ pub struct Config {
     /// A file with the same; deprecated.
     #[serde(skip_serializing_if = "is_default")]
     pub bearer_token_file: String,
+    /// Credentials that are fetched before each probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<OAuth2>,
     /// How `https` connections are secured.
     #[serde(skip_serializing_if = "is_default")]
     pub tls_config: TlsConfig,
@@ -188,6 +192,7 @@ impl Default for Config {
             authorization: None,
             bearer_token: Secret::default(),
             bearer_token_file: String::new(),
+            oauth2: None,
             tls_config: TlsConfig::default(),
             proxy_url: ProxyUrl::default(),
             no_proxy: String::new(),
@@ -217,7 +222,7 @@ impl Config {
             authorization: self.authorization.as_ref(),
             bearer_token: &self.bearer_token,
             bearer_token_file: &self.bearer_token_file,
-            oauth2: false,
+            oauth2: self.oauth2.is_some(),
         }
     }
 }
@@ -263,6 +268,8 @@ pub struct Module {
     pub(super) coding: Coding,
     pub(super) body_limit: Option<u64>,
     pub(super) tls: Arc<TlsOptions>,
+    /// Where the token comes from that goes with the request.
+    pub(super) tokens: Option<TokenSource>,
     pub(super) proxies: Option<Box<Proxies>>,
     /// Whether a proxy is given names.
     pub(super) skip_resolve: bool,
@@ -300,6 +307,8 @@ impl Module {
             .options(alpn, files)
             .map_err(|error| error.within("tls_config"))?;
         let authorization = config.credentials().header(files)?;
+        let tokens = config.oauth2.as_ref().map(|oauth2| oauth2.compile(files));
+        let tokens = tokens.transpose().map_err(|error| error.within("oauth2"))?;
         Ok(Self {
             statuses: config.valid_status_codes.as_slice().into(),
             versions: versions(config)?,
@@ -325,6 +334,7 @@ impl Module {
             )?,
             coding: coding(config)?,
             body_limit: config.body_size_limit.limit(),
+            tokens,
             proxies: config.proxies().compile(&tls, files)?,
             skip_resolve: config.skip_resolve_phase_with_proxy,
             tls,

@@ -25,11 +25,13 @@ mod config;
 mod date;
 mod decode;
 mod judge;
+mod oauth2;
 mod place;
 mod protocol;
 mod request;
 mod response;
 mod size;
+mod token;
 mod url;
 mod version;
 
@@ -45,6 +47,7 @@ use core::fmt;
 pub(crate) use auth::basic_credentials;
 pub use auth::{Authorization, BasicAuth};
 pub use config::{Config, HeaderMatch, Module};
+pub use oauth2::{Claims, OAuth2};
 pub(crate) use request::{USER_AGENT, is_field_value, is_token};
 pub(crate) use response::Excerpt;
 pub use size::ByteSize;
@@ -56,11 +59,12 @@ use self::place::{Hop, Place};
 use self::protocol::{Http1, Http2, Protocol};
 use self::request::Request;
 use self::response::Head;
+use self::token::Fetch;
 use self::url::{Url, UrlError};
 use super::cx::Cx;
 use super::dial::{self, Dial, Route};
 use super::{Check, Kind, TargetError, TargetParams};
-use crate::config::{ConfigError, Files};
+use crate::config::{ConfigError, Files, Secret};
 use crate::fact::Fact;
 use crate::id::Conn;
 use crate::io::Input;
@@ -116,6 +120,8 @@ impl fmt::Debug for Spec {
 #[derive(Debug)]
 pub(crate) struct Http {
     state: State,
+    /// The value of Authorization that was fetched.
+    token: Option<Box<Secret>>,
     /// Where a redirect led; `None` while the run is at its target.
     hop: Option<Box<Hop>>,
     /// Requests sent.
@@ -124,6 +130,8 @@ pub(crate) struct Http {
 
 #[derive(Debug)]
 enum State {
+    /// Getting a token first.
+    Fetching(Box<Fetch>),
     /// Resolving, connecting, securing.
     Dialing(Dial),
     /// The request was sent, the response is being read.
@@ -215,6 +223,7 @@ impl Kind for Http {
             host: host.as_deref(),
             bare: false,
             trusted: true,
+            token: None,
         };
         Ok(Spec {
             request: request.render().into(),
@@ -244,6 +253,7 @@ impl Check for Http {
     fn new() -> Self {
         Self {
             state: State::Dialing(Dial::Idle),
+            token: None,
             hop: None,
             requests: 0,
         }
@@ -255,6 +265,21 @@ impl Check for Http {
             hop: self.hop.as_deref(),
         };
         match (&mut self.state, input) {
+            (State::Dialing(_), Input::Start) if let Some(source) = &spec.module.tokens => {
+                self.state = State::Fetching(Box::new(Fetch::start(source, cx)));
+            }
+            (State::Fetching(fetch), input) => {
+                let Some(source) = &spec.module.tokens else {
+                    return;
+                };
+                if let Some(token) = fetch.on(source, input, cx) {
+                    self.token = Some(Box::new(token));
+                    cx.begin(Phase::Resolve);
+                    let mut dial = Dial::Idle;
+                    dial.start(place.destination(), cx);
+                    self.state = State::Dialing(dial);
+                }
+            }
             (State::Dialing(dial), Input::Start) => dial.start(place.destination(), cx),
             (State::Dialing(dial), input) => {
                 if let Some(conn) = dial.on(place.destination(), &input, cx) {
@@ -286,7 +311,10 @@ impl Http {
     /// Sends the request on a connection that is ready for it.
     fn ask(&mut self, spec: &Spec, conn: Conn, cx: &mut Cx<'_>) {
         let hop = self.hop.as_deref();
-        let request = Place { spec, hop }.request();
+        let request = Request {
+            token: self.token.as_deref(),
+            ..Place { spec, hop }.request()
+        };
         cx.trace(format_args!("sending {} {}", request.method(), request.url));
         self.requests += 1;
         if protocol::is_h2(cx.core.tls.as_deref()) {
@@ -298,12 +326,12 @@ impl Http {
         }
         let route = match &self.state {
             State::Dialing(dial) => dial.route(),
-            State::Asked(..) => Route::Through,
+            State::Fetching(_) | State::Asked(..) => Route::Through,
         };
         match (route, hop) {
             (Route::Forwarded(proxy), _) => cx.send(conn, &request.forwarded(&proxy)),
-            (Route::Through, None) => cx.send_request(conn),
-            (Route::Through, Some(_)) => cx.send(conn, &request.render()),
+            (Route::Through, None) if self.token.is_none() => cx.send_request(conn),
+            (Route::Through, _) => cx.send(conn, &request.render()),
         }
         self.state = State::Asked(conn, Protocol::H1(Http1::default()));
     }

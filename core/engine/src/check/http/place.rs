@@ -68,6 +68,7 @@ impl<'a> Place<'a> {
             host: self.spec.host.as_deref().filter(|_| self.is_own_host()),
             bare: self.hop.is_some_and(|hop| hop.bare),
             trusted: self.hop.is_none_or(|hop| hop.trusted),
+            token: None,
         }
     }
 

@@ -13,7 +13,7 @@ use super::auth::basic_credentials;
 use super::config::Module;
 use super::url::{Url, is_authority};
 use crate::check::tunnel::proxy_authorization;
-use crate::config::{ConfigError, Proxy};
+use crate::config::{ConfigError, Proxy, Secret};
 use crate::h2::RequestHead;
 
 /// Name (in canonical form) and value of configured fields, sorted by name.
@@ -167,6 +167,8 @@ pub(super) struct Request<'a> {
     pub(super) bare: bool,
     /// Whether the host may see the configured credentials.
     pub(super) trusted: bool,
+    /// What was fetched to be the value of Authorization.
+    pub(super) token: Option<&'a Secret>,
 }
 
 impl Request<'_> {
@@ -271,6 +273,7 @@ impl Request<'_> {
         let mut authorization = self.authorization();
         let goes = |name: &str| {
             name != "User-Agent"
+                && !(self.token.is_some() && name == "Authorization")
                 && (self.trusted || !SENSITIVE.contains(&name))
                 && !(self.bare && OF_BODY.contains(&name))
         };
@@ -288,8 +291,11 @@ impl Request<'_> {
     }
 
     /// What the URL says, else what the module says; a configured header of
-    /// that name goes before both.
+    /// that name goes before both, and a token before everything.
     fn authorization(&self) -> Option<String> {
+        if let Some(token) = self.token.filter(|_| self.trusted) {
+            return Some(token.reveal().into());
+        }
         if self.trusted && self.configured("Authorization").is_some() {
             return None;
         }
@@ -315,7 +321,7 @@ impl Request<'_> {
 mod tests {
     use super::*;
     use crate::check::http::config::Config;
-    use crate::config::{NoFiles, Secret};
+    use crate::config::NoFiles;
 
     fn module(change: impl FnOnce(&mut Config)) -> Module {
         let mut config = Config::default();
@@ -335,6 +341,7 @@ mod tests {
             host: module.host.as_deref(),
             bare: false,
             trusted: true,
+            token: None,
         }
     }
 
@@ -394,6 +401,7 @@ mod tests {
             host: module.host.as_deref(),
             bare: false,
             trusted: true,
+            token: None,
         };
         let mut expected = RequestHead::default();
         for (name, value) in [

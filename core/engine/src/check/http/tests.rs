@@ -1,6 +1,7 @@
 //! The whole check, driven through an engine against scripted peers.
 
 mod coded;
+mod oauth2;
 mod proxy;
 mod world;
 

@@ -1,0 +1,416 @@
+//! The `oauth2` section: who asks for a token, where, and how.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::fmt::Write as _;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::auth::basic_credentials;
+use super::request::USER_AGENT;
+use super::url::Url;
+use crate::check::dial::{Destination, Via};
+use crate::check::tunnel::proxy_authorization;
+use crate::config::{
+    ConfigError, Files, Given, Proxies, Proxy, ProxyConfig, ProxyHeader, ProxyUrl, Secret,
+    TlsConfig, is_default,
+};
+use crate::io::Families;
+use crate::tls::{TlsOptions, TlsParams};
+
+/// The `oauth2` section, with the names of Prometheus' `OAuth2`.
+///
+/// Of its grants this version has `client_credentials` (RFC 6749 section 4.4).
+/// What belongs to the other one is read, so that a file loads that has it
+/// beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OAuth2 {
+    /// Who asks.
+    pub client_id: String,
+    /// Its secret.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_secret: Secret,
+    /// A file with the same; white space around it is ignored.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_secret_file: String,
+    /// A secret with the same, of a manager that there is none of.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_secret_ref: String,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_certificate_key_id: String,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_certificate_key: Secret,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_certificate_key_file: String,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_certificate_key_ref: String,
+    /// `client_credentials`, which none means.
+    #[serde(skip_serializing_if = "is_default")]
+    pub grant_type: String,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub signature_algorithm: String,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub iss: String,
+    /// For `jwt-bearer`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub audience: String,
+    /// For `jwt-bearer`; not looked at.
+    #[serde(skip_serializing)]
+    pub claims: Claims,
+    /// What the token is to be good for.
+    #[serde(skip_serializing_if = "is_default")]
+    pub scopes: Vec<String>,
+    /// Where tokens are given out: an `http` or `https` URL.
+    pub token_url: String,
+    /// More parameters of the request.
+    #[serde(skip_serializing_if = "is_default")]
+    pub endpoint_params: BTreeMap<String, String>,
+    /// How the connection there is secured.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls_config: TlsConfig,
+    /// The proxy on the way there; see the fields of the section around.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proxy_url: ProxyUrl,
+    /// What does not go through it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub no_proxy: String,
+    /// Take proxies from the environment.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proxy_from_environment: bool,
+    /// Fields of CONNECT requests.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proxy_connect_header: ProxyHeader,
+}
+
+/// A map of which nothing is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims;
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::<String, IgnoredAny>::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+impl OAuth2 {
+    fn secret(&self) -> Given<'_> {
+        Given {
+            names: ["client_secret", "client_secret_file", "client_secret_ref"],
+            text: self.client_secret.reveal(),
+            file: &self.client_secret_file,
+            reference: &self.client_secret_ref,
+        }
+    }
+
+    fn proxies(&self) -> ProxyConfig<'_> {
+        ProxyConfig {
+            url: &self.proxy_url,
+            no_proxy: &self.no_proxy,
+            from_environment: self.proxy_from_environment,
+            connect_header: &self.proxy_connect_header,
+        }
+    }
+
+    /// Looks for mistakes. Those that Prometheus finds come first, in its
+    /// order and words.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |field, message: &str| Err(ConfigError::new(field, message));
+        if self.client_id.is_empty() {
+            return wrong("client_id", "oauth2 client_id must be configured");
+        }
+        if self.token_url.is_empty() {
+            return wrong("token_url", "oauth2 token_url must be configured");
+        }
+        match &*self.grant_type {
+            "" | "client_credentials" => {}
+            JWT_BEARER => {
+                if !matches!(&*self.signature_algorithm, "" | "RS256" | "RS384" | "RS512") {
+                    let message = "valid signature algorithms are RS256, RS384 and RS512";
+                    return wrong("signature_algorithm", message);
+                }
+                let message = "tokens of the grant type jwt-bearer are not asked for by this version: expected client_credentials";
+                return wrong("grant_type", message);
+            }
+            other => {
+                let message = format!("expected client_credentials, found {other:?}");
+                return Err(ConfigError::new("grant_type", message));
+            }
+        }
+        if self.secret().is_ambiguous() {
+            let message = "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials";
+            return wrong("client_secret", message);
+        }
+        Ok(())
+    }
+
+    /// The section, found valid.
+    pub(super) fn compile(&self, files: &dyn Files) -> Result<TokenSource, ConfigError> {
+        self.validate()?;
+        let url = match self.token_url.contains("://") {
+            true => Url::target(&self.token_url).map_err(|error| format!("{error}")),
+            false => Err("there is no scheme".into()),
+        };
+        let url = url.map_err(|error| {
+            let message = format!("expected an http or https URL: {error}");
+            ConfigError::new("token_url", message)
+        })?;
+        let tls = self.tls_config.options(&[], files);
+        let tls = tls.map_err(|error| error.within("tls_config"))?;
+        let proxies = self.proxies().compile(&tls, files)?;
+        Ok(TokenSource {
+            url,
+            proxies,
+            tls,
+            server_name: Some(&*self.tls_config.server_name)
+                .filter(|name| !name.is_empty())
+                .map(Into::into),
+            parameters: self.parameters()?,
+            client_id: self.client_id.as_str().into(),
+            client_secret: Secret::new(self.secret().text(files)?),
+        })
+    }
+
+    /// What is asked for, without who asks.
+    fn parameters(&self) -> Result<BTreeMap<Box<str>, Box<str>>, ConfigError> {
+        let mut all = BTreeMap::<Box<str>, Box<str>>::new();
+        all.insert("grant_type".into(), "client_credentials".into());
+        if !self.scopes.is_empty() {
+            all.insert("scope".into(), self.scopes.join(" ").into());
+        }
+        for (name, value) in &self.endpoint_params {
+            // As in Go: another grant may be named, nothing else replaced.
+            if name != "grant_type" && all.contains_key(&**name) {
+                let field = format!("endpoint_params.{name}");
+                let message = format!("oauth2: cannot overwrite parameter {name:?}");
+                return Err(ConfigError::new(&field, message));
+            }
+            all.insert(name.as_str().into(), value.as_str().into());
+        }
+        Ok(all)
+    }
+}
+
+/// Where tokens come from.
+#[derive(PartialEq)]
+pub(super) struct TokenSource {
+    pub(super) url: Url,
+    pub(super) tls: Arc<TlsOptions>,
+    server_name: Option<Box<str>>,
+    proxies: Option<Box<Proxies>>,
+    parameters: BTreeMap<Box<str>, Box<str>>,
+    client_id: Box<str>,
+    client_secret: Secret,
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenSource({})", self.url)
+    }
+}
+
+/// How a client says who it is (RFC 6749 section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// In the Authorization field.
+    Header,
+    /// In the body.
+    Parameters,
+}
+
+impl TokenSource {
+    pub(super) fn destination(&self) -> Destination<'_> {
+        Destination {
+            host: &self.url.host,
+            port: self.url.port(),
+            families: Families::default(),
+            source: None,
+            secure: self.url.secure.then_some(TlsParams {
+                server_name: self.server_name.as_deref().unwrap_or(&self.url.host),
+                options: &self.tls,
+            }),
+            via: self.proxies.as_deref().map(|proxies| Via {
+                proxies,
+                by_name: true,
+            }),
+        }
+    }
+
+    /// The request, for `proxy` in absolute form.
+    pub(super) fn request(&self, style: Style, proxy: Option<&Proxy>) -> Vec<u8> {
+        let mut body = String::new();
+        for (name, value) in &self.parameters {
+            parameter(name, value, &mut body);
+        }
+        if style == Style::Parameters {
+            parameter("client_id", &self.client_id, &mut body);
+            if !self.client_secret.reveal().is_empty() {
+                parameter("client_secret", self.client_secret.reveal(), &mut body);
+            }
+        }
+        let authority = self.url.authority();
+        // Writing to a String cannot fail.
+        let mut head = String::with_capacity(512);
+        head.push_str("POST ");
+        if proxy.is_some() {
+            let _ = write!(head, "http://{authority}");
+        }
+        let _ = write!(
+            head,
+            "{} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {USER_AGENT}\r\nContent-Length: {}\r\n",
+            self.url.path,
+            body.len()
+        );
+        if style == Style::Header {
+            let mut pair = String::new();
+            escape(&self.client_id, &mut pair);
+            pair.push(':');
+            escape(self.client_secret.reveal(), &mut pair);
+            let value = basic_credentials(pair.as_bytes());
+            let _ = write!(head, "Authorization: {}\r\n", value.reveal());
+        }
+        head.push_str("Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n");
+        if let Some(value) = proxy.and_then(proxy_authorization) {
+            let _ = write!(head, "Proxy-Authorization: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        head.push_str(&body);
+        head.into_bytes()
+    }
+}
+
+fn parameter(name: &str, value: &str, to: &mut String) {
+    if !to.is_empty() {
+        to.push('&');
+    }
+    escape(name, to);
+    to.push('=');
+    escape(value, to);
+}
+
+/// `application/x-www-form-urlencoded`, as Go's `url.QueryEscape` writes it.
+fn escape(text: &str, to: &mut String) {
+    for byte in text.bytes() {
+        let _ = match byte {
+            b' ' => to.write_char('+'),
+            b'-' | b'_' | b'.' | b'~' => to.write_char(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => to.write_char(char::from(byte)),
+            byte => write!(to, "%{byte:02X}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NoFiles;
+
+    fn section() -> OAuth2 {
+        OAuth2 {
+            client_id: "me & you".into(),
+            client_secret: Secret::new("s:3"),
+            token_url: "https://id.example/token".into(),
+            scopes: ["a".into(), "b c".into()].into(),
+            ..OAuth2::default()
+        }
+    }
+
+    fn text(style: Style, section: &OAuth2) -> String {
+        let source = section.compile(&NoFiles).unwrap();
+        String::from_utf8(source.request(style, None)).unwrap()
+    }
+
+    #[test]
+    fn who_asks_stands_in_the_header_or_in_the_body() {
+        let header = text(Style::Header, &section());
+        assert!(
+            header.starts_with("POST /token HTTP/1.1\r\nHost: id.example\r\n"),
+            "{header}"
+        );
+        // "me+%26+you:s%3A3"
+        assert!(header.contains("\r\nAuthorization: Basic bWUrJTI2K3lvdTpzJTNBMw==\r\n"));
+        assert!(header.ends_with("\r\n\r\ngrant_type=client_credentials&scope=a+b+c"));
+        let body = text(Style::Parameters, &section());
+        assert!(!body.contains("Authorization"));
+        assert!(
+            body.ends_with("&client_id=me+%26+you&client_secret=s%3A3"),
+            "{body}"
+        );
+        let mut other = section();
+        other.endpoint_params = [
+            ("audience".into(), "x".into()),
+            ("grant_type".into(), "other".into()),
+        ]
+        .into();
+        let other = text(Style::Header, &other);
+        assert!(
+            other.ends_with("audience=x&grant_type=other&scope=a+b+c"),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named_as_prometheus_names_them() {
+        type Change = fn(&mut OAuth2);
+        let cases: [(Change, &str, &str); 7] = [
+            (
+                |it| it.client_id.clear(),
+                "client_id",
+                "oauth2 client_id must be configured",
+            ),
+            (
+                |it| it.token_url.clear(),
+                "token_url",
+                "oauth2 token_url must be configured",
+            ),
+            (
+                |it| it.client_secret_file = "x".into(),
+                "client_secret",
+                "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
+            ),
+            (
+                |it| {
+                    it.grant_type = JWT_BEARER.into();
+                    it.signature_algorithm = "ES256".into();
+                },
+                "signature_algorithm",
+                "valid signature algorithms are RS256, RS384 and RS512",
+            ),
+            (
+                |it| it.grant_type = JWT_BEARER.into(),
+                "grant_type",
+                "tokens of the grant type jwt-bearer are not asked for by this version: expected client_credentials",
+            ),
+            (
+                |it| it.token_url = "id.example/token".into(),
+                "token_url",
+                "expected an http or https URL: there is no scheme",
+            ),
+            (
+                |it| it.endpoint_params = [("scope".into(), "z".into())].into(),
+                "endpoint_params.scope",
+                "oauth2: cannot overwrite parameter \"scope\"",
+            ),
+        ];
+        for (change, field, message) in cases {
+            let mut section = section();
+            change(&mut section);
+            let error = section.compile(&NoFiles).unwrap_err();
+            assert_eq!((&*error.field, &*error.message), (field, message));
+        }
+    }
+}

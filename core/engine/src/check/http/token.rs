@@ -1,0 +1,447 @@
+//! Fetching a token (RFC 6749 sections 4.4 and 5), before the request that
+//! carries it.
+//!
+//! ```text
+//! Dialing -> Head -> Body -> the value of Authorization
+//!    ^                 |
+//!    `--- no token ----'   once: who asks then stands in the body
+//! ```
+//! Servers differ in where they expect to be told who asks, so both are tried,
+//! in the order of Go's `oauth2`. A redirect is not followed: it would take the
+//! secret elsewhere.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::Deserialize;
+
+use super::body::{self, Framing, Piece};
+use super::oauth2::{Style, TokenSource};
+use super::request::is_field_value;
+use super::response::{Excerpt, Head, Heads};
+use super::url::{Url, decode};
+use crate::check::Cx;
+use crate::check::cx::Party;
+use crate::check::dial::{Dial, Route};
+use crate::config::Secret;
+use crate::id::Conn;
+use crate::io::{Closed, Input};
+use crate::limits::MAX_TOKEN_ANSWER_BYTES;
+use crate::outcome::Reason;
+
+/// A token that is being fetched.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    style: Style,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Dialing(Dial),
+    Head(Conn, Heads),
+    Body(Conn, Answer),
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    /// Whether it is a form, and not JSON.
+    form: bool,
+    framing: Framing,
+    held: Vec<u8>,
+}
+
+/// Why an answer is not a token.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    reason: Reason,
+    words: String,
+}
+
+impl Fetch {
+    /// Sets out. Until there is a token the run deals with nobody else.
+    pub(super) fn start(source: &TokenSource, cx: &mut Cx<'_>) -> Self {
+        cx.abandon_phase();
+        cx.core.party = Party::TokenEndpoint;
+        Self::attempt(source, Style::Header, cx)
+    }
+
+    fn attempt(source: &TokenSource, style: Style, cx: &mut Cx<'_>) -> Self {
+        cx.trace(format_args!("fetching a token from {}", source.url));
+        let mut dial = Dial::Idle;
+        dial.start(source.destination(), cx);
+        cx.attribute(of_endpoint, &Named(&source.url));
+        let stage = Stage::Dialing(dial);
+        Self { style, stage }
+    }
+
+    /// Handles an event. Returns the value of Authorization once there is one.
+    pub(super) fn on(
+        &mut self,
+        source: &TokenSource,
+        input: Input<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Secret> {
+        let token = self.advance(source, input, cx);
+        cx.attribute(of_endpoint, &Named(&source.url));
+        if token.is_some() {
+            cx.core.party = Party::Target;
+            cx.core.address = None;
+        }
+        token
+    }
+
+    fn advance(
+        &mut self,
+        source: &TokenSource,
+        input: Input<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Secret> {
+        match (&mut self.stage, input) {
+            (Stage::Dialing(dial), input) => {
+                let conn = dial.on(source.destination(), &input, cx)?;
+                let request = match dial.route() {
+                    Route::Through => source.request(self.style, None),
+                    Route::Forwarded(proxy) => source.request(self.style, Some(&proxy)),
+                };
+                cx.send(conn, &request);
+                self.stage = Stage::Head(conn, Heads::default());
+                None
+            }
+            (Stage::Head(conn, _), Input::Data(from, data)) if *conn == from => {
+                self.on_head(source, data, cx)
+            }
+            (Stage::Body(conn, answer), Input::Data(from, data)) if *conn == from => {
+                let end = answer.on_data(data)?;
+                self.ended(source, end, cx)
+            }
+            (Stage::Head(conn, _), Input::Closed(closed, why)) if *conn == closed => {
+                let words = format!("{why} before it had answered");
+                cx.fail(Reason::Oauth2Malformed, format_args!("{words}"));
+                None
+            }
+            (Stage::Body(conn, answer), Input::Closed(closed, why)) if *conn == closed => {
+                let end = match why {
+                    Closed::End if answer.framing.ends_with_connection() => answer.judge(),
+                    why => malformed(format!("{why} before the end of the answer")),
+                };
+                self.ended(source, end, cx)
+            }
+            // News of a connection that was given up.
+            _ => None,
+        }
+    }
+
+    fn on_head(&mut self, source: &TokenSource, data: &[u8], cx: &mut Cx<'_>) -> Option<Secret> {
+        let Stage::Head(conn, heads) = &mut self.stage else {
+            return None;
+        };
+        let conn = *conn;
+        let bytes = heads.gather(data);
+        let mut at = 0;
+        let answer = loop {
+            let length = match heads.next(&bytes[at..]) {
+                Ok(Some(length)) => length,
+                Ok(None) => {
+                    heads.keep(bytes, at);
+                    return None;
+                }
+                Err(error) => break malformed(format!("{error}")),
+            };
+            let mut fields = Head::fields();
+            let head = match Head::parse(&bytes[at..at + length], &mut fields) {
+                Ok(head) => head,
+                Err(error) => break malformed(format!("{error}")),
+            };
+            at += length;
+            if !head.is_interim() {
+                break Answer::new(&head);
+            }
+        };
+        match answer {
+            Ok(mut answer) => {
+                let end = answer.on_data(&bytes[at..]);
+                self.stage = Stage::Body(conn, answer);
+                self.ended(source, end?, cx)
+            }
+            Err(refusal) => self.ended(source, Err(refusal), cx),
+        }
+    }
+
+    /// Takes the token, or tries the other way to say who asks.
+    fn ended(
+        &mut self,
+        source: &TokenSource,
+        end: Result<Secret, Refusal>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Secret> {
+        if let Stage::Head(conn, _) | Stage::Body(conn, _) = &self.stage {
+            cx.close(*conn);
+        }
+        match end {
+            Ok(token) => return Some(token),
+            Err(refusal) if self.style == Style::Header => {
+                cx.trace(format_args!("no token: the endpoint {}", refusal.words));
+                *self = Self::attempt(source, Style::Parameters, cx);
+            }
+            Err(refusal) => cx.fail(refusal.reason, format_args!("{}", refusal.words)),
+        }
+        None
+    }
+}
+
+impl Answer {
+    fn new(head: &Head<'_, '_>) -> Result<Self, Refusal> {
+        let announced =
+            body::announced(head, false).or_else(|error| malformed(format!("{error}")))?;
+        let kind = head.value("Content-Type").unwrap_or_default();
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+        let is = |name: &str| kind.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        Ok(Self {
+            status: head.status,
+            // What Go takes for a form.
+            form: is("application/x-www-form-urlencoded") || is("text/plain"),
+            framing: announced.framing,
+            held: Vec::new(),
+        })
+    }
+
+    /// Reads on, until the answer is complete.
+    fn on_data(&mut self, mut data: &[u8]) -> Option<Result<Secret, Refusal>> {
+        loop {
+            match self.framing.next(&mut data) {
+                Ok(Piece::Content(content)) => {
+                    if self.held.len() + content.len() > MAX_TOKEN_ANSWER_BYTES {
+                        return Some(malformed(format!(
+                            "answered with more than {MAX_TOKEN_ANSWER_BYTES} bytes"
+                        )));
+                    }
+                    self.held.extend_from_slice(content);
+                }
+                Ok(Piece::More) => return None,
+                Ok(Piece::End) => return Some(self.judge()),
+                Err(error) => return Some(malformed(format!("{error}"))),
+            }
+        }
+    }
+
+    fn judge(&self) -> Result<Secret, Refusal> {
+        let success = (200..300).contains(&self.status);
+        let answer = match self.form {
+            true => Ok(Fields::of_form(&self.held)),
+            false => serde_json::from_slice::<Fields>(&self.held),
+        };
+        let fields = match (answer, success) {
+            (Ok(fields), _) => fields,
+            (Err(_), true) => {
+                return malformed(format!(
+                    "answered {} with {}, expected JSON",
+                    self.status,
+                    Excerpt(&self.held)
+                ));
+            }
+            (Err(_), false) => Fields::default(),
+        };
+        let error = fields.error.unwrap_or_default();
+        if !success || !error.is_empty() {
+            let said = fields.error_description.unwrap_or_default();
+            return Err(Refusal {
+                reason: Reason::Oauth2Refused,
+                words: format!("answered {}{}", self.status, Said(&error, &said)),
+            });
+        }
+        let token = fields.access_token.unwrap_or_default();
+        let kind = fields.token_type.unwrap_or_default();
+        if token.is_empty() {
+            return malformed("answered without an access_token".into());
+        }
+        let value = format!("{} {token}", scheme(&kind));
+        if !is_field_value(&value) {
+            return malformed("gave a token with control characters".into());
+        }
+        Ok(Secret::new(value))
+    }
+}
+
+/// RFC 6749 sections 5.1 and 5.2.
+#[derive(Default, Deserialize)]
+struct Fields {
+    access_token: Option<String>,
+    token_type: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+impl Fields {
+    fn of_form(text: &[u8]) -> Self {
+        let mut fields = Self::default();
+        for pair in text.trim_ascii().split(|byte| *byte == b'&') {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            let name = parts.next().unwrap_or_default();
+            let value: Vec<u8> = parts
+                .next()
+                .unwrap_or_default()
+                .iter()
+                .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+                .collect();
+            let value = String::from_utf8_lossy(&decode(&value)).into_owned();
+            match name {
+                b"access_token" => fields.access_token = Some(value),
+                b"token_type" => fields.token_type = Some(value),
+                b"error" => fields.error = Some(value),
+                b"error_description" => fields.error_description = Some(value),
+                _ => {}
+            }
+        }
+        fields
+    }
+}
+
+/// The scheme for a type of token, as Go's `Token.Type` has it.
+fn scheme(kind: &str) -> &str {
+    match kind {
+        "" => "Bearer",
+        kind if kind.eq_ignore_ascii_case("bearer") => "Bearer",
+        kind if kind.eq_ignore_ascii_case("mac") => "MAC",
+        kind if kind.eq_ignore_ascii_case("basic") => "Basic",
+        kind => kind,
+    }
+}
+
+fn malformed<T>(words: String) -> Result<T, Refusal> {
+    Err(Refusal {
+        reason: Reason::Oauth2Malformed,
+        words,
+    })
+}
+
+/// What a failure means on the way to a token.
+fn of_endpoint(reason: Reason) -> Reason {
+    match reason {
+        Reason::Oauth2Refused | Reason::Oauth2Malformed => reason,
+        _ => Reason::Oauth2Unreachable,
+    }
+}
+
+/// `: invalid_client (no such client)`, cut to a sensible length.
+struct Said<'a>(&'a str, &'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() {
+            write!(f, ": {}", Excerpt(self.0.as_bytes()))?;
+        }
+        if !self.1.is_empty() {
+            write!(f, " ({})", Excerpt(self.1.as_bytes()))?;
+        }
+        Ok(())
+    }
+}
+
+/// `the token endpoint https://id.example/token`, without its query.
+struct Named<'a>(&'a Url);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.0.secure { "https" } else { "http" };
+        let path = self.0.path.split('?').next().unwrap_or_default();
+        write!(
+            f,
+            "the token endpoint {scheme}://{}{path}",
+            self.0.authority()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn judge(status: u16, form: bool, text: &[u8]) -> Result<String, Refusal> {
+        let answer = Answer {
+            status,
+            form,
+            framing: Framing::UntilClose,
+            held: text.to_vec(),
+        };
+        answer.judge().map(|token| token.reveal().into())
+    }
+
+    #[test]
+    fn tokens_are_read_from_json_and_forms() {
+        for (form, text, value) in [
+            (
+                false,
+                r#"{"access_token":"t","token_type":"bearer","expires_in":3600}"#,
+                "Bearer t",
+            ),
+            (
+                false,
+                r#"{"access_token":"t","token_type":null,"x":[1,{}]}"#,
+                "Bearer t",
+            ),
+            (
+                false,
+                r#"{"access_token":"t","token_type":"DPoP"}"#,
+                "DPoP t",
+            ),
+            (true, "access_token=a%2Bb&token_type=MAC", "MAC a+b"),
+        ] {
+            assert_eq!(judge(200, form, text.as_bytes()).unwrap(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_said() {
+        for (status, text, reason, words) in [
+            (
+                200,
+                "<html>",
+                Reason::Oauth2Malformed,
+                "answered 200 with \"<html>\", expected JSON",
+            ),
+            (
+                200,
+                "{}",
+                Reason::Oauth2Malformed,
+                "answered without an access_token",
+            ),
+            (
+                200,
+                r#"{"error":"invalid_scope","access_token":"t"}"#,
+                Reason::Oauth2Refused,
+                "answered 200: \"invalid_scope\"",
+            ),
+            (
+                401,
+                r#"{"error":"invalid_client","error_description":"who?"}"#,
+                Reason::Oauth2Refused,
+                "answered 401: \"invalid_client\" (\"who?\")",
+            ),
+            (503, "<html>", Reason::Oauth2Refused, "answered 503"),
+            (
+                200,
+                "{\"access_token\":\"t\\r\\nX: y\"}",
+                Reason::Oauth2Malformed,
+                "gave a token with control characters",
+            ),
+        ] {
+            let words = words.into();
+            assert_eq!(
+                judge(status, false, text.as_bytes()),
+                Err(Refusal { reason, words })
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(text: Vec<u8>, form: bool, status in 200_u16..600) {
+            let _ = judge(status, form, &text);
+        }
+    }
+}
