@@ -11,8 +11,9 @@ pub const MAX_OPENED: u8 = 32;
 
 /// Bytes of an HTTP response head (status line and headers of one response,
 /// 1xx responses counted on their own). With HTTP/2 it bounds the compressed
-/// head, and the list as RFC 9113 section 6.5.2 counts it, each on its own: one
-/// connection holds at most both, a frame of 16 KiB and a table of 4 KiB.
+/// head, and the list as RFC 9113 section 6.5.2 counts it, each on its own; one
+/// field, while it is read, may be 8/5 of that (the Huffman code). With a frame
+/// of 16 KiB and a table of 4 KiB one connection holds at most 256 KiB.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Header fields of one HTTP response.
