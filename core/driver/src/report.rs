@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::fact::Facts;
+use probity_engine::fact::{Facts, Labels};
 use probity_engine::threshold::Transition;
 use probity_engine::tls::TlsInfo;
 use probity_engine::{Instant, Outcome, Phase, Phases, Reason, Report, Spec, Step, TargetId};
@@ -26,6 +26,7 @@ pub struct OwnedReport {
     pub total: Duration,
     pub phases: Phases,
     pub facts: Facts,
+    pub labels: Labels,
     pub tls: Option<Arc<TlsInfo>>,
     pub address: Option<SocketAddr>,
     pub transition: Option<Transition>,
@@ -47,6 +48,7 @@ impl From<&Report<'_>> for OwnedReport {
             total: report.total,
             phases: report.phases,
             facts: *report.facts,
+            labels: report.labels.clone(),
             tls: report.tls.cloned(),
             address: report.address,
             transition: report.transition,
@@ -74,6 +76,7 @@ impl OwnedReport {
             total: Duration::ZERO,
             phases: Phases::default(),
             facts: Facts::default(),
+            labels: Labels::default(),
             tls: None,
             address: None,
             transition: None,

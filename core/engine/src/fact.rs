@@ -3,6 +3,10 @@
 //! A check declares a table of [`Fact`]s; a run fills [`Facts`] by position.
 //! Whoever renders results walks the table and knows no check by name.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
 use crate::outcome::{Phase, Phases};
 
 /// Numbers that one run can hold. Every target keeps those of its last run, so
@@ -33,6 +37,40 @@ pub enum Value {
     /// has a `tls` phase of 0 seconds (blackbox_exporter registers all phases
     /// when it sends the request).
     Phase(Phase),
+    /// In the [`Labels`] of this run; the number is 1. Absent without any.
+    Labels,
+}
+
+/// What one run has found out in words, by name: one series of value 1. One
+/// pointer, and nothing more while there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Option<Arc<Vec<Label>>>);
+
+type Label = (Arc<str>, Box<str>);
+
+impl Labels {
+    /// Nothing known yet.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Adds a label, of a name that there is not.
+    pub(crate) fn add(&mut self, name: &Arc<str>, value: Box<str>) {
+        let labels = self.0.get_or_insert_default();
+        Arc::make_mut(labels).push((Arc::clone(name), value));
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Names and values, in the order in which they were found. Names are those
+    /// of labels in Prometheus' text format, and occur once.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let labels = self.0.as_deref().map(Vec::as_slice).unwrap_or_default();
+        labels.iter().map(|(name, value)| (&**name, &**value))
+    }
 }
 
 /// The numbers of one run.
@@ -78,6 +116,16 @@ impl Fact {
         }
     }
 
+    /// What was found out in words.
+    pub const fn labels(name: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            help,
+            label: None,
+            value: Value::Labels,
+        }
+    }
+
     /// The duration of a phase, told apart by the label `phase`.
     pub const fn phase(name: &'static str, help: &'static str, phase: Phase) -> Self {
         Self {
@@ -88,10 +136,12 @@ impl Fact {
         }
     }
 
-    /// The value for one run, or `None` if the series does not exist for it.
+    /// The value for one run, or `None` if the series does not exist for it or
+    /// is made of [`Labels`].
     pub fn read(&self, facts: &Facts, phases: &Phases) -> Option<f64> {
         match self.value {
             Value::Slot(slot) => facts.get(slot),
+            Value::Labels => None,
             Value::Phase(phase) => match phases.get(phase) {
                 Some(spent) => Some(spent.as_secs_f64()),
                 // A name that a proxy looks up is not resolved by us.

@@ -167,6 +167,10 @@ reasons! {
     BodyEncoding = "body_encoding",
     /// The connection ended before the announced end of the body.
     BodyTruncated = "body_truncated",
+    /// What the peer sent is not what a dialogue expected.
+    ExpectMismatch = "expect_mismatch",
+    /// The peer sent, or made us send, more than a dialogue may hold.
+    AnswerLimit = "answer_limit",
     /// The deadline passed while the name was being resolved.
     TimeoutResolve = "timeout_resolve",
     /// The deadline passed before the proxy had connected us to the target.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::fact::Facts;
+use crate::fact::{Facts, Labels};
 use crate::id::TargetId;
 use crate::outcome::{Outcome, Phase, Phases};
 use crate::spec::Spec;
@@ -43,6 +43,8 @@ pub struct Report<'a> {
     pub phases: Phases,
     /// What the check learnt.
     pub facts: &'a Facts,
+    /// What it learnt in words.
+    pub labels: &'a Labels,
     /// The last handshake, complete or not.
     pub tls: Option<&'a Arc<TlsInfo>>,
     /// The last address that the run connected to.

@@ -15,7 +15,6 @@ const UPSTREAM: &[&str] = &[
     "proxy_connect_header",
     "proxy_from_environment",
     "proxy_url",
-    "query_response",
     "skip_resolve_phase_with_proxy",
     "unix",
     "websocket",

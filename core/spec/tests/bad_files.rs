@@ -152,8 +152,8 @@ fn modules() {
             "f.yml:1:39: modules.a.tcp.tls: expected true or false, found a list",
         ),
         (
-            "modules: {a: {prober: tcp, tcp: {query_response: []}}}",
-            "f.yml:1:34: modules.a.tcp: the field `query_response` of blackbox_exporter is not supported by this version",
+            "modules: {a: {prober: tcp, tcp: {query_response: [{expects: x}]}}}",
+            "f.yml:1:52: modules.a.tcp.query_response[0]: field expects not found, did you mean `expect`?",
         ),
         (
             "modules: {a: {prober: tcp, tcp: {source_ip_address: here}}}",
@@ -283,6 +283,23 @@ modules:
             "f.yml:5:15: modules.base.http.method: expected a method such as GET or POST, found \"GET /\"\nf.yml:5:15: modules.web.http.method: expected a method such as GET or POST, found \"GET /\"",
         ),
         (
+            "
+modules:
+  smtp:
+    prober: tcp
+    tcp:
+      tls: true
+      query_response:
+      - {expect: '^220', starttls: true}
+  pop3:
+    prober: tcp
+    tcp:
+      query_response:
+      - expect: '[+'
+",
+            "f.yml:7:36: modules.smtp.tcp.query_response[0].starttls: tls: true has secured the connection before: expected one of the two\nf.yml:12:17: modules.pop3.tcp.query_response[0].expect: \"Could not compile regular expression\" regexp=\"[+\": missing closing ] of the character class at character 1",
+        ),
+        (
             "modules: {a: {prober: http, http: {body: !!binary '*'}}}",
             "f.yml:1:51: modules.a.http.body: expected base64: Invalid symbol 42, offset 0.",
         ),
@@ -355,7 +372,7 @@ jobs:
   timeout: 5m
   success_threshold: 0
 ",
-            "f.yml:4:13: jobs[0].interval: expected a duration such as 15s, 1m30s, 250ms or 1d, found \"never\"\nf.yml:7:3: jobs[1]: field intervall not found, did you mean `interval`?\nf.yml:9:11: jobs[2].module: unknown module `nothing_of_the_sort`, expected one of http_2xx, http_post_2xx, tcp_connect, tls_connect\nf.yml:10:12: jobs[2].timeout: expected at most the interval, 1m (the default), found 5m\nf.yml:11:22: jobs[2].success_threshold: expected an integer from 1, found 0",
+            "f.yml:4:13: jobs[0].interval: expected a duration such as 15s, 1m30s, 250ms or 1d, found \"never\"\nf.yml:7:3: jobs[1]: field intervall not found, did you mean `interval`?\nf.yml:9:11: jobs[2].module: unknown module `nothing_of_the_sort`, expected one of http_2xx, http_post_2xx, imap_starttls, irc_banner, pop3s_banner, smtp_starttls, ssh_banner, ssh_banner_extract, tcp_connect, tls_connect\nf.yml:10:12: jobs[2].timeout: expected at most the interval, 1m (the default), found 5m\nf.yml:11:22: jobs[2].success_threshold: expected an integer from 1, found 0",
         ),
     ]);
 }

@@ -76,7 +76,7 @@ ignored: the second document
 #[test]
 fn without_modules_the_usual_ones_are_there() {
     for text in ["{}", "jobs: []", "jobs:", "modules:\njobs:\n"] {
-        assert_eq!(parse(text).modules().count(), 4, "{text}");
+        assert_eq!(parse(text).modules().count(), 10, "{text}");
     }
     assert_eq!(parse("modules: {}").modules().count(), 0);
 }
@@ -260,6 +260,13 @@ modules:
         two
         lines
   n: {prober: tcp}
+  o:
+    prober: tcp
+    tcp:
+      query_response:
+      - {expect: '^\\+OK (?P<who>.*)$', labels: [{name: who, value: $who}], send: \"QUIT\\r\"}
+      - {expect_bytes: !!binary /wD+, send_bytes: !!binary AAECgA==, starttls: true}
+      - {expect: ''}
 jobs:
 - job_name: 'on'
   module: m
@@ -281,6 +288,20 @@ jobs:
     assert_eq!(again.render().unwrap(), rendered);
     let secret = text.replace("hunter2", "<secret>");
     assert_eq!(again.jobs(), parse(&secret).jobs(), "{rendered}");
+    let dialogue = |file: &File| {
+        let module = file.module("o").unwrap().config().tcp.clone();
+        module.unwrap().query_response
+    };
+    assert_eq!(dialogue(&again), dialogue(&file), "{rendered}");
+    let [first, second, third] = &dialogue(&file)[..] else {
+        panic!("there are three");
+    };
+    assert_eq!(first.send.as_slice(), b"QUIT\r");
+    assert_eq!(first.labels[0].value.as_slice(), b"$who");
+    assert_eq!(second.expect_bytes.as_slice(), b"\xff\x00\xfe");
+    assert_eq!(second.send_bytes.as_slice(), b"\x00\x01\x02\x80");
+    assert!(second.starttls && second.expect.is_none());
+    assert_eq!(third.expect.as_ref().unwrap().source(), "");
     assert!(
         rendered.contains("interval: 2m\n") && rendered.contains("initial_delay: 1s500ms\n"),
         "{rendered}"

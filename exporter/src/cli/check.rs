@@ -4,7 +4,8 @@
 //! (`success`, `warning`, `failure`, `unknown`), `reason` and `detail` (null
 //! and empty for a plain success), `phase` in which the run ended,
 //! `duration_seconds`, `phases_seconds` by name, `address`, `facts` (the
-//! numbers of the module's kind by metric name, with labels as in series), and
+//! numbers of the module's kind by metric name, with labels as in series),
+//! `labels` (those of `probe_expect_info` by name), and
 //! `tls` (null without a handshake): `version`, `cipher`,
 //! `earliest_cert_expiry` and `chain_expiry` in Unix seconds, `subject`,
 //! `issuer`, `subject_alternative`, `serial`, `fingerprint_sha256`. Fields are
@@ -260,6 +261,7 @@ struct Line<'a> {
     phases_seconds: BTreeMap<&'static str, f64>,
     address: Option<String>,
     facts: BTreeMap<String, f64>,
+    labels: BTreeMap<&'a str, &'a str>,
     tls: Option<Tls<'a>>,
 }
 
@@ -300,6 +302,7 @@ impl<'a> Line<'a> {
                 .collect(),
             address: report.address.map(|address| address.to_string()),
             facts: facts.collect(),
+            labels: report.labels.iter().collect(),
             tls: report.tls.as_deref().map(|info| {
                 let chain = info.chain.as_deref();
                 Tls {

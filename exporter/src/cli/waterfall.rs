@@ -43,6 +43,7 @@ pub(super) fn render(target: &str, report: &OwnedReport, now: f64, colour: bool)
     let tls = report.tls.as_deref();
     for (name, line) in [
         ("address", address),
+        ("matched", matched(report)),
         ("security", tls.and_then(security)),
         ("certificate", tls.and_then(|tls| certificate(tls, now))),
     ] {
@@ -115,6 +116,15 @@ fn phases(report: &OwnedReport) -> Vec<String> {
         lines.push(format!("{name:<11} {took:>8}  {:start$}{bar}", ""));
     }
     lines
+}
+
+/// What a dialogue found out about the target.
+fn matched(report: &OwnedReport) -> Option<String> {
+    let labels = report.labels.iter();
+    let labels: Vec<String> = labels
+        .map(|(name, value)| format!("{name}={}", printable(&format!("{value:?}"))))
+        .collect();
+    (!labels.is_empty()).then(|| labels.join(", "))
 }
 
 /// Version and cipher.

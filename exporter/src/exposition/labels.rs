@@ -6,6 +6,7 @@
 //! beyond speed: Prometheus caches series by their raw text and skips parsing
 //! and hashing for a line whose series text it has seen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +62,27 @@ impl LabelSet {
             push_pair(&mut text, name, value);
         }
         Ok(Self { text: text.into() })
+    }
+
+    /// What stands beside these labels on one series, sorted by name: where a
+    /// name is in both, that of `extra` becomes `exported_<name>`, as
+    /// Prometheus does with what it scrapes. It is for names that are not
+    /// known when a target is made; for the others see [`LabelSet::new`].
+    pub fn beside<'a>(
+        &self,
+        extra: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Vec<(Cow<'a, str>, &'a str)> {
+        let taken = |name: &str| pairs(&self.text).any(|(own, _)| own == name);
+        let rename = |(name, value)| {
+            let mut free = Cow::Borrowed(name);
+            while taken(&free) || (free != name && extra.clone().any(|(other, _)| other == free)) {
+                free = format!("exported_{free}").into();
+            }
+            (free, value)
+        };
+        let mut renamed: Vec<_> = extra.clone().map(rename).collect();
+        renamed.sort_unstable();
+        renamed
     }
 
     /// The rendered labels, without braces.
@@ -194,6 +216,26 @@ mod tests {
     fn the_last_of_equal_names_wins_even_if_it_is_empty() {
         let labels = LabelSet::new([("a", "1"), ("b", "1"), ("a", "2"), ("b", "")], &[]).unwrap();
         assert_eq!(labels.as_str(), r#"a="2""#);
+    }
+
+    #[test]
+    fn what_is_only_known_later_gives_way() {
+        let own = [("instance", "a:22"), ("exported_os", "x"), ("os", "bsd")];
+        let own = LabelSet::new(own, &[]).unwrap();
+        let found = [("version", "9"), ("os", "linux"), ("instance", "b")];
+        let beside = own.beside(found.into_iter());
+        let beside: Vec<(&str, &str)> = beside.iter().map(|(k, v)| (&**k, *v)).collect();
+        let expected = [
+            ("exported_exported_os", "linux"),
+            ("exported_instance", "b"),
+            ("version", "9"),
+        ];
+        assert_eq!(beside, expected);
+        let nothing = LabelSet::default();
+        assert_eq!(
+            nothing.beside([("b", "1"), ("a", "2")].into_iter())[0].0,
+            "a"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ modules:
   http: {prober: http}
   tcp: {prober: tcp}
   tls: {prober: tcp, tcp: {tls: true}}
+  ssh: {prober: tcp, tcp: {query_response: [{expect: '^SSH-([^-]+)-([^ ]*)', labels: [{name: software, value: '$2'}, {name: job, value: 'v$1'}]}]}}
   careless: {prober: tcp, tcp: {tls: true, tls_config: {insecure_skip_verify: true}}}
 ";
 

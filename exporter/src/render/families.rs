@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use probity_driver::OwnedReport;
 use probity_engine::check::{KINDS, TABLES};
-use probity_engine::fact::{Fact, Facts, Value};
+use probity_engine::fact::{Fact, Facts, Labels, Value};
 use probity_engine::tls::{ChainInfo, TlsInfo};
 use probity_engine::{Last, Outcome, Phase, Phases, Spec};
+
+use crate::exposition::LabelSet;
 
 /// Go's zero `time.Time` in Unix seconds: what blackbox_exporter exposes as the
 /// expiry of the verified chain when nothing was verified.
@@ -152,6 +154,7 @@ pub struct Sight<'a> {
     timeout: Duration,
     phases: &'a Phases,
     facts: &'a Facts,
+    labels: &'a Labels,
     tls: Option<&'a TlsInfo>,
 }
 
@@ -167,6 +170,7 @@ impl<'a> Sight<'a> {
             timeout: report.spec.schedule.timeout(),
             phases: &report.phases,
             facts: &report.facts,
+            labels: &report.labels,
             tls: report.tls.as_deref(),
         }
     }
@@ -182,6 +186,7 @@ impl<'a> Sight<'a> {
             timeout: spec.schedule.timeout(),
             phases: &last.phases,
             facts: &last.facts,
+            labels: &last.labels,
             tls: last.tls.as_deref(),
         }
     }
@@ -227,13 +232,14 @@ fn kind(spec: &Spec) -> usize {
 
 impl Family {
     /// Calls `sample` with the labels and value of each series that `sight`
-    /// has, sorted by label.
+    /// has, sorted by label. They stand beside those of the target in `own`.
     ///
     /// # Errors
     /// Those of `sample`.
     pub fn samples(
         &self,
         sight: &Sight<'_>,
+        own: &LabelSet,
         mut sample: impl FnMut(&[(&str, &str)], f64) -> io::Result<()>,
     ) -> io::Result<()> {
         let value = match &self.source {
@@ -244,6 +250,11 @@ impl Family {
             Source::ChainExpiry => chain_expiry(sight),
             Source::Facts(kinds) => {
                 for fact in kinds.get(sight.kind).into_iter().flatten() {
+                    if fact.value == Value::Labels && !sight.labels.is_empty() {
+                        let labels = own.beside(sight.labels.iter());
+                        let labels: Vec<_> = labels.iter().map(|(k, v)| (&**k, *v)).collect();
+                        sample(&labels, 1.0)?;
+                    }
                     if let Some(value) = fact.read(sight.facts, sight.phases) {
                         sample(fact.label.as_slice(), value)?;
                     }

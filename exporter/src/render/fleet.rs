@@ -168,7 +168,9 @@ fn write_probes<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::R
             if let Some(sight) = &line.sight
                 && (line.is_full() || family.is_minimal())
             {
-                family.samples(sight, |extra, value| out.sample(line.labels, extra, value))?;
+                family.samples(sight, line.labels, |extra, value| {
+                    out.sample(line.labels, extra, value)
+                })?;
             }
         }
     }

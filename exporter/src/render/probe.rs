@@ -46,7 +46,9 @@ fn write_sights<W: Write>(
     for family in FAMILIES.iter() {
         let mut out = encoder.family(family.name, family.help, Kind::Gauge)?;
         for (labels, sight) in sights {
-            family.samples(sight, |extra, value| out.sample(labels, extra, value))?;
+            family.samples(sight, labels, |extra, value| {
+                out.sample(labels, extra, value)
+            })?;
         }
     }
     Ok(())

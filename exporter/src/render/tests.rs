@@ -71,15 +71,14 @@ fn every_label_of_a_fact_is_taken() {
 #[test]
 fn a_plain_tcp_probe_has_the_series_of_blackbox_exporter() {
     let text = probe_text("tcp", "192.0.2.1:80", &[OPENED]);
-    let mut found = series(&text);
-    // Exists once connected; whether this version has it is the kind's matter.
-    found.retain(|name| !name.starts_with("probe_failed_due_to"));
     let [lookup, hash, protocol] = LOOKUP;
     assert_eq!(
-        found,
+        series(&text),
         [
             lookup,
             "probe_duration_seconds",
+            "probe_failed_due_to_bytes",
+            "probe_failed_due_to_regex",
             hash,
             protocol,
             "probe_success",
@@ -90,6 +89,21 @@ fn a_plain_tcp_probe_has_the_series_of_blackbox_exporter() {
     assert_eq!(value(&text, "probe_duration_seconds"), Some("0.001"));
     assert_eq!(value(&text, "probe_ip_addr_hash"), Some("1.969986452e+09"));
     assert!(text.contains("# HELP probe_success Displays whether or not the probe was a success\n# TYPE probe_success gauge\n"));
+}
+
+#[test]
+fn what_a_dialogue_found_out_is_one_series() {
+    let banner = [OPENED, (2_000, Event::Data(b"SSH-2.0-Open\"SSH\xff x\r\n"))];
+    let text = probe_text("ssh", "192.0.2.1:22", &banner);
+    let series = "probe_expect_info{job=\"v2.0\",software=\"Open\\\"SSH\u{fffd}\"}";
+    assert_eq!(value(&text, series), Some("1"), "{text}");
+    assert!(text.contains("# HELP probe_expect_info Explicit content matched\n"));
+    let text = probe_text("ssh", "192.0.2.1:22", &[OPENED]);
+    assert!(!text.contains("probe_expect_info"), "{text}");
+    // Beside the labels of a target that of the answer gives way.
+    let row = bench::row(1, "ssh", "192.0.2.1:22", &[&banner]);
+    let text = String::from_utf8(fleet_text(Format::Text004, &[row])).unwrap();
+    assert!(text.contains("exported_job=\"v2.0\",software="), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::fact::Facts;
+use probity_engine::fact::{Facts, Labels};
 use probity_engine::threshold::Transition;
 use probity_engine::{
     Conn, Engine, Instant, Outcome, Output, Phase, Phases, Reason, Report, RunId, Spec, TargetId,
@@ -73,6 +73,7 @@ struct Held {
     times: [Instant; 3],
     transition: Option<Transition>,
     facts: Facts,
+    labels: Labels,
     phase: Phase,
     phases: Phases,
 }
@@ -280,6 +281,7 @@ impl Held {
             times: [report.due, report.started, report.finished],
             transition: report.transition,
             facts: *report.facts,
+            labels: report.labels.clone(),
             phase: report.phase,
             phases: report.phases,
         }
@@ -300,6 +302,7 @@ impl Held {
             total: finished - started,
             phases: self.phases,
             facts: &self.facts,
+            labels: &self.labels,
             tls: None,
             address: None,
             transition: self.transition,

@@ -1,5 +1,6 @@
 //! A check's only way to the world.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::engine::shared::{Effect, Payload, Shared};
-use crate::fact::Facts;
+use crate::fact::{Facts, Labels};
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, ResolveError};
 use crate::limits::{MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS};
@@ -48,6 +49,7 @@ pub(crate) struct RunCore {
     pub(crate) phases: Phases,
     pub(crate) party: Party,
     pub(crate) facts: Facts,
+    pub(crate) labels: Labels,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) detail: String,
@@ -77,6 +79,7 @@ impl RunCore {
             phases: Phases::new(),
             party: Party::Target,
             facts: Facts::new(),
+            labels: Labels::new(),
             tls: None,
             address: None,
             detail: String::new(),
@@ -334,6 +337,11 @@ impl Cx<'_> {
             let said = core::mem::take(&mut self.core.detail);
             self.fail(reason(found), format_args!("{who}: {said}"));
         }
+    }
+
+    /// Notes something in words, under a name that was not used before.
+    pub(crate) fn label(&mut self, name: &Arc<str>, value: Box<str>) {
+        self.core.labels.add(name, value);
     }
 
     /// Ends the run. The engine closes what is open and reports.

@@ -482,7 +482,8 @@ fn not_connected(to: Destination<'_>, why: &Closed, cx: &mut Cx<'_>) {
     );
 }
 
-fn not_secured(why: &Closed, cx: &mut Cx<'_>) {
+/// Ends the run: the handshake has failed.
+pub(crate) fn not_secured(why: &Closed, cx: &mut Cx<'_>) {
     match why {
         Closed::Tls(failure) => cx.fail(failure.reason, format_args!("{}", failure.detail)),
         why => cx.fail(

@@ -11,6 +11,7 @@
 pub(crate) mod cx;
 pub(crate) mod dial;
 pub mod dns;
+pub(crate) mod excerpt;
 pub mod grpc;
 pub mod http;
 pub mod icmp;
@@ -22,6 +23,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 use serde::de::DeserializeOwned;
@@ -102,6 +104,12 @@ pub(crate) trait Check: Sized {
     fn is_cut_off(&self) -> bool {
         false
     }
+
+    /// Writes what the run is waiting for, after what the engine says when its
+    /// time is over: `: ...`, or nothing.
+    fn waits_for(&self, _: &Self::Spec, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// What a single target or request may add to its module.
@@ -124,8 +132,8 @@ pub enum TargetError {
     Params(String),
 }
 
-impl core::fmt::Display for TargetError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Target(message) | Self::Params(message) => f.write_str(message),
         }
@@ -366,6 +374,20 @@ macro_rules! checks {
                         cx.fail(Reason::TargetInvalid, format_args!("{why}"));
                     }
                     _ => debug_assert!(false, "a run's state is made from its own spec"),
+                }
+            }
+
+            /// See [`Check::waits_for`].
+            pub(crate) fn waits_for(
+                &self,
+                spec: &CheckSpec,
+                f: &mut fmt::Formatter<'_>,
+            ) -> fmt::Result {
+                match (self, spec) {
+                    $((Self::$variant(check), CheckSpec::$variant(spec)) => {
+                        check.waits_for(spec, f)
+                    })+
+                    _ => Ok(()),
                 }
             }
 

@@ -14,7 +14,8 @@ use core::fmt;
 use core::fmt::Write as _;
 use core::net::IpAddr;
 
-use super::http::{Excerpt, USER_AGENT, basic_credentials};
+use super::excerpt::Excerpt;
+use super::http::{USER_AGENT, basic_credentials};
 use crate::config::{Proxies, Proxy, ProxyKind};
 use crate::limits::MAX_PROXY_HEAD_BYTES;
 use crate::outcome::Reason;

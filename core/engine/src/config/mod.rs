@@ -4,12 +4,14 @@
 //! at its own line and column; what can only be judged with the rest of its
 //! section is a [`ConfigError`] with the path of its field.
 
+mod bytes;
 mod duration;
 mod no_proxy;
 mod pattern;
 mod proxy;
 mod re2;
 mod secret;
+mod template;
 mod tls;
 
 use alloc::format;
@@ -18,10 +20,12 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 
+pub use bytes::Bytes;
 pub use duration::GoDuration;
 pub use pattern::{Captures, Pattern};
 pub use proxy::{ProxyHeader, ProxyUrl};
 pub use secret::Secret;
+pub(crate) use template::Template;
 pub use tls::{TlsConfig, WrittenVersion};
 
 pub(crate) use no_proxy::NoProxy;

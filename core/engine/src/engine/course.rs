@@ -110,7 +110,8 @@ impl Engine {
             let phase = run.core.phase;
             let spent = run.core.total(now);
             let doing = Doing(run.core.party, phase, run.core.address);
-            let detail = format_args!("timed out after {spent:.1?} {doing}");
+            let more = WaitsFor(&run.state);
+            let detail = format_args!("timed out after {spent:.1?} {doing}{more}");
             let reason = match run.core.party {
                 Party::Target => phase.timeout(),
                 Party::Proxy => Reason::TimeoutProxy,
@@ -235,6 +236,7 @@ impl Engine {
                 phase: core.phase,
                 phases: core.phases,
                 facts: core.facts,
+                labels: core.labels.clone(),
                 tls: core.tls.clone(),
                 address: core.address,
             });
@@ -353,6 +355,18 @@ impl fmt::Display for Doing {
     }
 }
 
+/// See [`Check::waits_for`](crate::check::Check::waits_for).
+struct WaitsFor<'a>(&'a State);
+
+impl fmt::Display for WaitsFor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            State::Checking { spec, check, .. } => check.waits_for(&spec.check, f),
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(super) fn report(run: &Run) -> Option<Report<'_>> {
     let State::Done {
         target,
@@ -377,6 +391,7 @@ pub(super) fn report(run: &Run) -> Option<Report<'_>> {
         total: core.total(*finished),
         phases: core.phases,
         facts: &core.facts,
+        labels: &core.labels,
         tls: core.tls.as_ref(),
         address: core.address,
         transition: *transition,

@@ -94,6 +94,7 @@ impl Runs {
             run.generation = run.generation.wrapping_add(1);
             run.state = State::Free;
             run.core.tls = None;
+            run.core.labels = crate::fact::Labels::default();
             run.core.trace = None;
             self.free.push(id.slot());
         }

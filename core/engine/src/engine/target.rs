@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use hashbrown::hash_map::Entry;
 
-use crate::fact::Facts;
+use crate::fact::{Facts, Labels};
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
 use crate::lifecycle::{Lifecycle, Pod};
@@ -77,7 +77,7 @@ pub(super) struct Target {
 
 /// A fleet has a million of them: 512 bytes with the index (26), the timer (24)
 /// and a histogram of a few buckets.
-const _: () = assert!(size_of::<Option<Target>>() <= 416);
+const _: () = assert!(size_of::<Option<Target>>() <= 424);
 
 /// The container behind a target.
 #[derive(Debug)]
@@ -103,6 +103,8 @@ pub struct Last {
     pub phases: Phases,
     /// What was learnt.
     pub facts: Facts,
+    /// What was learnt in words.
+    pub labels: Labels,
     /// The last handshake.
     pub tls: Option<Arc<TlsInfo>>,
     /// The last address that was connected to.

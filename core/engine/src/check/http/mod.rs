@@ -49,7 +49,6 @@ pub use auth::{Authorization, BasicAuth};
 pub use config::{Config, HeaderMatch, Module};
 pub use oauth2::{Claims, OAuth2};
 pub(crate) use request::{USER_AGENT, is_field_value, is_token};
-pub(crate) use response::Excerpt;
 pub use size::ByteSize;
 pub(crate) use url::{decode, split_host_port};
 
@@ -63,6 +62,7 @@ use self::token::Fetch;
 use self::url::{Url, UrlError};
 use super::cx::Cx;
 use super::dial::{self, Dial, Route};
+use super::excerpt::Excerpt;
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files, Secret};
 use crate::fact::Fact;

@@ -6,6 +6,7 @@ use core::fmt;
 use core::mem::MaybeUninit;
 
 use super::version::Version;
+use crate::check::excerpt::Excerpt;
 use crate::h2;
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::outcome::Reason;
@@ -70,21 +71,6 @@ impl fmt::Display for HeadError<'_> {
 
 /// A TLS record of type alert (RFC 8446 section 5.1).
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
-
-/// The first bytes of something, quoted and without anything unprintable.
-pub(crate) struct Excerpt<'a>(pub(crate) &'a [u8]);
-
-impl Excerpt<'_> {
-    const LONGEST: usize = 40;
-}
-
-impl fmt::Display for Excerpt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cut = self.0.len().min(Self::LONGEST);
-        let more = if cut < self.0.len() { "\u{2026}" } else { "" };
-        write!(f, "\"{}{more}\"", self.0[..cut].escape_ascii())
-    }
-}
 
 impl<'h, 'b> Head<'h, 'b> {
     /// Room for [`Head::parse`].

@@ -1,0 +1,260 @@
+//! `tcp`: a connection can be made, secured if asked for, and what the peer
+//! says on it is what was expected.
+//!
+//! ```text
+//!          connected (and secured)             everything was said
+//! Dialing ------------------------> Talking ------------------------> success
+//!                                    |   ^
+//!                           starttls v   | secured
+//!                                   Securing
+//! ```
+//! A dialogue is a list of exchanges: expect a line or bytes, send something,
+//! secure the connection, each of them optional. What the peer does once the
+//! last one is over is not our business: closing at once is still a success, as
+//! in the kubelet.
+//!
+//! Lines, expansion and which series exist when are blackbox_exporter's.
+//! Differences, all on purpose:
+//! - lines and expected bytes are read from one buffer, so that neither loses
+//!   what came with the other, and expected bytes may arrive in pieces;
+//! - several entries may have `labels`: all are on one series;
+//! - a connection can be secured once: a second handshake is refused when the
+//!   configuration is read;
+//! - `send_bytes` sends without adding a line feed;
+//! - a value of a label is cut at
+//!   [`MAX_INFO_VALUE_BYTES`](crate::limits::MAX_INFO_VALUE_BYTES), a dialogue
+//!   ends at [`MAX_DIALOGUE_BYTES`](crate::limits::MAX_DIALOGUE_BYTES).
+
+mod config;
+mod dialogue;
+mod inbox;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+pub use config::{Config, Label, Module, QueryResponse};
+
+use self::config::Secure;
+use self::dialogue::{Dialogue, Next, Waiting};
+use self::target::split_host_port;
+use super::cx::Cx;
+use super::dial::{self, Destination, Dial};
+use super::{Check, Kind, TargetError, TargetParams};
+use crate::config::{ConfigError, Files};
+use crate::fact::Fact;
+use crate::io::{Closed, Input};
+use crate::outcome::{Outcome, Phase};
+use crate::tls::{TlsOptions, TlsParams};
+
+const REGEX_FAILED: usize = dial::FREE;
+const BYTES_FAILED: usize = dial::FREE + 1;
+
+/// One target of a `tcp` module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    module: Arc<Module>,
+    host: Box<str>,
+    port: u16,
+    /// Name to verify, if it is not the host.
+    server_name: Option<Box<str>>,
+}
+
+/// A run of the `tcp` check.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Resolving, connecting, securing.
+    Dialing(Dial),
+    /// Afterwards.
+    Connected(Dialogue, Doing),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Waiting for what is expected next.
+    Talking,
+    /// In the handshake that a `starttls` asked for.
+    Securing,
+}
+
+impl Kind for Tcp {
+    const FACTS: &'static [Fact] = &[
+        dial::FACTS[0],
+        dial::FACTS[1],
+        dial::FACTS[2],
+        Fact::plain(
+            "probe_failed_due_to_regex",
+            "Indicates if probe failed due to regex",
+            REGEX_FAILED,
+        ),
+        Fact::plain(
+            "probe_failed_due_to_bytes",
+            "Indicates if probe failed due to bytes",
+            BYTES_FAILED,
+        ),
+        Fact::labels("probe_expect_info", "Explicit content matched"),
+    ];
+
+    type Config = Config;
+    type Module = Module;
+    type Spec = Spec;
+
+    fn module(config: &Config, files: &dyn Files) -> Result<Module, ConfigError> {
+        Module::new(config, files)
+    }
+
+    fn warnings(config: &Config) -> Vec<ConfigError> {
+        let tls = config.tls_config.warnings().into_iter();
+        tls.map(|warning| warning.within("tls_config")).collect()
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    fn target(
+        module: &Arc<Module>,
+        target: &str,
+        params: TargetParams<'_>,
+    ) -> Result<Spec, TargetError> {
+        let (host, port) = split_host_port(target)?;
+        let configured = Some(&*module.server_name).filter(|name| !name.is_empty());
+        Ok(Spec {
+            module: Arc::clone(module),
+            host: host.into(),
+            port,
+            server_name: configured.or(params.hostname).map(Into::into),
+        })
+    }
+
+    fn tls(module: &Module) -> Option<&Arc<TlsOptions>> {
+        module.tls()
+    }
+
+    fn module_of(spec: &Spec) -> &Arc<Module> {
+        &spec.module
+    }
+
+    fn request(_: &Spec) -> &[u8] {
+        &[]
+    }
+}
+
+impl Spec {
+    fn destination(&self) -> Destination<'_> {
+        Destination {
+            host: &self.host,
+            port: self.port,
+            families: self.module.families,
+            source: self.module.source,
+            via: None,
+            secure: match &self.module.secure {
+                Secure::AtOnce(options) => Some(self.params(options)),
+                Secure::Never | Secure::Later(_) => None,
+            },
+        }
+    }
+
+    fn params<'a>(&'a self, options: &'a Arc<TlsOptions>) -> TlsParams<'a> {
+        TlsParams {
+            server_name: self.server_name.as_deref().unwrap_or(&self.host),
+            options,
+        }
+    }
+}
+
+impl Check for Tcp {
+    type Spec = Spec;
+
+    fn new() -> Self {
+        Self {
+            state: State::Dialing(Dial::Idle),
+        }
+    }
+
+    fn on(&mut self, spec: &Spec, input: Input<'_>, cx: &mut Cx<'_>) {
+        let (dialogue, doing) = match &mut self.state {
+            State::Connected(dialogue, doing) => (dialogue, *doing),
+            State::Dialing(dial) => {
+                if let Input::Start = input {
+                    dial.start(spec.destination(), cx);
+                } else if let Some(conn) = dial.on(spec.destination(), &input, cx) {
+                    cx.set(REGEX_FAILED, 0.0);
+                    cx.set(BYTES_FAILED, 0.0);
+                    self.state = State::Connected(Dialogue::new(conn), Doing::Talking);
+                    self.go_on(spec, cx);
+                }
+                return;
+            }
+        };
+        match (doing, input) {
+            (Doing::Talking, Input::Data(_, data)) => {
+                if cx.core.phase == Phase::Processing && !data.is_empty() {
+                    cx.begin(Phase::Transfer);
+                }
+                dialogue.put(data);
+            }
+            (Doing::Talking, Input::Closed(_, Closed::End)) => dialogue.end(),
+            (Doing::Talking, Input::Closed(_, why)) => {
+                return dialogue.broken_off(&spec.module.exchanges, &why, cx);
+            }
+            (Doing::Securing, Input::Secured(_, info)) => {
+                cx.trace(format_args!(
+                    "secured with {} {}",
+                    info.version, info.cipher
+                ));
+                cx.begin(Phase::Processing);
+                dialogue.secured();
+            }
+            (Doing::Securing, Input::Closed(_, why)) => return dial::not_secured(&why, cx),
+            // What comes unencrypted while the connection is being secured is
+            // nobody's.
+            _ => return,
+        }
+        self.go_on(spec, cx);
+    }
+
+    fn waits_for(&self, spec: &Spec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Connected(dialogue, Doing::Talking) => {
+                write!(f, "{}", Waiting(dialogue, &spec.module.exchanges))
+            }
+            State::Connected(_, Doing::Securing) | State::Dialing(_) => Ok(()),
+        }
+    }
+}
+
+impl Tcp {
+    /// Says and hears what can be, until there is something to wait for.
+    fn go_on(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
+        let State::Connected(dialogue, doing) = &mut self.state else {
+            return;
+        };
+        let module = &*spec.module;
+        *doing = Doing::Talking;
+        match (dialogue.go_on(&module.exchanges, cx), module.tls()) {
+            (Next::Wait | Next::Failed, _) => {}
+            (Next::Secure, Some(_)) if dialogue.has_ended() => {
+                dial::not_secured(&Closed::End, cx);
+            }
+            (Next::Secure, Some(options)) => {
+                let params = spec.params(options);
+                cx.begin(Phase::Tls);
+                cx.trace(format_args!("starting TLS with {}", params.server_name));
+                cx.secure(dialogue.conn(), params);
+                *doing = Doing::Securing;
+            }
+            (Next::Over, _) if module.exchanges.is_empty() => {
+                cx.finish(Outcome::Success, format_args!(""));
+            }
+            (Next::Over, _) | (Next::Secure, None) => cx.succeed(),
+        }
+    }
+}
