@@ -1,13 +1,14 @@
 //! The pages as blackbox_exporter has them: what is refused and in which
 //! words, what is remembered, and where all of it is.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use probity_tests::support::http::encode;
+use probity_tests::support::http::{self, encode};
 use probity_tests::support::metrics::Samples;
-use probity_tests::support::tls;
 use probity_tests::support::{Peer, Probity, until};
+use probity_tests::support::{probity, tls};
 use probity_tests::trials;
 
 use crate::{Folder, dead};
@@ -28,6 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         paths_are_tidied_before_they_are_looked_at,
         the_exporter_says_what_it_stands_for,
         everything_is_under_the_prefix,
+        a_socket_that_was_passed_on_is_served,
     )
 }
 
@@ -452,4 +454,49 @@ fn everything_is_under_the_prefix() {
         }
         server.stop();
     }
+}
+
+/// Ends the process when it is dropped.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn a_socket_that_was_passed_on_is_served() {
+    let flags = [
+        "--web.systemd-socket",
+        "--web.external-url=http://a.example",
+    ];
+    let ended = probity::run(&flags);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("LISTEN_FDS"), "{ended:?}");
+
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("an address");
+    let inner = probity::command(&flags);
+    // As systemd does it: the socket is the descriptor 3 of that very process.
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\" 3<&0 0</dev/null";
+    let child = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .envs(
+            inner
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _child = Ending(child.expect("a shell"));
+    until("it answers", || {
+        let answer = http::try_request(address, "GET", "/-/healthy", &[]).ok()?;
+        (answer.text() == "Healthy").then_some(())
+    });
 }

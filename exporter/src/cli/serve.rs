@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use listenfd::ListenFd;
 use probity_driver::{Driver, Handle};
 use probity_engine::Level;
 use tokio::net::TcpListener;
@@ -44,7 +45,11 @@ pub fn main(args: &Serve) -> ExitCode {
         Err(error) => return failed("Error starting", &error.to_string()),
     };
     let options = Options {
-        listen: args.listen.clone(),
+        listen: if args.systemd_socket {
+            Listen::Systemd
+        } else {
+            Listen::At(args.listen.clone())
+        },
         probes: probes(args),
         base: args.base(),
         web_config: args.web_config_file.clone(),
@@ -109,11 +114,54 @@ pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub enum Listen {
+    /// At these addresses.
+    At(Vec<SocketAddr>),
+    /// At the sockets that systemd passes on (`sd_listen_fds(3)`).
+    Systemd,
+}
+
+impl Listen {
+    async fn open(&self) -> Result<Vec<TcpListener>, StartError> {
+        let mut listeners = Vec::new();
+        match self {
+            Self::At(addresses) => {
+                for address in addresses {
+                    let listener = TcpListener::bind(address).await.map_err(|error| {
+                        StartError(format!("cannot listen on {address}: {error}"))
+                    })?;
+                    listeners.push(listener);
+                }
+            }
+            Self::Systemd => {
+                let mut passed = ListenFd::from_env();
+                for index in 0..passed.len() {
+                    let unusable = |error: io::Error| {
+                        StartError(format!("socket {index} that was passed on: {error}"))
+                    };
+                    let Some(listener) = passed.take_tcp_listener(index).map_err(unusable)? else {
+                        continue;
+                    };
+                    listener.set_nonblocking(true).map_err(unusable)?;
+                    listeners.push(TcpListener::from_std(listener).map_err(unusable)?);
+                }
+                if listeners.is_empty() {
+                    let why = "--web.systemd-socket: no socket was passed on: expected LISTEN_PID and LISTEN_FDS as a systemd socket unit sets them";
+                    return Err(StartError(why.into()));
+                }
+            }
+        }
+        Ok(listeners)
+    }
+}
+
 /// What a server is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where to listen.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Listen,
     /// How single probes are made.
     pub probes: Probes,
     /// Where the pages are.
@@ -163,14 +211,7 @@ impl Server {
         let loaded = control::load(&source).map_err(|errors| StartError(errors.to_string()))?;
         let guard = options.web_config.as_deref().map(Guard::load).transpose();
         let guard = guard.map_err(StartError)?.map(Arc::new);
-        let mut listeners = Vec::new();
-        for address in &options.listen {
-            let listener = TcpListener::bind(address).await;
-            listeners.push(
-                listener
-                    .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))?,
-            );
-        }
+        let listeners = options.listen.open().await?;
         let handle = start_engine(&options.engine)?;
         let places = http::server::connections(handle.capacity().descriptors);
         let places = Arc::new(Semaphore::new(places));
@@ -300,7 +341,7 @@ mod tests {
         ];
         let args = args::Args::parse_from(line).serve;
         let options = Options {
-            listen: args.listen,
+            listen: Listen::At(args.listen),
             probes: Probes::default(),
             base: Base::default(),
             web_config: None,

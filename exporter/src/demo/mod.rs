@@ -23,7 +23,7 @@ use self::server::Server as Targets;
 use crate::app::Probes;
 use crate::bridge::Unavailable;
 use crate::cli::args::{Demo, Level, Log, LogFormat};
-use crate::cli::serve::{self, Options};
+use crate::cli::serve::{self, Listen, Options};
 use crate::cli::{FAILED, log};
 use crate::control::Source;
 use crate::http::base::Base;
@@ -74,7 +74,7 @@ fn prepare(args: &Demo) -> Result<(Targets, Options, Source), String> {
     let places = targets.places();
     let text = plan::text(args.targets, args.interval, places);
     let mut options = Options {
-        listen: args.listen.clone(),
+        listen: Listen::At(args.listen.clone()),
         probes: Probes::default(),
         base: Base::default(),
         web_config: None,
