@@ -10,12 +10,6 @@ const UPSTREAM: &[&str] = &[
     "fail_if_body_json_matches_cel",
     "fail_if_body_json_not_matches_cel",
     "http_headers",
-    "no_proxy",
-    "oauth2",
-    "proxy_connect_header",
-    "proxy_from_environment",
-    "proxy_url",
-    "skip_resolve_phase_with_proxy",
     "unix",
     "websocket",
 ];

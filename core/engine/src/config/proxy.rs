@@ -235,7 +235,12 @@ pub(crate) struct User {
 impl Proxy {
     fn parse(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            // It may hold a password where it is no URL at all.
+            // As Go says it, unless it may hold a password.
+            if text.contains(':') && !text.contains('@') {
+                return Err(format!(
+                    "parse {text:?}: first path segment in URL cannot contain colon; expected the URL of a proxy such as http://proxy.example:3128"
+                ));
+            }
             return Err(
                 "expected the URL of a proxy such as http://proxy.example:3128, found no scheme"
                     .to_owned(),
@@ -256,6 +261,9 @@ impl Proxy {
             Some((user, host_port)) => (Some(user), host_port),
             None => (None, authority),
         };
+        if user.is_none() && host_port.starts_with('[') && !host_port.contains(']') {
+            return Err(format!("parse {text:?}: missing ']' in host"));
+        }
         let (host, port) = split_host_port(host_port)
             .ok()
             .filter(|_| host_port.is_ascii())
@@ -438,7 +446,7 @@ mod tests {
             "socks5://:s3cret@p.example",
         ] {
             let error = ProxyUrl::parse(text).unwrap_err();
-            assert!(error.starts_with("expected "), "{error}");
+            assert!(error.contains("expected "), "{error}");
             assert!(!error.contains("s3cret"), "{error}");
         }
         assert!(ProxyUrl::parse("").unwrap().0.is_none());
