@@ -127,7 +127,7 @@ jobs:
 }
 
 /// A running Prometheus.
-struct Prometheus {
+pub(crate) struct Prometheus {
     address: SocketAddr,
     _child: Guard,
 }
@@ -140,7 +140,6 @@ impl Prometheus {
         urls: &[&str],
         flags: &[&str],
     ) -> Self {
-        let config = folder.join("prometheus.yml");
         let text = format!(
             "\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
@@ -163,6 +162,12 @@ scrape_configs:
 ",
             urls.join("', '")
         );
+        Self::with_config(program, folder, &text, flags)
+    }
+
+    /// One with this configuration.
+    pub(crate) fn with_config(program: &Path, folder: &Path, text: &str, flags: &[&str]) -> Self {
+        let config = folder.join("prometheus.yml");
         fs::write(&config, text).expect("a file");
         let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
@@ -190,8 +195,20 @@ scrape_configs:
         }
     }
 
+    /// The values of a label on the series that a selector picks, sorted: what
+    /// a dashboard offers to choose from.
+    pub(crate) fn label_values(&self, selector: &str, label: &str) -> Vec<String> {
+        let path = format!("/api/v1/label/{label}/values?match[]={}", encode(selector));
+        let answer = http::get(self.address, &path).ok().json();
+        let values = answer["data"].as_array().cloned().unwrap_or_default();
+        values
+            .iter()
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect()
+    }
+
     /// An instant query: labels and values, none while there is no answer.
-    fn query(&self, expression: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+    pub(crate) fn query(&self, expression: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let path = format!("/api/v1/query?query={}", encode(expression));
         let Ok(answer) = http::try_request(self.address, "GET", &path, &[]) else {
             return Vec::new();

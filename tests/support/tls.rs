@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -83,11 +84,24 @@ impl Authority {
         (leaf.pem(), key.serialize_pem())
     }
 
+    /// A certificate for 127.0.0.1 that ends so long from now.
+    ///
+    /// # Panics
+    /// If the clock is before 1970.
+    pub fn ending_in(&self, time: Duration) -> Identity {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let mut params = params("leaf", GOOD);
+        params.not_after = date_time_ymd(1970, 1, 1) + (now.expect("a clock that is set") + time);
+        self.sign_params(params)
+    }
+
     fn sign(&self, last_year: i32) -> Identity {
+        self.sign_params(params("leaf", last_year))
+    }
+
+    fn sign_params(&self, params: CertificateParams) -> Identity {
         let key = key();
-        let leaf = params("leaf", last_year)
-            .signed_by(&key, &self.0)
-            .expect("a certificate");
+        let leaf = params.signed_by(&key, &self.0).expect("a certificate");
         Identity {
             chain: vec![leaf.der().clone()],
             key,

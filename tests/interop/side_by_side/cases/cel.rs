@@ -1,0 +1,128 @@
+//! CEL expressions over JSON bodies.
+
+use super::super::case::Case;
+use super::{answer, http, ok, quoted};
+
+const ROWS: &[(&str, &str, &str)] = &[
+    ("equal", r#"{"foo":{"bar":"baz"}}"#, "body.foo.bar == 'baz'"),
+    (
+        "unequal",
+        r#"{"foo":{"bar":"baz"}}"#,
+        "body.foo.bar == 'qux'",
+    ),
+    ("no_bool", r#"{"foo":{"bar":"baz"}}"#, "body.foo.bar"),
+    ("missing_field", "{}", "body.foo.bar == 'baz'"),
+    ("has_not", "{}", "!has(body.foo)"),
+    ("no_json", "hello world", "body.foo.bar == 'baz'"),
+    ("text", "\"foo\"", "body == 'foo'"),
+    ("list", r#"["foo","bar","baz"]"#, "body[2] == 'baz'"),
+    ("list_too_short", r#"["foo"]"#, "body[2] == 'baz'"),
+    ("bool", "true", "body"),
+    ("empty", "", "body == 'foo'"),
+    ("null", "null", "body == null"),
+    ("emoji", "🤠🤠🤠", "body == '🤠'"),
+    (
+        "emoji_field",
+        r#"{"foo":{"bar":"🤠🤠🤠"}}"#,
+        "body.foo.bar == '🤠🤠🤠'",
+    ),
+    ("number", r#"{"n":3}"#, "body.n == 3"),
+    ("number_double", r#"{"n":3}"#, "body.n == 3.0"),
+    ("number_above", r#"{"n":3.5}"#, "body.n > 3"),
+    (
+        "number_large",
+        r#"{"n":12345678901234567890}"#,
+        "body.n > 1.0",
+    ),
+    ("arithmetic", r#"{"n":3}"#, "body.n + 1.0 == 4.0"),
+    ("arithmetic_mixed", r#"{"n":3}"#, "body.n + 1 == 4"),
+    ("int_of_double", r#"{"n":3.7}"#, "int(body.n) == 3"),
+    ("size", r#"{"l":[1,2,3]}"#, "size(body.l) == 3"),
+    ("size_method", r#"{"l":[1,2,3]}"#, "body.l.size() == 3"),
+    (
+        "all",
+        r#"{"l":[{"s":"up"},{"s":"up"}]}"#,
+        "body.l.all(x, x.s == 'up')",
+    ),
+    (
+        "exists",
+        r#"{"l":[{"s":"up"},{"s":"down"}]}"#,
+        "body.l.exists(x, x.s == 'down')",
+    ),
+    (
+        "exists_one",
+        r#"{"l":[1,2,2]}"#,
+        "body.l.exists_one(x, x == 2.0)",
+    ),
+    (
+        "filter",
+        r#"{"l":[1,2,3]}"#,
+        "body.l.filter(x, x > 1.0).size() == 2",
+    ),
+    (
+        "map",
+        r#"{"l":[1,2]}"#,
+        "body.l.map(x, x * 2.0) == [2.0, 4.0]",
+    ),
+    ("in_list", r#"{"s":"b"}"#, "body.s in ['a', 'b']"),
+    ("in_map", r#"{"m":{"k":1}}"#, "'k' in body.m"),
+    ("matches", r#"{"s":"abc"}"#, "body.s.matches('^a.c$')"),
+    ("matches_class", r#"{"s":"٣"}"#, "body.s.matches('^\\\\d$')"),
+    (
+        "starts",
+        r#"{"s":"abc"}"#,
+        "body.s.startsWith('ab') && body.s.endsWith('bc') && body.s.contains('b')",
+    ),
+    ("ternary", r#"{"a":true}"#, "body.a ? true : false"),
+    ("or_error", r#"{"a":true}"#, "body.a || body.missing.x"),
+    ("and_error", r#"{"a":false}"#, "body.a && body.missing.x"),
+    ("error_or", r#"{"a":true}"#, "body.missing.x || body.a"),
+    ("division", r#"{"n":0}"#, "1 / 0 == 1"),
+    (
+        "timestamp",
+        r#"{"t":"2024-01-02T03:04:05Z"}"#,
+        "timestamp(body.t) < timestamp('2025-01-01T00:00:00Z')",
+    ),
+    ("duration", "{}", "duration('1h') > duration('30m')"),
+    ("type", r#"{"n":1}"#, "type(body.n) == double"),
+    ("double_of_text", r#"{"s":"1.5"}"#, "double(body.s) == 1.5"),
+    ("duplicate_key", r#"{"a":1,"a":2}"#, "body.a == 2.0"),
+    ("trailing_text", "{\"a\":1} x", "body.a == 1.0"),
+    ("two_values", "{\"a\":1}{\"a\":2}", "body.a == 1.0"),
+    ("leading_space", " \n{\"a\":1}\n", "body.a == 1.0"),
+    ("index_by_name", r#"{"a-b":1}"#, "body['a-b'] == 1.0"),
+];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, body, expression) in ROWS {
+        for (how, option) in [
+            ("fail_if", "fail_if_body_json_matches_cel"),
+            ("fail_unless", "fail_if_body_json_not_matches_cel"),
+        ] {
+            let options = format!("{option}: {}", quoted(expression));
+            cases.push(http(format!("cel::{how}_{name}"), &options, ok(body)));
+        }
+    }
+    cases.push(http(
+        "cel::after_bad_status",
+        "fail_if_body_json_matches_cel: 'body.a == 1.0'",
+        answer(500, "", "{\"a\":1}"),
+    ));
+    cases.push(http(
+        "cel::both_kinds",
+        "fail_if_body_json_matches_cel: 'body.a == 1.0', fail_if_body_json_not_matches_cel: 'body.b == 2.0'",
+        ok("{\"a\":2,\"b\":2}"),
+    ));
+    cases.push(http(
+        "cel::beside_a_pattern",
+        "fail_if_body_matches_regexp: [nothing], fail_if_body_json_not_matches_cel: 'body.a == 1.0'",
+        ok("{\"a\":1}"),
+    ));
+    cases.push(http(
+        "cel::cut_body",
+        "fail_if_body_json_not_matches_cel: 'body.a == 1.0'",
+        *b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"a\":1}",
+    ));
+    cases
+}

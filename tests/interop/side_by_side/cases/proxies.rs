@@ -1,0 +1,287 @@
+//! Proxies: what they are told, and what is measured through them.
+
+use super::super::case::Case;
+use super::super::server::{Server, Step, Tls};
+use super::{answer, module, ok};
+
+const SKIP: &str = "tls_config: {insecure_skip_verify: true}";
+
+fn plain(name: &str, options: &str, target: &str, proxy: Server) -> Case {
+    Case::probe(format!("proxies::{name}"), module(options), target)
+        .server(Server::answering(ok("there")))
+        .server(proxy.named("proxy"))
+}
+
+fn secure(name: &str, options: &str, target: &str, proxy: Server) -> Case {
+    Case::probe(
+        format!("proxies::{name}"),
+        module(&format!("{options}, {SKIP}")),
+        target,
+    )
+    .server(Server::answering(ok("secure")).tls(Tls::with("good")))
+    .server(proxy.named("proxy"))
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let http = "proxy_url: 'http://@proxy@'";
+    let login = "proxy_url: 'http://us%20er:pa%3Ass@@proxy@'";
+    let socks = "proxy_url: 'socks5://@proxy@'";
+    let socks_login = "proxy_url: 'socks5://user:pass@@proxy@'";
+    let skip = "skip_resolve_phase_with_proxy: true";
+    let url = "http://@server@/p?q=r";
+    let named = "http://localhost:@server-port@/p";
+    let secret = "https://@server@/p";
+    let secret_named = "https://localhost:@server-port@/p";
+    let foreign = "http://target.test:@server-port@/p";
+    let replying = |reply: &[u8]| Server::steps(vec![Step::Request, Step::Send(reply.to_vec())]);
+    vec![
+        plain("http", http, url, Server::http_proxy()),
+        plain("http_named", http, named, Server::http_proxy()),
+        plain(
+            "http_skip",
+            &format!("{http}, {skip}"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_named_skip",
+            &format!("{http}, {skip}"),
+            named,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_foreign_skip",
+            &format!("{http}, {skip}"),
+            foreign,
+            Server::http_proxy(),
+        ),
+        plain("http_login", login, url, Server::http_proxy()),
+        plain(
+            "http_host_field",
+            &format!("{http}, headers: {{Host: vhost.test}}"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_post",
+            &format!("{http}, method: POST, body: text"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_connect_header",
+            &format!("{http}, proxy_connect_header: {{X-Own: [a, b]}}"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_gone",
+            "proxy_url: 'http://127.0.0.1:1'",
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_without_port",
+            "proxy_url: 'http://127.0.0.2'",
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_refusing",
+            http,
+            url,
+            replying(&answer(407, "Proxy-Authenticate: Basic\r\n", "no")),
+        ),
+        plain("http_garbage", http, url, replying(b"what?\r\n\r\n")),
+        plain(
+            "http_target_gone",
+            http,
+            "http://127.0.0.1:1/",
+            Server::http_proxy(),
+        ),
+        plain("skip_without_proxy", skip, url, Server::http_proxy()),
+        plain(
+            "no_proxy_address",
+            &format!("{http}, no_proxy: 127.0.0.1"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_range",
+            &format!("{http}, no_proxy: 127.0.0.0/8"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_any",
+            &format!("{http}, no_proxy: '*'"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_other",
+            &format!("{http}, no_proxy: 'a.test,10.0.0.0/8'"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_port",
+            &format!("{http}, no_proxy: '127.0.0.1:@server-port@'"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_other_port",
+            &format!("{http}, no_proxy: '127.0.0.1:1'"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_name",
+            &format!("{http}, no_proxy: localhost"),
+            named,
+            Server::http_proxy(),
+        ),
+        plain(
+            "no_proxy_name_skip",
+            &format!("{http}, {skip}, no_proxy: localhost"),
+            named,
+            Server::http_proxy(),
+        ),
+        secure("connect", http, secret, Server::http_proxy()),
+        secure("connect_named", http, secret_named, Server::http_proxy()),
+        secure(
+            "connect_named_skip",
+            &format!("{http}, {skip}"),
+            secret_named,
+            Server::http_proxy(),
+        ),
+        secure("connect_login", login, secret, Server::http_proxy()),
+        secure(
+            "connect_header",
+            &format!("{http}, proxy_connect_header: {{X-Own: [a, b]}}"),
+            secret,
+            Server::http_proxy(),
+        ),
+        secure(
+            "connect_login_and_header",
+            &format!("{login}, proxy_connect_header: {{Proxy-Authorization: [own]}}"),
+            secret,
+            Server::http_proxy(),
+        ),
+        secure(
+            "connect_host_field",
+            &format!("{http}, headers: {{Host: vhost.test}}"),
+            secret,
+            Server::http_proxy(),
+        ),
+        secure(
+            "connect_refused",
+            http,
+            secret,
+            replying(&answer(403, "", "no")),
+        ),
+        secure(
+            "connect_407",
+            http,
+            secret,
+            replying(&answer(407, "Proxy-Authenticate: Basic\r\n", "no")),
+        ),
+        secure("connect_garbage", http, secret, replying(b"what?\r\n\r\n")),
+        secure(
+            "connect_hangup",
+            http,
+            secret,
+            Server::steps(vec![Step::Request, Step::Hangup]),
+        ),
+        secure(
+            "connect_target_gone",
+            http,
+            "https://127.0.0.1:1/",
+            Server::http_proxy(),
+        ),
+        secure(
+            "connect_verified",
+            &format!("{http}, {skip}"),
+            secret_named,
+            Server::http_proxy(),
+        )
+        .module(&module(&format!(
+            "{http}, {skip}, tls_config: {{ca_file: '@folder@/root.pem'}}"
+        ))),
+        plain("socks", socks, url, Server::socks(None)),
+        plain("socks_named", socks, named, Server::socks(None)),
+        plain(
+            "socks_named_skip",
+            &format!("{socks}, {skip}"),
+            named,
+            Server::socks(None),
+        ),
+        plain(
+            "socks_h_named_skip",
+            &format!("proxy_url: 'socks5h://@proxy@', {skip}"),
+            named,
+            Server::socks(None),
+        ),
+        plain(
+            "socks_login",
+            socks_login,
+            url,
+            Server::socks(Some(("user", "pass"))),
+        ),
+        plain(
+            "socks_login_wrong",
+            socks_login,
+            url,
+            Server::socks(Some(("user", "other"))),
+        ),
+        plain(
+            "socks_login_not_asked",
+            socks_login,
+            url,
+            Server::socks(None),
+        ),
+        plain(
+            "socks_login_missing",
+            socks,
+            url,
+            Server::socks(Some(("user", "pass"))),
+        ),
+        plain(
+            "socks_target_gone",
+            socks,
+            "http://127.0.0.1:1/",
+            Server::socks(None),
+        ),
+        plain(
+            "socks_is_http",
+            socks,
+            url,
+            Server::steps(vec![
+                Step::Read(3),
+                Step::Send(answer(400, "", "what?")),
+                Step::Hangup,
+            ]),
+        ),
+        secure("socks_tls", socks, secret, Server::socks(None)),
+        Case::probe("proxies::redirect", module(http), "http://@server@/")
+            .server(Server::pages(vec![
+                ("/", answer(302, "Location: /next\r\n", "")),
+                ("*", ok("there")),
+            ]))
+            .server(Server::http_proxy()),
+        Case::probe(
+            "proxies::redirect_absolute",
+            module(http),
+            "http://@server@/",
+        )
+        .server(Server::pages(vec![
+            (
+                "/",
+                answer(302, "Location: http://localhost:@server-port@/next\r\n", ""),
+            ),
+            ("*", ok("there")),
+        ]))
+        .server(Server::http_proxy()),
+    ]
+}

@@ -1,0 +1,298 @@
+//! Certificates by name, made anew for each run: `NAME.pem` and `NAME.key` in
+//! the folder are the same for whoever reads files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    SanType, SerialNumber, SignatureAlgorithm, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// All of them.
+pub(crate) struct Certificates {
+    by_name: BTreeMap<&'static str, Identity>,
+}
+
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certificates {
+    pub(crate) fn chain(&self, name: &str) -> Vec<CertificateDer<'static>> {
+        self.by_name[name].chain.clone()
+    }
+
+    pub(crate) fn key(&self, name: &str) -> PrivateKeyDer<'static> {
+        self.by_name[name].key.clone_key()
+    }
+
+    /// Makes them, and writes them as files.
+    pub(crate) fn make(folder: &Path) -> Self {
+        let mut maker = Maker {
+            folder,
+            by_name: BTreeMap::new(),
+        };
+        let root = maker.root("root", 2091);
+        maker.leaves(&root);
+        maker.chains(&root);
+        maker.subjects(&root);
+        maker.keys(&root);
+        maker.self_signed();
+        Self {
+            by_name: maker.by_name,
+        }
+    }
+}
+
+struct Maker<'a> {
+    folder: &'a Path,
+    by_name: BTreeMap<&'static str, Identity>,
+}
+
+fn key(algorithm: &'static SignatureAlgorithm) -> KeyPair {
+    KeyPair::generate_for(algorithm).expect("a key")
+}
+
+fn common(name: &str) -> DistinguishedName {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    subject
+}
+
+/// For localhost and the loopback addresses, from 2010 to 2089.
+fn leaf(name: &str) -> CertificateParams {
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut params = CertificateParams::new(names).expect("valid names");
+    params.distinguished_name = common(name);
+    params.not_before = date_time_ymd(2010, 2, 3);
+    params.not_after = date_time_ymd(2089, 4, 5);
+    params
+}
+
+fn authority(name: &str, last_year: i32) -> CertificateParams {
+    let mut params = leaf(name);
+    params.subject_alt_names.clear();
+    params.not_after = date_time_ymd(last_year, 6, 7);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    params
+}
+
+impl Maker<'_> {
+    fn keep(&mut self, name: &'static str, pems: &[String], key: &str) {
+        let chain = pems.concat();
+        fs::write(self.folder.join(format!("{name}.pem")), &chain).expect("a file");
+        fs::write(self.folder.join(format!("{name}.key")), key).expect("a file");
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
+            .collect::<Result<_, _>>()
+            .expect("certificates");
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        self.by_name.insert(name, Identity { chain, key });
+    }
+
+    fn root(&mut self, name: &'static str, last_year: i32) -> CertifiedIssuer<'static, KeyPair> {
+        let key = key(&PKCS_ECDSA_P256_SHA256);
+        let root = CertifiedIssuer::self_signed(authority(name, last_year), key).expect("a root");
+        self.keep(name, &[root.pem()], &root.key().serialize_pem());
+        root
+    }
+
+    fn sign(
+        &mut self,
+        name: &'static str,
+        params: CertificateParams,
+        key: &KeyPair,
+        issuer: &Issuer<'_, KeyPair>,
+        further: &[String],
+    ) {
+        let leaf = params.signed_by(key, issuer).expect("a certificate");
+        let mut chain = vec![leaf.pem()];
+        chain.extend_from_slice(further);
+        self.keep(name, &chain, &key.serialize_pem());
+    }
+
+    fn signed(
+        &mut self,
+        name: &'static str,
+        issuer: &Issuer<'_, KeyPair>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) {
+        let mut params = leaf(name);
+        change(&mut params);
+        self.sign(name, params, &key(&PKCS_ECDSA_P256_SHA256), issuer, &[]);
+    }
+
+    fn leaves(&mut self, root: &Issuer<'_, KeyPair>) {
+        self.signed("good", root, |_| ());
+        self.signed("client", root, |params| params.subject_alt_names.clear());
+        self.signed("expired", root, |params| {
+            params.not_after = date_time_ymd(2021, 1, 1);
+        });
+        self.signed("future", root, |params| {
+            params.not_before = date_time_ymd(2085, 1, 1);
+        });
+        let names = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            CertificateParams::new(names)
+                .expect("valid names")
+                .subject_alt_names
+        };
+        self.signed("other-name", root, |params| {
+            params.subject_alt_names = names(&["elsewhere.test"]);
+        });
+        self.signed("ip-only", root, |params| {
+            params.subject_alt_names = names(&["127.0.0.1"]);
+        });
+        self.signed("name-only", root, |params| {
+            params.subject_alt_names = names(&["localhost"]);
+        });
+        self.signed("no-names", root, |params| {
+            params.distinguished_name = common("localhost");
+            params.subject_alt_names.clear();
+        });
+        self.signed("many-names", root, |params| {
+            params.subject_alt_names =
+                names(&["b.test", "*.a.test", "localhost", "127.0.0.1", "a.test"]);
+            for more in [
+                SanType::Rfc822Name("who@a.test".try_into().expect("a name")),
+                SanType::URI("https://a.test/x,y".try_into().expect("a name")),
+            ] {
+                params.subject_alt_names.push(more);
+            }
+        });
+        // DER needs a leading zero byte for the second; the first has a
+        // leading zero nibble.
+        self.signed("serial-low", root, |params| {
+            params.serial_number = Some(SerialNumber::from_slice(&[0x0a, 0xbc, 0x11, 0xf1, 0x90]));
+        });
+        self.signed("serial-high", root, |params| {
+            params.serial_number = Some(SerialNumber::from_slice(&[0xbb, 0xff, 0, 0x11]));
+        });
+        self.signed("serial-one", root, |params| {
+            params.serial_number = Some(SerialNumber::from_slice(&[1]));
+        });
+    }
+
+    fn chains(&mut self, root: &CertifiedIssuer<'static, KeyPair>) {
+        let key_of = |_: &str| key(&PKCS_ECDSA_P256_SHA256);
+        let middle = CertifiedIssuer::signed_by(authority("middle", 2081), key_of("middle"), root)
+            .expect("an intermediate");
+        let key = key_of("chained");
+        self.sign("chained", leaf("chained"), &key, &middle, &[middle.pem()]);
+        let key = key_of("unchained");
+        self.sign("unchained", leaf("unchained"), &key, &middle, &[]);
+        let key = key_of("rooted");
+        self.sign("rooted", leaf("rooted"), &key, root, &[root.pem()]);
+        // One name and key, two certificates of it: the server sends the one
+        // that ends before the leaf.
+        let short = {
+            let key = KeyPair::from_pem(&root.key().serialize_pem()).expect("a key");
+            CertifiedIssuer::self_signed(authority("root", 2051), key).expect("a root")
+        };
+        let key = key_of("two-roots");
+        self.sign("two-roots", leaf("two-roots"), &key, root, &[short.pem()]);
+        let both = [root.pem(), short.pem()].concat();
+        fs::write(self.folder.join("both-roots.pem"), both).expect("a file");
+        let _stranger = self.root("stranger", 2091);
+    }
+
+    fn subjects(&mut self, root: &Issuer<'_, KeyPair>) {
+        self.signed("subject-many", root, |params| {
+            let mut subject = DistinguishedName::new();
+            subject.push(DnType::CountryName, "XX");
+            subject.push(DnType::StateOrProvinceName, "State");
+            subject.push(DnType::LocalityName, "Town");
+            subject.push(DnType::OrganizationName, "Org");
+            subject.push(DnType::OrganizationalUnitName, "Unit");
+            subject.push(DnType::CommonName, "many");
+            params.distinguished_name = subject;
+        });
+        self.signed("subject-escapes", root, |params| {
+            let mut subject = DistinguishedName::new();
+            subject.push(DnType::OrganizationName, " a,b+c\"d\\e<f>;g=h ");
+            subject.push(DnType::OrganizationalUnitName, "#first");
+            subject.push(DnType::CommonName, "\u{fc}ml\u{e4}ut \u{1f600}\n2");
+            params.distinguished_name = subject;
+        });
+        self.signed("subject-odd", root, |params| {
+            let mut subject = DistinguishedName::new();
+            for (oid, value) in [
+                (&[1, 2, 840, 113_549, 1, 9, 1][..], "who@a.test"),
+                (&[0, 9, 2342, 19_200_300, 100, 1, 25], "domain"),
+                (&[2, 5, 4, 5], "4711"),
+                (&[2, 5, 4, 9], "Street 1"),
+                (&[2, 5, 4, 17], "12345"),
+                (&[2, 5, 4, 12], "Title"),
+                (&[1, 3, 6, 1, 4, 1, 99_999, 1], "own"),
+            ] {
+                subject.push(DnType::CustomDnType(oid.to_vec()), value);
+            }
+            params.distinguished_name = subject;
+        });
+        self.signed("subject-empty", root, |params| {
+            params.distinguished_name = DistinguishedName::new();
+        });
+        self.with_openssl(
+            "subject-pairs",
+            &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            "/C=XX/O=Org+OU=Unit+CN=pair/CN=last",
+        );
+    }
+
+    fn keys(&mut self, root: &Issuer<'_, KeyPair>) {
+        let pairs = [
+            ("ed25519", key(&PKCS_ED25519)),
+            ("p384", key(&PKCS_ECDSA_P384_SHA384)),
+        ];
+        for (name, key) in pairs {
+            self.sign(name, leaf(name), &key, root, &[]);
+        }
+        self.with_openssl("rsa", &["-newkey", "rsa:2048"], "/CN=rsa");
+    }
+
+    fn self_signed(&mut self) {
+        let itself = key(&PKCS_ECDSA_P256_SHA256);
+        let certificate = leaf("itself").self_signed(&itself).expect("a certificate");
+        self.keep("itself", &[certificate.pem()], &itself.serialize_pem());
+        let mut params = authority("own-authority", 2077);
+        params.subject_alt_names = leaf("x").subject_alt_names;
+        let own = key(&PKCS_ECDSA_P256_SHA256);
+        let certificate = params.self_signed(&own).expect("a certificate");
+        self.keep("own-authority", &[certificate.pem()], &own.serialize_pem());
+    }
+
+    /// A root of itself for localhost, made by the openssl program: what the
+    /// library does not make.
+    fn with_openssl(&mut self, name: &'static str, key: &[&str], subject: &str) {
+        let file = |ending: &str| self.folder.join(format!("{name}.{ending}"));
+        let status = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-sha256", "-days", "20000"])
+            .args(["-multivalue-rdn", "-subj", subject])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(key)
+            .arg("-keyout")
+            .arg(file("key"))
+            .arg("-out")
+            .arg(file("pem"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "openssl makes {name}"
+        );
+        let read = |ending: &str| fs::read_to_string(file(ending)).expect("a file");
+        let (pem, key) = (read("pem"), read("key"));
+        self.keep(name, &[pem], &key);
+    }
+}

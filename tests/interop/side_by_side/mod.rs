@@ -1,0 +1,266 @@
+//! The real blackbox_exporter and this program, side by side: the same file,
+//! the same flags, the same requests, the same servers, and every difference
+//! either mended or on one list with its reason.
+//!
+//! `cargo test -p probity-tests --test interop -- side_by_side::http` runs a
+//! group; a failing case prints what differs. `PROBITY_SIDE_BY_SIDE=FILE` also
+//! writes all differences of all cases that ran to a file, listed or not.
+
+mod case;
+mod cases;
+mod certificates;
+mod differences;
+mod peers;
+mod program;
+mod relay;
+mod server;
+mod view;
+mod world;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Completion, Failed, Trial};
+
+use self::case::{Ask, Case};
+use self::differences::{LISTED, Listed, PENDING};
+use self::view::Fields;
+use self::world::World;
+use crate::neighbours;
+
+/// The release that is the measure.
+const UPSTREAM: &str = "prometheus-blackbox-exporter";
+
+/// The cases, and what they have shown so far.
+struct Suite {
+    upstream: PathBuf,
+    cases: Vec<Case>,
+    world: OnceLock<World>,
+    outcomes: Vec<OnceLock<Vec<Difference>>>,
+}
+
+/// One field that the two programs show differently; `None` if one has none.
+#[derive(Clone, Debug)]
+struct Difference {
+    field: String,
+    upstream: Option<String>,
+    ours: Option<String>,
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let cases = cases::all();
+    let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names.len(), cases.len(), "two cases have one name");
+    let Some(upstream) = neighbours::unpacked(UPSTREAM) else {
+        let name = "side_by_side::all";
+        return vec![neighbours::trial_at(name, UPSTREAM, None, |_| ())];
+    };
+    let suite = Arc::new(Suite {
+        upstream,
+        world: OnceLock::new(),
+        outcomes: cases.iter().map(|_| OnceLock::new()).collect(),
+        cases,
+    });
+    let mut trials: Vec<Trial> = (0..suite.cases.len())
+        .map(|index| {
+            let suite = Arc::clone(&suite);
+            let name = format!("side_by_side::{}", suite.cases[index].name);
+            Trial::ignorable_test(name, move || suite.judge(index))
+        })
+        .collect();
+    trials.push(Trial::test(
+        "side_by_side::every_listed_difference_occurs",
+        move || suite.every_listed_difference_occurs(),
+    ));
+    trials
+}
+
+impl Suite {
+    fn missing(&self, index: usize) -> Option<&'static str> {
+        let Ask::Requests(requests) = &self.cases[index].ask else {
+            return None;
+        };
+        let targets = requests
+            .iter()
+            .filter_map(|request| request.target.as_deref());
+        targets.filter_map(peers::missing_for).next()
+    }
+
+    fn outcome(&self, index: usize) -> &[Difference] {
+        let world = self
+            .world
+            .get_or_init(|| World::start(&self.upstream, &self.cases));
+        let case = &self.cases[index];
+        self.outcomes[index].get_or_init(|| {
+            let begun = Instant::now();
+            let [upstream, ours] = world.compare(index, case);
+            let differences = differences(&upstream, &ours);
+            report(&case.name, begun.elapsed(), &differences);
+            differences
+        })
+    }
+
+    fn judge(&self, index: usize) -> Result<Completion, Failed> {
+        if let Some(program) = self.missing(index) {
+            let text = format!("{program} is not installed");
+            return Ok(Completion::ignored_with(text));
+        }
+        let name = &self.cases[index].name;
+        let (pending, unlisted): (Vec<&Difference>, Vec<_>) = self
+            .outcome(index)
+            .iter()
+            .filter(|difference| !is_listed(name, difference))
+            .partition(|difference| is_pending(name, difference));
+        if !unlisted.is_empty() {
+            return Err(Failed::from(shown(&unlisted)));
+        }
+        Ok(match pending.len() {
+            0 => Completion::Completed,
+            count => Completion::ignored_with(format!("pending, {count} differences")),
+        })
+    }
+
+    fn every_listed_difference_occurs(&self) -> Result<(), Failed> {
+        let mut idle = String::new();
+        let runnable: Vec<usize> = (0..self.cases.len())
+            .filter(|index| self.missing(*index).is_none())
+            .collect();
+        for listed in LISTED {
+            let occurs = runnable.iter().any(|&index| {
+                let name = &self.cases[index].name;
+                matches(listed.case, name)
+                    && self
+                        .outcome(index)
+                        .iter()
+                        .any(|difference| covers(listed, name, difference))
+            });
+            if !occurs {
+                let Listed {
+                    case,
+                    field,
+                    reason,
+                    ..
+                } = listed;
+                let _ = write!(idle, "\n  {case}: {field} ({reason}): no longer occurs");
+            }
+        }
+        if idle.is_empty() {
+            Ok(())
+        } else {
+            Err(Failed::from(idle))
+        }
+    }
+}
+
+fn is_listed(case: &str, difference: &Difference) -> bool {
+    LISTED.iter().any(|listed| covers(listed, case, difference))
+}
+
+fn is_pending(case: &str, difference: &Difference) -> bool {
+    PENDING
+        .iter()
+        .any(|(cases, fields)| matches(cases, case) && matches(fields, &difference.field))
+}
+
+/// Differences for a person.
+fn shown(differences: &[&Difference]) -> String {
+    let value = |value: &Option<String>| value.clone().unwrap_or("-".to_owned());
+    let mut text = String::new();
+    for Difference {
+        field,
+        upstream,
+        ours,
+    } in differences
+    {
+        let (upstream, ours) = (value(upstream), value(ours));
+        let _ = write!(
+            text,
+            "\n  {field}\n    upstream: {upstream}\n    ours:     {ours}"
+        );
+    }
+    text
+}
+
+fn differences(upstream: &Fields, ours: &Fields) -> Vec<Difference> {
+    let names: BTreeSet<&String> = upstream.keys().chain(ours.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| !same(name, upstream.get(*name), ours.get(*name)))
+        .map(|name| Difference {
+            field: name.clone(),
+            upstream: upstream.get(name).cloned(),
+            ours: ours.get(name).cloned(),
+        })
+        .collect()
+}
+
+fn same(field: &str, upstream: Option<&String>, ours: Option<&String>) -> bool {
+    match (upstream, ours) {
+        // Ours says where, and more; the sentence itself has to be in it.
+        (Some(upstream), Some(ours)) if field == "sentence" || field == "module" => {
+            ours.contains(upstream.as_str())
+        }
+        _ => upstream == ours,
+    }
+}
+
+fn covers(listed: &Listed, case: &str, difference: &Difference) -> bool {
+    let value = |pattern: &str, value: &Option<String>| match value {
+        None => pattern == "-",
+        Some(value) => matches(pattern, value),
+    };
+    matches(listed.case, case)
+        && matches(listed.field, &difference.field)
+        && value(listed.upstream, &difference.upstream)
+        && value(listed.ours, &difference.ours)
+}
+
+/// Whether a text fits a pattern in which `*` is anything.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut rest) = text.strip_prefix(head) else {
+        return false;
+    };
+    loop {
+        if matches(tail, rest) {
+            return true;
+        }
+        let mut chars = rest.chars();
+        if chars.next().is_none() {
+            return false;
+        }
+        rest = chars.as_str();
+    }
+}
+
+fn report(case: &str, took: Duration, differences: &[Difference]) {
+    let Some(path) = std::env::var_os("PROBITY_SIDE_BY_SIDE") else {
+        return;
+    };
+    let mut text = format!("took\t{case}\t{took:?}\n");
+    for difference in differences {
+        let Difference {
+            field,
+            upstream,
+            ours,
+        } = difference;
+        let mark = match is_listed(case, difference) {
+            true => "listed",
+            false => "open",
+        };
+        let _ = writeln!(text, "{mark}\t{case}\t{field}\t{upstream:?}\t{ours:?}");
+    }
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path);
+    // All of a case at once: other cases run beside it.
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.expect("a report");
+}

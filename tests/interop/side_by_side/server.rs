@@ -1,0 +1,570 @@
+//! Servers that follow a script and remember what they were told.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use probity_tests::support::Peer;
+use probity_tests::support::peer::Conn;
+use rustls::server::{Acceptor, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use super::certificates::Certificates;
+use super::relay;
+
+type Versions = &'static [&'static rustls::SupportedProtocolVersion];
+
+static TLS12: Versions = &[&rustls::version::TLS12];
+static TLS13: Versions = &[&rustls::version::TLS13];
+
+/// Addresses and paths by the names that stand for them.
+pub(crate) type Places = BTreeMap<String, String>;
+
+/// Fills in `@name@`.
+pub(crate) fn fill(text: &str, places: &Places) -> String {
+    String::from_utf8(fill_bytes(text.as_bytes(), places)).expect("text stays text")
+}
+
+fn fill_bytes(bytes: &[u8], places: &Places) -> Vec<u8> {
+    let mut filled = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'@') {
+        filled.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        let end = rest.iter().position(|&byte| byte == b'@');
+        let name = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok());
+        match name.and_then(|name| Some((name.len(), places.get(name)?))) {
+            Some((length, place)) => {
+                filled.extend_from_slice(place.as_bytes());
+                rest = &rest[length + 1..];
+            }
+            None => filled.push(b'@'),
+        }
+    }
+    filled.extend_from_slice(rest);
+    filled
+}
+
+/// What a server is.
+pub(crate) struct Server {
+    /// `@name@` is its address.
+    pub(crate) name: &'static str,
+    at: IpAddr,
+    tls: Option<Tls>,
+    script: Script,
+}
+
+/// What a server does with a connection.
+enum Script {
+    /// Reads a request and answers by its target; `*` is any.
+    Pages(Vec<(&'static str, Vec<u8>)>),
+    /// Does these steps.
+    Steps(Vec<Step>),
+    /// Is an HTTP proxy that reaches whatever it is asked for on loopback.
+    HttpProxy,
+    /// Is a SOCKS 5 proxy; with these credentials, if any.
+    Socks(Option<(&'static str, &'static str)>),
+}
+
+/// One step of a dialogue.
+#[derive(Clone)]
+pub(crate) enum Step {
+    /// Reads up to and with a line feed.
+    Line,
+    /// Reads so many bytes.
+    Read(usize),
+    /// Reads the head of a request and its body.
+    Request,
+    /// Sends.
+    Send(Vec<u8>),
+    /// Sends the same so many times, with a pause after each.
+    Trickle(Vec<u8>, usize, Duration),
+    /// Does nothing.
+    Pause(Duration),
+    /// Becomes TLS.
+    StartTls(Tls),
+    /// Says nothing until the client goes.
+    Silence,
+    /// Closes at once, whatever the client still sends.
+    Hangup,
+}
+
+/// How a server speaks TLS.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    identity: &'static str,
+    versions: Versions,
+    client_root: Option<&'static str>,
+    suite: Option<rustls::CipherSuite>,
+    alpn: &'static [&'static str],
+}
+
+impl Tls {
+    /// TLS 1.2 and 1.3 with the certificate of this name.
+    pub(crate) fn with(identity: &'static str) -> Self {
+        Self {
+            identity,
+            versions: rustls::ALL_VERSIONS,
+            client_root: None,
+            suite: None,
+            alpn: &["http/1.1"],
+        }
+    }
+
+    pub(crate) fn only_tls12(mut self) -> Self {
+        self.versions = TLS12;
+        self
+    }
+
+    pub(crate) fn only_tls13(mut self) -> Self {
+        self.versions = TLS13;
+        self
+    }
+
+    /// Insists on a certificate of the client that this root has signed.
+    pub(crate) fn clients_of(mut self, root: &'static str) -> Self {
+        self.client_root = Some(root);
+        self
+    }
+
+    /// Knows one cipher suite.
+    pub(crate) fn suite(mut self, suite: rustls::CipherSuite) -> Self {
+        self.suite = Some(suite);
+        self
+    }
+
+    fn config(&self, certificates: &Certificates) -> ServerConfig {
+        let mut provider = rustls::crypto::ring::default_provider();
+        if let Some(suite) = self.suite {
+            provider.cipher_suites.retain(|one| one.suite() == suite);
+        }
+        let provider = Arc::new(provider);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(self.versions)
+            .expect("versions that are supported");
+        let builder = match self.client_root {
+            None => builder.with_no_client_auth(),
+            Some(root) => {
+                let mut roots = RootCertStore::empty();
+                let root = certificates.chain(root)[0].clone();
+                roots.add(root).expect("a root");
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .build()
+                        .expect("a verifier");
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder
+            .with_single_cert(
+                certificates.chain(self.identity),
+                certificates.key(self.identity),
+            )
+            .expect("a key that fits");
+        config.alpn_protocols = self
+            .alpn
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        config
+    }
+}
+
+/// What one connection has brought.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// What was read, decrypted.
+    pub(crate) bytes: Vec<u8>,
+    /// What the client said about itself in each handshake.
+    pub(crate) hello: Option<Hello>,
+    /// Whether this is a request of HTTP.
+    pub(crate) is_http: bool,
+}
+
+/// What a client says about itself before a handshake.
+#[derive(Clone, Debug)]
+pub(crate) struct Hello {
+    pub(crate) server_name: Option<String>,
+    pub(crate) alpn: Vec<String>,
+}
+
+/// A server that runs.
+pub(crate) struct Running {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    _peer: Peer,
+}
+
+#[derive(Default)]
+struct Shared {
+    places: OnceLock<Places>,
+    /// Which program is being served; what comes late belongs to the earlier.
+    epoch: AtomicUsize,
+    /// Connections that are open.
+    open: AtomicUsize,
+    seen: Mutex<BTreeMap<(usize, usize), Seen>>,
+}
+
+impl Server {
+    fn new(name: &'static str, script: Script) -> Self {
+        Self {
+            name,
+            at: Ipv4Addr::LOCALHOST.into(),
+            tls: None,
+            script,
+        }
+    }
+
+    /// Answers requests by their target; `*` is any.
+    pub(crate) fn pages(pages: Vec<(&'static str, Vec<u8>)>) -> Self {
+        Self::new("server", Script::Pages(pages))
+    }
+
+    /// Answers every request in the same way.
+    pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
+        Self::pages(vec![("*", answer.into())])
+    }
+
+    /// Does these steps.
+    pub(crate) fn steps(steps: Vec<Step>) -> Self {
+        Self::new("server", Script::Steps(steps))
+    }
+
+    pub(crate) fn http_proxy() -> Self {
+        Self::new("proxy", Script::HttpProxy)
+    }
+
+    pub(crate) fn socks(credentials: Option<(&'static str, &'static str)>) -> Self {
+        Self::new("proxy", Script::Socks(credentials))
+    }
+
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    pub(crate) fn on_ipv6(mut self) -> Self {
+        self.at = Ipv6Addr::LOCALHOST.into();
+        self
+    }
+
+    pub(crate) fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Listens.
+    pub(crate) fn start(&self, certificates: &Arc<Certificates>) -> Running {
+        let shared = Arc::new(Shared::default());
+        let (ours, certificates) = (Arc::clone(&shared), Arc::clone(certificates));
+        let tls = self.tls.as_ref();
+        let tls = tls.map(|tls| Arc::new(tls.config(&certificates)));
+        let script = match &self.script {
+            Script::Pages(pages) => Script::Pages(pages.clone()),
+            Script::Steps(steps) => Script::Steps(steps.clone()),
+            Script::HttpProxy => Script::HttpProxy,
+            Script::Socks(credentials) => Script::Socks(*credentials),
+        };
+        let peer = Peer::at(SocketAddr::new(self.at, 0), move |conn| {
+            ours.open.fetch_add(1, Ordering::AcqRel);
+            let mut line = Line {
+                key: (ours.epoch.load(Ordering::Acquire), conn.index),
+                stream: Stream::Plain(conn),
+                shared: Arc::clone(&ours),
+                certificates: Arc::clone(&certificates),
+            };
+            line.note(|_| ());
+            // A client that goes in the middle ends the script.
+            let _ = line.run(&script, tls.as_ref());
+            ours.open.fetch_sub(1, Ordering::AcqRel);
+        });
+        Running {
+            name: self.name,
+            address: peer.address,
+            shared,
+            _peer: peer,
+        }
+    }
+}
+
+impl Running {
+    /// From now on `@name@` can be filled in.
+    pub(crate) fn know(&self, places: &Places) {
+        let _ = self.shared.places.set(places.clone());
+    }
+
+    /// What has come since the last time, once all connections have ended.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let begun = Instant::now();
+        while self.shared.open.load(Ordering::Acquire) > 0
+            && begun.elapsed() < Duration::from_secs(2)
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let epoch = self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        let mut seen = self
+            .shared
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let seen = std::mem::take(&mut *seen).into_iter();
+        seen.filter(|((of, _), _)| *of == epoch)
+            .map(|(_, seen)| seen)
+            .collect()
+    }
+}
+
+/// A connection's bytes, in the clear.
+enum Stream {
+    Plain(Conn),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+    /// While it changes from one to the other.
+    Neither,
+}
+
+/// A connection in the hands of its script.
+struct Line {
+    stream: Stream,
+    key: (usize, usize),
+    shared: Arc<Shared>,
+    certificates: Arc<Certificates>,
+}
+
+impl Line {
+    fn note(&self, change: impl FnOnce(&mut Seen)) {
+        let mut seen = self
+            .shared
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(seen.entry(self.key).or_default());
+    }
+
+    fn run(&mut self, script: &Script, tls: Option<&Arc<ServerConfig>>) -> io::Result<()> {
+        if let Some(config) = tls {
+            self.secure(config)?;
+        }
+        let places = self.shared.places.get().cloned().unwrap_or_default();
+        match script {
+            Script::Pages(pages) => {
+                let target = self.request()?;
+                let page = pages
+                    .iter()
+                    .find(|(path, _)| *path == target)
+                    .or_else(|| pages.iter().find(|(path, _)| *path == "*"));
+                let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
+                let page = page.map_or(missing, |(_, page)| fill_bytes(page, &places));
+                self.send(&page)?;
+            }
+            Script::Steps(steps) => {
+                for step in steps {
+                    if matches!(step, Step::Hangup) {
+                        return Ok(());
+                    }
+                    self.step(step, &places)?;
+                }
+            }
+            Script::HttpProxy => {
+                self.request()?;
+                let head = self.head_so_far();
+                return relay::http(&head, self);
+            }
+            Script::Socks(credentials) => return relay::socks(self, *credentials),
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn head_so_far(&self) -> Vec<u8> {
+        let mut head = Vec::new();
+        self.note(|seen| head = seen.bytes.clone());
+        head
+    }
+
+    fn step(&mut self, step: &Step, places: &Places) -> io::Result<()> {
+        match step {
+            Step::Line => while self.byte()? != b'\n' {},
+            Step::Read(count) => {
+                for _ in 0..*count {
+                    self.byte()?;
+                }
+            }
+            Step::Request => {
+                self.request()?;
+            }
+            Step::Send(bytes) => self.send(&fill_bytes(bytes, places))?,
+            Step::Trickle(bytes, count, pause) => {
+                for _ in 0..*count {
+                    self.send(bytes)?;
+                    std::thread::sleep(*pause);
+                }
+            }
+            Step::Pause(time) => std::thread::sleep(*time),
+            Step::StartTls(tls) => {
+                let config = Arc::new(tls.config(&self.certificates));
+                self.secure(&config)?;
+            }
+            Step::Silence => self.wait_for_close(),
+            Step::Hangup => {}
+        }
+        Ok(())
+    }
+
+    /// Reads one request and its body; its target.
+    fn request(&mut self) -> io::Result<String> {
+        self.note(|seen| seen.is_http = true);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.byte()?);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let field = |name: &str| {
+            let mut lines = head.lines();
+            let line = lines.find(|line| {
+                line.split_once(':')
+                    .is_some_and(|(field, _)| field.eq_ignore_ascii_case(name))
+            })?;
+            line.split_once(':').map(|(_, value)| value.trim())
+        };
+        if let Some(length) = field("content-length").and_then(|text| text.parse().ok()) {
+            for _ in 0..length {
+                self.byte()?;
+            }
+        } else if field("transfer-encoding").is_some() {
+            let mut body = Vec::new();
+            while !body.ends_with(b"\r\n0\r\n\r\n") && body != b"0\r\n\r\n" {
+                body.push(self.byte()?);
+            }
+        }
+        Ok(head
+            .split(' ')
+            .nth(1)
+            .map(str::to_owned)
+            .unwrap_or_default())
+    }
+
+    fn byte(&mut self) -> io::Result<u8> {
+        let mut byte = [0];
+        self.read_exact(&mut byte)?;
+        self.note(|seen| seen.bytes.push(byte[0]));
+        Ok(byte[0])
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)?;
+        self.flush()
+    }
+
+    fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+        let Stream::Plain(conn) = std::mem::replace(&mut self.stream, Stream::Neither) else {
+            return Err(io::Error::other("it is secured already"));
+        };
+        let mut stream = conn.stream;
+        let mut acceptor = Acceptor::default();
+        let accepted = loop {
+            if acceptor.read_tls(&mut stream)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            match acceptor.accept() {
+                Ok(Some(accepted)) => break accepted,
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let _ = alert.write(&mut stream);
+                    return Err(io::Error::other(error));
+                }
+            }
+        };
+        let hello = accepted.client_hello();
+        let hello = Hello {
+            server_name: hello.server_name().map(str::to_owned),
+            alpn: hello
+                .alpn()
+                .into_iter()
+                .flatten()
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect(),
+        };
+        self.note(|seen| seen.hello = Some(hello));
+        let mut connection = match accepted.into_connection(Arc::clone(config)) {
+            Ok(connection) => connection,
+            Err((error, mut alert)) => {
+                let _ = alert.write(&mut stream);
+                return Err(io::Error::other(error));
+            }
+        };
+        // To the end, so that a script without a step has done so much.
+        while connection.is_handshaking() {
+            if let Err(error) = connection.complete_io(&mut stream) {
+                let _ = connection.write_tls(&mut stream);
+                return Err(error);
+            }
+        }
+        self.stream = Stream::Tls(Box::new(StreamOwned::new(connection, stream)));
+        Ok(())
+    }
+
+    /// Says that there is no more, and waits until the client has gone.
+    fn end(&mut self) {
+        match &mut self.stream {
+            Stream::Plain(conn) => {
+                let _ = conn.stream.shutdown(std::net::Shutdown::Write);
+            }
+            Stream::Tls(stream) => {
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+                let _ = stream.sock.shutdown(std::net::Shutdown::Write);
+            }
+            Stream::Neither => {}
+        }
+        self.wait_for_close();
+    }
+
+    fn wait_for_close(&mut self) {
+        while self.byte().is_ok() {}
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Plain(conn) => conn.stream.read(into),
+            Stream::Tls(stream) => stream.read(into),
+            Stream::Neither => Ok(0),
+        }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Plain(conn) => conn.stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+            Stream::Neither => Ok(0),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(conn) => conn.stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+            Stream::Neither => Ok(()),
+        }
+    }
+}
+
+impl relay::Client for Line {
+    fn plain(&self) -> io::Result<TcpStream> {
+        match &self.stream {
+            Stream::Plain(conn) => conn.stream.try_clone(),
+            Stream::Tls(_) | Stream::Neither => Err(io::Error::other("a proxy without TLS")),
+        }
+    }
+
+    fn record(&self, bytes: &[u8]) {
+        self.note(|seen| seen.bytes.extend_from_slice(bytes));
+    }
+}

@@ -1,0 +1,143 @@
+//! What of an answer is compared: a flat list of named values. A time is only
+//! compared as to whether it is zero, and not even that where a short one may
+//! be below what a clock shows.
+
+use std::collections::BTreeMap;
+
+use probity_tests::support::http::Answer;
+
+/// Named values.
+pub(crate) type Fields = BTreeMap<String, String>;
+
+/// What of an answer is compared, beside its status and its content type.
+#[derive(Clone, Debug)]
+pub(crate) enum View {
+    /// Every series, its type and its HELP text.
+    Metrics,
+    /// The series of these families.
+    Families(&'static [&'static str]),
+    /// The body as it is.
+    Text,
+    /// Whether the body has each of these.
+    Marks(&'static [&'static str]),
+    /// Nothing else.
+    Status,
+}
+
+/// Adds what is seen of an answer.
+pub(crate) fn see(fields: &mut Fields, prefix: &str, answer: &Result<Answer, String>, view: &View) {
+    let mut add = |name: String, value: String| fields.insert(format!("{prefix}{name}"), value);
+    let Ok(answer) = answer else {
+        add("status".into(), "no answer".into());
+        return;
+    };
+    add("status".into(), answer.status.to_string());
+    for name in [
+        "content-type",
+        "x-content-type-options",
+        "location",
+        "www-authenticate",
+    ] {
+        if let Some(value) = answer.header(name) {
+            add(format!("header {name}"), value.to_owned());
+        }
+    }
+    let body = String::from_utf8_lossy(&answer.body);
+    let is_text = answer
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("text/plain; version="));
+    match view {
+        View::Metrics if is_text => exposition(&body, &mut add, |_| true),
+        View::Families(names) if is_text => {
+            exposition(&body, &mut add, |name| names.contains(&name));
+        }
+        View::Metrics | View::Families(_) | View::Text => {
+            add("body".into(), body.into_owned());
+        }
+        View::Marks(marks) => {
+            for mark in *marks {
+                let found = body.contains(mark);
+                add(format!("has {mark:?}"), found.to_string());
+            }
+        }
+        View::Status => {}
+    }
+}
+
+fn is_time(family: &str) -> bool {
+    family.ends_with("_duration_seconds") || family.ends_with("_lookup_time_seconds")
+}
+
+/// Times that are nothing for a literal address, a body that came with its
+/// head, or a probe that failed at once.
+fn is_short(series: &str) -> bool {
+    series == "probe_duration_seconds"
+        || series.ends_with("_lookup_time_seconds")
+        || series.ends_with("{phase=\"resolve\"}")
+        || series.ends_with("{phase=\"transfer\"}")
+}
+
+fn exposition(
+    body: &str,
+    add: &mut impl FnMut(String, String) -> Option<String>,
+    wanted: impl Fn(&str) -> bool,
+) {
+    let mut order: Vec<(&str, &str)> = Vec::new();
+    for line in body.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut parts = comment.splitn(3, ' ');
+            let (kind, name) = (
+                parts.next().unwrap_or_default(),
+                parts.next().unwrap_or_default(),
+            );
+            if wanted(name) {
+                let key = format!("{} {name}", kind.to_ascii_lowercase());
+                add(key, parts.next().unwrap_or_default().to_owned());
+            }
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap_or((line, ""));
+        let family = series.split('{').next().unwrap_or(series);
+        if !wanted(family) {
+            continue;
+        }
+        order.push((family, series));
+        let value = match value {
+            _ if is_short(series) => "a time",
+            "0" => "0",
+            _ if is_time(family) => "a time",
+            value => value,
+        };
+        if add(format!("series {series}"), value.to_owned()).is_some() {
+            add(format!("series {series} twice"), "yes".to_owned());
+        }
+    }
+    let misplaced = order.windows(2).find(|two| two[0] > two[1]);
+    let order = misplaced.map_or_else(
+        || "sorted".to_owned(),
+        |two| format!("{} before {}", two[0].1, two[1].1),
+    );
+    add("order".into(), order);
+}
+
+/// A value of a logfmt line, unquoted.
+pub(crate) fn logged<'a>(line: &'a str, key: &str) -> Option<std::borrow::Cow<'a, str>> {
+    let (_, rest) = line.split_once(&format!(" {key}="))?;
+    let Some(quoted) = rest.strip_prefix('"') else {
+        return Some(rest.split(' ').next().unwrap_or(rest).into());
+    };
+    let mut value = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next()? {
+                'n' => value.push('\n'),
+                't' => value.push('\t'),
+                c => value.push(c),
+            },
+            c => value.push(c),
+        }
+    }
+    Some(value.into())
+}

@@ -1,0 +1,290 @@
+//! What all cases share: the folder, the servers, one file with every module,
+//! and one process of each program that serves it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use probity_tests::support::http;
+
+use super::case::{Ask, Bench, Case, Request};
+use super::certificates::Certificates;
+use super::peers::RealPeers;
+use super::program::{Process, Program};
+use super::server::{Places, Running, Seen, fill};
+use super::view::{Fields, logged, see};
+
+/// Ready for all cases.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    upstream: Side,
+    ours: Side,
+    /// By the case's index.
+    standings: Vec<Standing>,
+    _peers: RealPeers,
+}
+
+/// One of the two programs.
+struct Side {
+    program: Program,
+    process: Process,
+    /// The file that it serves.
+    config: String,
+    /// Why it does not take a case's module, by name of the case.
+    refused: BTreeMap<String, String>,
+}
+
+/// What stands ready for one case.
+struct Standing {
+    servers: Vec<Running>,
+    places: Places,
+}
+
+impl World {
+    /// Starts everything.
+    pub(crate) fn start(upstream: &Path, cases: &[Case]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let certificates = Arc::new(Certificates::make(folder.path()));
+        for (name, text) in super::cases::FILES {
+            fs::write(folder.path().join(name), text).expect("a file");
+        }
+        let peers = RealPeers::start(folder.path());
+        let mut common = peers.places.clone();
+        let path = folder.path().to_str().expect("a path of text");
+        common.insert("folder".to_owned(), path.to_owned());
+        let stand = |case: &Case| {
+            let servers: Vec<Running> = case
+                .servers
+                .iter()
+                .map(|server| server.start(&certificates))
+                .collect();
+            let mut places = common.clone();
+            for server in &servers {
+                let port = server.address.port();
+                places.insert(server.name.to_owned(), server.address.to_string());
+                places.insert(format!("{}-port", server.name), port.to_string());
+            }
+            for server in &servers {
+                server.know(&places);
+            }
+            Standing { servers, places }
+        };
+        let standings: Vec<Standing> = cases.iter().map(stand).collect();
+        let modules: Vec<(&str, String)> = cases
+            .iter()
+            .zip(&standings)
+            .filter_map(|(case, standing)| {
+                let module = case.module.as_ref()?;
+                Some((case.name.as_str(), fill(module, &standing.places)))
+            })
+            .collect();
+        let upstream = Program::Upstream(upstream.to_owned());
+        let upstream = Side::start(upstream, folder.path(), "upstream.yml", &modules);
+        let ours = Side::start(Program::Ours, folder.path(), "ours.yml", &modules);
+        Self {
+            folder,
+            upstream,
+            ours,
+            standings,
+            _peers: peers,
+        }
+    }
+
+    /// What each of the two programs shows.
+    pub(crate) fn compare(&self, index: usize, case: &Case) -> [Fields; 2] {
+        [&self.upstream, &self.ours].map(|side| self.show(side, &self.standings[index], case))
+    }
+
+    fn show(&self, side: &Side, standing: &Standing, case: &Case) -> Fields {
+        let mut fields = Fields::new();
+        if let Some(why) = side.refused.get(&case.name) {
+            fields.insert("module".to_owned(), why.clone());
+            return fields;
+        }
+        match &case.ask {
+            Ask::Requests(requests) => {
+                ask(&mut fields, &side.process, standing, case, requests);
+            }
+            Ask::Own { flags, requests } => {
+                let mut args = vec![format!("--config.file={}", side.config)];
+                args.extend(flags.iter().map(|flag| fill(flag, &standing.places)));
+                match side.program.serve(&args) {
+                    Ok(process) => ask(&mut fields, &process, standing, case, requests),
+                    Err(_) => {
+                        fields.insert("process".to_owned(), "ended".to_owned());
+                    }
+                }
+            }
+            Ask::Check(file) => {
+                let name = case.name.replace("::", "-");
+                let path = self.folder.path().join(format!("{name}.yml"));
+                fs::write(&path, fill(file, &standing.places)).expect("a file");
+                check(&mut fields, &side.program, &path);
+            }
+            Ask::Custom(run) => {
+                let folder = tempfile::tempdir_in(self.folder.path()).expect("a folder");
+                let bench = Bench {
+                    program: &side.program,
+                    fill: &|text| fill(text, &standing.places),
+                    folder: folder.path(),
+                };
+                fields = run(&bench)
+                    .unwrap_or_else(|_| Fields::from([("process".to_owned(), "ended".to_owned())]));
+            }
+        }
+        for server in &standing.servers {
+            told(&mut fields, server.name, &server.seen());
+        }
+        fields
+    }
+}
+
+impl Side {
+    /// Starts a program with those modules that it takes.
+    fn start(program: Program, folder: &Path, file: &str, modules: &[(&str, String)]) -> Self {
+        let path = folder.join(file);
+        let config = path.to_str().expect("a path of text").to_owned();
+        let write = |modules: &[&(&str, String)]| {
+            let lines: String = modules
+                .iter()
+                .map(|(name, module)| format!("  \"{name}\": {module}\n"))
+                .collect();
+            fs::write(&path, format!("modules:\n{lines}")).expect("a file");
+        };
+        let check = || {
+            let args = [
+                "--config.check".to_owned(),
+                format!("--config.file={config}"),
+            ];
+            let ended = program.run(&args);
+            (ended.code != Some(0)).then(|| complaint(&ended.said))
+        };
+        let mut refused = BTreeMap::new();
+        // Halves, and halves of those that are refused: few are.
+        let mut suspects: Vec<Vec<&(&str, String)>> = vec![modules.iter().collect()];
+        let mut taken = Vec::new();
+        while let Some(some) = suspects.pop() {
+            write(&some);
+            match (check(), &some[..]) {
+                (None, _) => taken.extend(some),
+                (Some(why), [(name, _)]) => {
+                    refused.insert((*name).to_owned(), why);
+                }
+                (Some(_), _) => {
+                    let (one, other) = some.split_at(some.len() / 2);
+                    suspects.extend([one.to_vec(), other.to_vec()]);
+                }
+            }
+        }
+        write(&taken);
+        let process = program
+            .serve(&[format!("--config.file={config}")])
+            .unwrap_or_else(|said| panic!("{program:?} ended: {said}"));
+        Self {
+            program,
+            process,
+            config,
+            refused,
+        }
+    }
+}
+
+fn ask(
+    fields: &mut Fields,
+    process: &Process,
+    standing: &Standing,
+    case: &Case,
+    requests: &[Request],
+) {
+    for (number, request) in requests.iter().enumerate() {
+        let path = request.path.replace("@module@", &http::encode(&case.name));
+        let mut path = fill(&path, &standing.places);
+        if let Some(target) = &request.target {
+            path.push_str("&target=");
+            path.push_str(&http::encode(&fill(target, &standing.places)));
+        }
+        let headers: Vec<(&str, &str)> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let answer = http::try_request(process.address, request.method, &path, &headers);
+        let prefix = match requests.len() {
+            1 => String::new(),
+            _ => format!("answer {number}: "),
+        };
+        see(fields, &prefix, &answer, &request.view);
+    }
+}
+
+fn check(fields: &mut Fields, program: &Program, path: &Path) {
+    let path = path.to_str().expect("a path of text");
+    let ended = program.run(&["--config.check".to_owned(), format!("--config.file={path}")]);
+    let code = ended
+        .code
+        .map_or("a signal".to_owned(), |code| code.to_string());
+    fields.insert("exit".to_owned(), code);
+    if ended.code != Some(0) {
+        fields.insert("sentence".to_owned(), complaint(&ended.said));
+    }
+}
+
+/// Why a configuration is refused, as the log says it, without where.
+pub(crate) fn complaint(said: &str) -> String {
+    let line = said.lines().find(|line| line.contains(" err="));
+    let Some(why) = line.and_then(|line| logged(line, "err")) else {
+        return said.to_owned();
+    };
+    let why = why
+        .strip_prefix("error parsing config file: ")
+        .unwrap_or(&why);
+    // The YAML library's words have a line and the name of a type of theirs.
+    let unknown = why
+        .split_once("field ")
+        .and_then(|(_, rest)| rest.split_once(" not found"));
+    match unknown {
+        Some((field, _)) if !field.contains(' ') => format!("field {field} not found"),
+        _ => why.to_owned(),
+    }
+}
+
+/// What a server has been told.
+fn told(fields: &mut Fields, server: &str, seen: &[Seen]) {
+    let mut add = |name: String, value: String| fields.insert(format!("{server} {name}"), value);
+    add("connections".to_owned(), seen.len().to_string());
+    for (number, seen) in seen.iter().enumerate() {
+        if let Some(hello) = &seen.hello {
+            let name = hello.server_name.clone().unwrap_or_default();
+            add(format!("{number} server name"), name);
+            add(format!("{number} alpn"), hello.alpn.join(","));
+        }
+        if !seen.is_http {
+            add(
+                format!("{number} bytes"),
+                seen.bytes.escape_ascii().to_string(),
+            );
+            continue;
+        }
+        let text = seen.bytes.escape_ascii().to_string();
+        let (head, body) = text.split_once("\\r\\n\\r\\n").unwrap_or((&text, ""));
+        let mut lines = head.split("\\r\\n");
+        add(
+            format!("{number} line"),
+            lines.next().unwrap_or_default().to_owned(),
+        );
+        let mut order = Vec::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+            order.push(name);
+            let field = format!("{number} field {name}");
+            let twice = order.iter().filter(|other| **other == name).count();
+            match twice {
+                1 => add(field, value.to_owned()),
+                _ => add(format!("{field} #{twice}"), value.to_owned()),
+            };
+        }
+        add(format!("{number} order"), order.join(" "));
+        add(format!("{number} body"), body.to_owned());
+    }
+}
