@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::bridge::Bridge;
 use crate::control::Request;
 use crate::events::{Event, Events};
+use crate::files::Stamps;
 use crate::history::{History, Probed};
 use crate::journal::Journal;
 use crate::render::fleet::{Entry, Index};
@@ -134,6 +135,8 @@ struct Reload {
 pub struct Running {
     /// The file.
     pub file: File,
+    /// What the files of its modules looked like.
+    pub stamps: Stamps,
     /// The targets, for whoever renders them.
     pub index: Index,
     /// Jobs by name; their place is the order of the file.
@@ -282,6 +285,26 @@ impl App {
         let sent = self.control.send(Request::Reload(send)).await;
         sent.map_err(|_| stopped())?;
         receive.await.map_err(|_| stopped())?
+    }
+
+    /// The configuration in force, with what the files of the module `name`
+    /// hold now.
+    pub async fn running_with(&self, name: &str) -> Arc<Running> {
+        let running = self.running();
+        let old = || tokio::task::block_in_place(|| running.stamps.are_old(&running.file, name));
+        let has_files = running
+            .file
+            .module(name)
+            .is_some_and(|it| !it.files().is_empty());
+        if !has_files || !old() {
+            return running;
+        }
+        let (send, receive) = oneshot::channel();
+        if self.control.send(Request::Refresh(send)).await.is_ok() {
+            // If nobody answers the process is shutting down.
+            let _ = receive.await;
+        }
+        self.running()
     }
 
     /// Notes how a reload went. `at` is Unix seconds.

@@ -5,21 +5,23 @@
 //! and the start-up never overlap.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use probity_driver::{Change, Notice};
-use probity_engine::config::Files;
-use probity_engine::tls::TlsOptions;
+use probity_engine::config::Files as _;
 use probity_engine::{Outcome, Reason, TargetId};
 use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::app::{App, Probes, Running, Texts};
 use crate::bridge::Bridge;
 use crate::discovery::Discovery;
 use crate::events::{Name, state};
+use crate::files::{Host, Stamps};
 use crate::render::fleet::{self, Entry, Index, JobView};
 
 /// Requests for reloads that wait for their turn.
@@ -30,6 +32,10 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// How often discovery files are read again if no job says.
 const IDLE: Duration = Duration::from_secs(3_600);
+
+/// How often the files of modules are looked at; before a single probe they
+/// are in any case.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How long to wait for news of the engine at once.
 const NEWS: Duration = Duration::from_millis(500);
@@ -54,42 +60,58 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Tells whether a file has changed; `None` if it cannot be read, or is
+    /// none.
+    fn checksum(&self) -> Option<u64> {
+        let Self::File(path) = self else {
+            return None;
+        };
+        let content = SystemFiles.read(&path.display().to_string()).ok()?;
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        Some(hasher.finish())
+    }
+}
+
 /// What the control task is asked.
 #[derive(Debug)]
 pub enum Request {
     /// Read the configuration again and say how it went.
     Reload(oneshot::Sender<Result<(), String>>),
+    /// Look whether files of modules have changed and say when that is done.
+    Refresh(oneshot::Sender<()>),
 }
 
-/// What configurations are read with: the file system, and the driver's
-/// opinion of certificates and keys.
-#[derive(Clone, Copy, Debug)]
-struct Host;
-
-impl Files for Host {
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        SystemFiles.read(path)
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        SystemFiles.variable(name)
-    }
-
-    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
-        probity_driver::check_tls(options)
-    }
+/// A configuration, and what its files looked like.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file.
+    pub file: File,
+    /// That of its text, if it is a file's.
+    checksum: Option<u64>,
+    /// What the files of its modules looked like.
+    pub stamps: Stamps,
 }
 
 /// Reads a configuration and checks all of it, TLS included.
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub fn load(source: &Source) -> Result<File, Errors> {
-    match source {
-        Source::File(path) => File::load(&path.display().to_string(), &Host),
-        Source::Defaults => File::parse("the built-in configuration", DEFAULT, &Host),
-        Source::Text(name, text) => File::parse(name, text, &Host),
-    }
+pub fn load(source: &Source) -> Result<Loaded, Errors> {
+    let host = Host::default();
+    // Before it is parsed: what changes meanwhile is then seen to have.
+    let checksum = source.checksum();
+    let file = match source {
+        Source::File(path) => File::load(&path.display().to_string(), &host),
+        Source::Defaults => File::parse("the built-in configuration", DEFAULT, &host),
+        Source::Text(name, text) => File::parse(name, text, &host),
+    }?;
+    Ok(Loaded {
+        file,
+        checksum,
+        stamps: host.stamps(),
+    })
 }
 
 /// The state of the control task.
@@ -98,8 +120,14 @@ pub struct Control {
     app: Arc<App>,
     source: Source,
     requests: mpsc::Receiver<Request>,
+    /// How often the configuration file is looked at, if it is.
+    auto_reload: Option<Duration>,
     /// The file in force.
     file: File,
+    /// Of its text when it was last found good.
+    checksum: Option<u64>,
+    /// What the files of its modules looked like.
+    stamps: Stamps,
     /// What the paths of discovery files are relative to: the directory of
     /// the configuration file, as in Prometheus.
     base: PathBuf,
@@ -114,16 +142,24 @@ pub struct Control {
 impl Control {
     /// The control task for `file`, and the process around it. Nothing is
     /// probed before [`Control::run`].
-    pub fn new(source: Source, file: File, bridge: Bridge, probes: Probes) -> (Self, Arc<App>) {
+    pub fn new(source: Source, loaded: Loaded, bridge: Bridge, probes: Probes) -> (Self, Arc<App>) {
         let (send, requests) = mpsc::channel(REQUESTS);
-        let running = running(&file, &[], &mut Groups::default());
+        let Loaded {
+            file,
+            checksum,
+            stamps,
+        } = loaded;
+        let running = running(&file, &stamps, &[], &mut Groups::default());
         let app = Arc::new(App::new(bridge, probes, running, send));
         let control = Self {
             app: Arc::clone(&app),
             base: source.directory(),
             source,
             requests,
+            auto_reload: None,
             file,
+            checksum,
+            stamps,
             groups: Groups::default(),
             found: BTreeMap::new(),
             targets: Vec::new(),
@@ -132,10 +168,22 @@ impl Control {
         (control, app)
     }
 
+    /// The same task, which also looks this often whether the configuration
+    /// file has changed.
+    #[must_use]
+    pub fn polling(mut self, every: Option<Duration>) -> Self {
+        self.auto_reload = every;
+        self
+    }
+
     /// Hands the fleet to the engine, then keeps it up to date.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let file = self.file.clone();
-        if self.adopt(file).await.is_err() || self.app.bridge.handle().begin().is_err() {
+        let loaded = Loaded {
+            file: self.file.clone(),
+            checksum: self.checksum,
+            stamps: self.stamps.clone(),
+        };
+        if self.adopt(loaded).await.is_err() || self.app.bridge.handle().begin().is_err() {
             // The driver has stopped: so does the process.
             return;
         }
@@ -143,8 +191,13 @@ impl Control {
         self.app.reloaded(true, unix_now());
         let jobs = self.file.jobs().len();
         tracing::info!(jobs, targets = self.targets.len(), "Fleet loaded");
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut polled = Instant::now();
+        let mut discovered = polled;
         loop {
-            let refresh = refresh_interval(&self.file);
+            let rediscover_at = discovered + refresh_interval(&self.file);
+            let poll_at = self.auto_reload.map(|interval| polled + interval);
             let changed = Arc::clone(&self.discovery.changed);
             tokio::select! {
                 request = self.requests.recv() => match request {
@@ -153,26 +206,61 @@ impl Control {
                         // Whoever asked may have gone.
                         let _ = answer.send(result);
                     }
+                    Some(Request::Refresh(answer)) => {
+                        self.refresh().await;
+                        let _ = answer.send(());
+                    }
                     None => return,
                 },
+                _ = look.tick() => self.refresh().await,
                 () = changed.notified() => {
                     tokio::time::sleep(SETTLE).await;
                     self.rediscover().await;
                 }
-                () = tokio::time::sleep(refresh) => self.rediscover().await,
+                () = tokio::time::sleep_until(rediscover_at.into()) => {
+                    self.rediscover().await;
+                    discovered = Instant::now();
+                }
+                () = at(poll_at) => {
+                    self.poll().await;
+                    polled = Instant::now();
+                }
                 () = told(&mut stopped) => return,
             }
         }
     }
 
+    /// Reads the configuration again if its file is not what was read last. An
+    /// unreadable file is told of by the reload that it leads to.
+    async fn poll(&mut self) {
+        if !self.is_unchanged() {
+            tracing::info!("Configuration file change detected, reloading the configuration.");
+            // It has been logged.
+            let _ = self.reload().await;
+        }
+    }
+
+    fn is_unchanged(&self) -> bool {
+        let found = tokio::task::block_in_place(|| self.source.checksum());
+        found.is_some() && found == self.checksum
+    }
+
     async fn reload(&mut self) -> Result<(), String> {
+        if self.is_unchanged() {
+            // What it refers to may have changed all the same.
+            self.refresh().await;
+            self.rediscover().await;
+            self.app.reloaded(true, unix_now());
+            tracing::info!("Configuration checksum check passed. No changes detected.");
+            return Ok(());
+        }
         let source = self.source.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&source)).await;
         let loaded = loaded
             .map_err(|error| error.to_string())
-            .and_then(|it| it.map_err(|errors| errors.to_string()));
+            .and_then(|it| it.map_err(|errors| format!("error parsing config file: {errors}")));
         let result = match loaded {
-            Ok(file) => self.adopt(file).await,
+            Ok(loaded) => self.adopt(loaded).await,
             Err(error) => Err(error),
         };
         self.app.reloaded(result.is_ok(), unix_now());
@@ -187,7 +275,12 @@ impl Control {
     }
 
     /// Makes `file` the one in force.
-    async fn adopt(&mut self, file: File) -> Result<(), String> {
+    async fn adopt(&mut self, loaded: Loaded) -> Result<(), String> {
+        let Loaded {
+            file,
+            checksum,
+            stamps,
+        } = loaded;
         for warning in file.warnings() {
             tracing::warn!(warning = %warning, "Config file has a problem");
         }
@@ -197,8 +290,34 @@ impl Control {
         found.retain(|name, _| file.jobs().iter().any(|job| job.name() == name));
         self.look(file.jobs(), &mut found);
         self.file = file;
+        self.checksum = checksum;
+        self.stamps = stamps;
         self.found = found;
         self.apply().await
+    }
+
+    /// Reads the files of modules again that are not what they were. Those
+    /// that cannot be used leave their modules unready.
+    async fn refresh(&mut self) {
+        let old = tokio::task::block_in_place(|| self.reread());
+        if old.is_empty() {
+            return;
+        }
+        // An error means that the driver has stopped, which ends us all.
+        let _ = self.apply().await;
+        tracing::info!(modules = old.join(","), "Files of modules have changed");
+    }
+
+    fn reread(&mut self) -> Vec<String> {
+        let old = self.stamps.old(&self.file);
+        for name in &old {
+            let host = Host::default();
+            if let Err(error) = self.file.refresh(name, &host) {
+                tracing::warn!(module = name, warning = %error, "A file of a module cannot be used");
+            }
+            self.stamps.extend(host.stamps());
+        }
+        old
     }
 
     /// Looks at all discovery files; whether anything changed. Reading a slow
@@ -249,8 +368,12 @@ impl Control {
             .chain(added.map(|target| Change::Upsert(target.id, Arc::clone(&target.spec))))
             .collect();
         self.targets = fleet.targets;
-        self.app
-            .replace(running(&self.file, &self.targets, &mut self.groups));
+        self.app.replace(running(
+            &self.file,
+            &self.stamps,
+            &self.targets,
+            &mut self.groups,
+        ));
         changes
     }
 }
@@ -264,7 +387,7 @@ fn refresh_interval(file: &File) -> Duration {
 }
 
 /// What the rest of the process reads.
-fn running(file: &File, targets: &[Target], groups: &mut Groups) -> Running {
+fn running(file: &File, stamps: &Stamps, targets: &[Target], groups: &mut Groups) -> Running {
     let jobs = file.jobs().iter();
     let views = jobs.clone().map(|job| JobView {
         name: job.name().to_owned(),
@@ -281,11 +404,20 @@ fn running(file: &File, targets: &[Target], groups: &mut Groups) -> Running {
     });
     Running {
         file: file.clone(),
+        stamps: stamps.clone(),
         index: Index::new(views.collect(), entries.collect()),
         jobs: jobs
             .map(|job| (job.name().to_owned(), groups.id(job.name())))
             .collect(),
         texts: Texts::default(),
+    }
+}
+
+/// Waits until then, or for ever.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod discovery;
 pub mod events;
 pub mod exposition;
+pub mod files;
 pub mod history;
 pub mod http;
 pub mod journal;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
+use probity_tests::support::http::encode;
 use probity_tests::support::{Peer, Probity, until};
 use probity_tests::trials;
 use rustix::process::Signal;
@@ -15,6 +16,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_bad_file_changes_nothing,
         sighup_reloads,
         a_changed_module_applies_to_its_targets,
+        a_token_file_counts_when_it_is_there_and_when_it_changes,
+        a_changed_file_is_found_without_being_told,
     )
 }
 
@@ -185,5 +188,85 @@ fn a_changed_module_applies_to_its_targets() {
     folder.write("probity.yml", &text.replace("{prober: http}", accepting));
     server.reload().ok();
     until("it is up", || (up(&server) == Some(1.0)).then_some(()));
+    server.stop();
+}
+
+/// 200 for the token `two`, else 401.
+fn guarded() -> Peer {
+    Peer::new(|mut conn| {
+        let request = conn.request();
+        let request = String::from_utf8_lossy(&request);
+        let right = request.contains("\r\nAuthorization: Bearer two\r\n");
+        conn.answer(if right { 200 } else { 401 });
+    })
+}
+
+fn a_token_file_counts_when_it_is_there_and_when_it_changes() {
+    let peer = guarded();
+    let folder = Folder::with("");
+    let token = folder.path().join("token");
+    let text = config(&peer, 0..1).replace(
+        "{prober: http}",
+        &format!(
+            "{{prober: http, http: {{bearer_token_file: {}}}}}",
+            token.display()
+        ),
+    );
+    folder.write("probity.yml", &text);
+    let server = Probity::serve(&folder.config());
+    assert!(
+        !server
+            .log()
+            .lines(&["level=WARN", "probity.yml:1:", "bearer_token_file"])
+            .is_empty()
+    );
+    let path = format!("/probe?module=web&target={}", encode(&peer.url()));
+    let probe = || server.get(&path);
+    // Not the target's failure, on either way.
+    let refused = probe();
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("local_file"), "{}", refused.text());
+    until("the job's target is unknown", || {
+        let unknown = server.targets("")[0]["results"]["unknown"].as_u64();
+        (unknown > Some(0)).then_some(())
+    });
+    folder.write("token", "one\n");
+    assert!(
+        probe()
+            .ok()
+            .text()
+            .contains("\nprobe_http_status_code 401\n")
+    );
+    folder.write("token", "two\n");
+    assert!(probe().ok().text().contains("\nprobe_success 1\n"));
+    until("the job's target is well", || {
+        let success = server.targets("")[0]["results"]["success"].as_u64();
+        (success > Some(0)).then_some(())
+    });
+    server.stop();
+}
+
+fn a_changed_file_is_found_without_being_told() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let folder = Folder::with(&config(&peer, 0..1));
+    let flags = [
+        "--config.enable-auto-reload",
+        "--config.auto-reload-interval=1",
+    ];
+    let server = Probity::serve_with(&folder.config(), &flags);
+    folder.write("probity.yml", "jobs: 3\n");
+    until("the mistake is told", || {
+        let lines = server
+            .log()
+            .lines(&["level=ERROR", "error parsing config file: "]);
+        (!lines.is_empty()).then_some(())
+    });
+    folder.write("probity.yml", &config(&peer, 0..3));
+    until("the new targets are there", || {
+        (moments(&server).len() == 3).then_some(())
+    });
+    // Nothing new is a success too.
+    server.reload().ok();
+    assert!(!server.log().lines(&["No changes detected."]).is_empty());
     server.stop();
 }

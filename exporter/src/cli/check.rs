@@ -114,7 +114,8 @@ fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
         Some(path) => Source::File(path.clone()),
         None => Source::Defaults,
     };
-    let file = control::load(&source).map_err(|errors| errors.to_string())?;
+    let loaded = control::load(&source).map_err(|errors| errors.to_string())?;
+    let file = loaded.file;
     let module = file.module(&args.module).ok_or_else(|| {
         let known: Vec<&str> = file.modules().map(|(name, _)| name).collect();
         let (name, known) = (&args.module, known.join(", "));

@@ -216,6 +216,7 @@ impl Server {
         let places = http::server::connections(handle.capacity().descriptors);
         let places = Arc::new(Semaphore::new(places));
         let (control, app) = Control::new(source, loaded, Bridge::new(handle), options.probes);
+        let control = control.polling(options.auto_reload);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let mut addresses = Vec::new();

@@ -205,6 +205,7 @@ mod tests {
         };
         let mut running = Running {
             file: File::parse("t", DEFAULT, &SystemFiles).unwrap(),
+            stamps: crate::files::Stamps::default(),
             index: Index::new(vec![job], Vec::new()),
             jobs: vec![("<i>".into(), GroupId(0))],
             texts: Texts::default(),

@@ -47,8 +47,8 @@ type Refusal = (StatusCode, String);
 /// two ways is told of the same one as by blackbox_exporter.
 async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Response, Refusal> {
     let bad = |sentence: String| (StatusCode::BAD_REQUEST, sentence);
-    let running = app.running();
     let name = query.given("module").unwrap_or("http_2xx");
+    let running = app.running_with(name).await;
     let Some(module) = running.module(name) else {
         app.unknown_modules.fetch_add(1, Ordering::Relaxed);
         return Err(bad(format!("Unknown module {name:?}")));
