@@ -9,7 +9,8 @@ use crate::workspace::PACKAGES;
 const ARROWS: &[(&str, &[&str])] = &[
     ("probity-engine", &[]),
     ("probity-tls", &["probity-engine"]),
-    ("probity-spec", &["probity-engine"]),
+    ("probity-cel", &["probity-engine"]),
+    ("probity-spec", &["probity-cel", "probity-engine"]),
     ("probity-driver", &["probity-engine", "probity-tls"]),
     ("probity-wasm", &["probity-engine"]),
     (
@@ -51,6 +52,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "libc",
         &["probity-driver", "probity-ffi"],
         "the system belongs to the driver",
+    ),
+    (
+        "cel",
+        &["probity-cel"],
+        "the engine knows expressions by a trait",
     ),
     ("tokio", &["probity"], "the data plane is not async"),
     ("axum", &["probity"], "the data plane serves nobody"),

@@ -8,6 +8,7 @@ use crate::workspace::{PACKAGES, rust_files, shown};
 /// Packages that promise to have no unsafe code.
 const SAFE: &[&str] = &[
     "probity",
+    "probity-cel",
     "probity-engine",
     "probity-simulator",
     "probity-spec",

@@ -29,6 +29,10 @@ pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 /// something has to be matched against it.
 pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// Bytes of an HTTP body that CEL expressions look at: as JSON it takes some
+/// twenty times as much while they do.
+pub const MAX_JSON_BODY_BYTES: usize = 2 * 1024 * 1024;
+
 /// Bytes that a compressed HTTP body may decode to when a module sets no
 /// `body_size_limit`: a few bytes may stand for gigabytes, and decoding them
 /// would keep the worker from its other runs.

@@ -161,6 +161,8 @@ reasons! {
     HeaderMismatch = "header_mismatch",
     /// The body matched, or failed to match, a regular expression.
     BodyMismatch = "body_mismatch",
+    /// A CEL expression held of the body, or did not, or has no answer.
+    JsonMismatch = "json_mismatch",
     /// The body is larger than the cap.
     BodyLimit = "body_limit",
     /// The body is not coded as `compression` says.

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::sync::Arc;
 
-use probity_engine::config::Files;
+use probity_engine::config::{Expression, Files};
 
 /// Reads files relative to the working directory, as blackbox_exporter does.
 /// A file may have at most [`SystemFiles::MAX_BYTES`].
@@ -34,6 +35,10 @@ impl Files for SystemFiles {
 
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
+        probity_cel::compile(source)
     }
 }
 

@@ -7,8 +7,6 @@ use crate::error::excerpt;
 const UPSTREAM: &[&str] = &[
     "body_file",
     "enable_http3",
-    "fail_if_body_json_matches_cel",
-    "fail_if_body_json_not_matches_cel",
     "http_headers",
     "unix",
     "websocket",

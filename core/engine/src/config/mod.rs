@@ -6,6 +6,7 @@
 
 mod bytes;
 mod duration;
+mod expression;
 mod no_proxy;
 mod pattern;
 mod proxy;
@@ -16,12 +17,15 @@ mod tls;
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 
 pub use bytes::Bytes;
 pub use duration::GoDuration;
+pub(crate) use expression::Cel;
+pub use expression::Expression;
 pub use pattern::{Captures, Pattern};
 pub use proxy::{ProxyHeader, ProxyUrl};
 pub use secret::Secret;
@@ -112,6 +116,15 @@ pub trait Files {
         None
     }
 
+    /// Compiles an expression in CEL, if this host can evaluate any.
+    ///
+    /// # Errors
+    /// What is wrong with the expression, or that there are none here.
+    fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
+        let _ = source;
+        Err("CEL expressions cannot be evaluated here".into())
+    }
+
     /// Whether connections can be secured with these options: that its PEM is
     /// what it should be. The engine does no cryptography; a host that does
     /// may leave this out and find out at the first connection.
@@ -168,6 +181,10 @@ impl Files for Recorded<'_> {
 
     fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
         self.files.check_tls(options)
+    }
+
+    fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
+        self.files.cel(source)
     }
 }
 

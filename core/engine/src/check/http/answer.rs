@@ -11,7 +11,7 @@ use super::judge::{self, Fault};
 use super::place::Place;
 use super::response::Head;
 use super::version::Version;
-use super::{BODY_LENGTH, CONTENT_LENGTH, LAST_MODIFIED, REGEX_FAILED, SSL, STATUS_CODE, VERSION};
+use super::{BODY_LENGTH, CEL_FAILED, CONTENT_LENGTH, LAST_MODIFIED, SSL, STATUS_CODE, VERSION};
 use crate::check::Cx;
 use crate::io::Closed;
 use crate::outcome::Reason;
@@ -203,7 +203,7 @@ impl Answer {
         cx: &mut Cx<'_>,
     ) {
         if self.matched {
-            cx.set(REGEX_FAILED, 1.0);
+            judge::unread(&place.spec.module, cx);
         }
         match self.fault {
             Some(fault) => fault.report(&place.spec.module, cx),
@@ -217,8 +217,16 @@ impl Answer {
         let module = &*place.spec.module;
         let fault = self
             .fault
-            .or_else(|| self.matched.then(|| judge::body(module, &self.held))?)
-            .or_else(|| judge::transport(module, self.version, place.url().secure));
+            .or_else(|| self.matched.then(|| judge::body(module, &self.held))?);
+        if fault.is_none()
+            && self.matched
+            && let Err(words) = judge::json(module, &self.held)
+        {
+            cx.end_phase();
+            cx.set(CEL_FAILED, 1.0);
+            return cx.fail(Reason::JsonMismatch, format_args!("{words}"));
+        }
+        let fault = fault.or_else(|| judge::transport(module, self.version, place.url().secure));
         cx.end_phase();
         match fault {
             Some(fault) => fault.report(module, cx),

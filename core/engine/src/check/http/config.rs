@@ -17,11 +17,11 @@ use super::request::{self, Fields};
 use super::size::ByteSize;
 use super::url;
 use crate::config::{
-    self, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader, ProxyUrl, Secret,
+    self, Cel, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader, ProxyUrl, Secret,
     TlsConfig, is_default, yes,
 };
 use crate::io::Families;
-use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
+use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_JSON_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
 use crate::tls::TlsOptions;
 
 use super::auth::{Authorization, BasicAuth, Credentials};
@@ -80,6 +80,13 @@ pub struct Config {
     /// Fail if any of these does not match the body.
     #[serde(skip_serializing_if = "is_default")]
     pub fail_if_body_not_matches_regexp: Vec<Pattern>,
+    /// Fail if this expression in CEL is true of `body`, the JSON of the body;
+    /// also if it is neither true nor false, or if the body is no JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_if_body_json_matches_cel: Option<String>,
+    /// Fail if this one is false, and for the same other reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_if_body_json_not_matches_cel: Option<String>,
     /// Fail if any value of the header matches.
     #[serde(skip_serializing_if = "is_default")]
     pub fail_if_header_matches: Vec<HeaderMatch>,
@@ -95,7 +102,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "is_default")]
     pub compression: String,
     /// Largest response body, once it is decoded; none means any, or 16 MiB if
-    /// it is matched and 64 MiB if it is decoded.
+    /// it is matched, 2 MiB if CEL looks at it, and 64 MiB if it is decoded.
     #[serde(skip_serializing_if = "is_default")]
     pub body_size_limit: ByteSize,
     /// User and password.
@@ -183,6 +190,8 @@ impl Default for Config {
             headers: BTreeMap::new(),
             fail_if_body_matches_regexp: Vec::new(),
             fail_if_body_not_matches_regexp: Vec::new(),
+            fail_if_body_json_matches_cel: None,
+            fail_if_body_json_not_matches_cel: None,
             fail_if_header_matches: Vec::new(),
             fail_if_header_not_matches: Vec::new(),
             body: String::new(),
@@ -262,6 +271,9 @@ pub struct Module {
     pub(super) body: Box<[u8]>,
     pub(super) body_forbidden: Box<[Pattern]>,
     pub(super) body_required: Box<[Pattern]>,
+    /// What must not be true of the body, and what must.
+    pub(super) cel_forbidden: Option<Cel>,
+    pub(super) cel_required: Option<Cel>,
     pub(super) header_forbidden: Box<[Matcher]>,
     pub(super) header_required: Box<[Matcher]>,
     /// How the body of the response is coded.
@@ -327,6 +339,16 @@ impl Module {
             body: config.body.as_bytes().into(),
             body_forbidden: config.fail_if_body_matches_regexp.as_slice().into(),
             body_required: config.fail_if_body_not_matches_regexp.as_slice().into(),
+            cel_forbidden: cel(
+                "fail_if_body_json_matches_cel",
+                config.fail_if_body_json_matches_cel.as_deref(),
+                files,
+            )?,
+            cel_required: cel(
+                "fail_if_body_json_not_matches_cel",
+                config.fail_if_body_json_not_matches_cel.as_deref(),
+                files,
+            )?,
             header_forbidden: matchers("fail_if_header_matches", &config.fail_if_header_matches)?,
             header_required: matchers(
                 "fail_if_header_not_matches",
@@ -346,7 +368,17 @@ impl Module {
 
     /// Whether the body is looked at.
     pub(super) fn matches_body(&self) -> bool {
+        self.matches_text() || self.matches_json()
+    }
+
+    /// Whether regular expressions look at it.
+    pub(super) fn matches_text(&self) -> bool {
         !self.body_forbidden.is_empty() || !self.body_required.is_empty()
+    }
+
+    /// Whether CEL expressions do.
+    pub(super) const fn matches_json(&self) -> bool {
+        self.cel_forbidden.is_some() || self.cel_required.is_some()
     }
 
     /// Bytes of a body that are read at most.
@@ -356,6 +388,7 @@ impl Module {
             false => u64::MAX,
         };
         let bound = match matched {
+            true if self.matches_json() => MAX_JSON_BODY_BYTES as u64,
             true => MAX_MATCHED_BODY_BYTES as u64,
             false => u64::MAX,
         };
@@ -379,6 +412,19 @@ fn method(text: &str) -> Result<Box<str>, ConfigError> {
         "CONNECT" => wrong("expected a method that asks for a resource"),
         method if request::is_token(method) => Ok(method.into()),
         _ => wrong("expected a method such as GET or POST"),
+    }
+}
+
+fn cel(field: &str, source: Option<&str>, files: &dyn Files) -> Result<Option<Cel>, ConfigError> {
+    let Some(source) = source else {
+        return Ok(None);
+    };
+    match files.cel(source) {
+        Ok(expression) => Ok(Some(Cel(expression))),
+        Err(why) => Err(ConfigError::new(
+            field,
+            format!("\"Could not compile CEL program\" expression={source:?}: {why}"),
+        )),
     }
 }
 

@@ -1,14 +1,17 @@
 //! Whether a response is what was asked for. The steps and their order are
 //! those of blackbox_exporter: status, headers, body, version, TLS.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 use super::config::{Matcher, Module};
 use super::decode::Coding;
 use super::response::{Head, unfolded};
 use super::version::Version;
-use super::{MAX_REDIRECTS, REGEX_FAILED};
+use super::{CEL_FAILED, MAX_REDIRECTS, REGEX_FAILED};
 use crate::check::Cx;
+use crate::config::Cel;
 use crate::outcome::Reason;
 
 /// What is wrong with a response. Small, so that it can wait until the body
@@ -100,6 +103,27 @@ pub(super) fn body(module: &Module, body: &[u8]) -> Option<Fault> {
     None
 }
 
+/// Judges the JSON of the body: what is wrong with it, in words.
+pub(super) fn json(module: &Module, body: &[u8]) -> Result<(), String> {
+    let lists = [
+        (List::Forbidden, &module.cel_forbidden),
+        (List::Required, &module.cel_required),
+    ];
+    for (list, cel) in lists {
+        let Some(Cel(expression)) = cel else {
+            continue;
+        };
+        match expression.holds(body) {
+            Ok(holds) if holds == (list == List::Forbidden) => {
+                return Err(format!("body {} {:?}", list.verb(), expression.source()));
+            }
+            Ok(_) => {}
+            Err(why) => return Err(format!("{why} (in {:?})", expression.source())),
+        }
+    }
+    Ok(())
+}
+
 /// Judges how the response came: in which version, over TLS or not.
 pub(super) fn transport(module: &Module, version: Version, secured: bool) -> Option<Fault> {
     if !module.versions.is_empty() && module.versions.iter().all(|valid| valid != version.name()) {
@@ -111,6 +135,18 @@ pub(super) fn transport(module: &Module, version: Version, secured: bool) -> Opt
     } else {
         None
     }
+}
+
+/// The body was to be matched and cannot be read: whoever would have looked at
+/// it first has failed.
+pub(super) fn unread(module: &Module, cx: &mut Cx<'_>) {
+    cx.set(
+        match module.matches_text() {
+            true => REGEX_FAILED,
+            false => CEL_FAILED,
+        },
+        1.0,
+    );
 }
 
 impl Fault {
@@ -125,8 +161,12 @@ impl Fault {
             Self::Version(_) => Reason::HttpVersion,
             Self::Secured | Self::Plain => Reason::HttpSsl,
         };
-        if matches!(reason, Reason::HeaderMismatch | Reason::BodyMismatch) {
-            cx.set(REGEX_FAILED, 1.0);
+        match self {
+            Self::BodyUnread => unread(module, cx),
+            Self::HeaderMissing(..) | Self::Header(..) | Self::Body(..) => {
+                cx.set(REGEX_FAILED, 1.0);
+            }
+            _ => {}
         }
         let fault = self;
         cx.fail(reason, format_args!("{}", Sentence { fault, module }));
@@ -232,8 +272,8 @@ mod tests {
     use super::*;
     use crate::check::http::config::{Config, HeaderMatch};
     use crate::config::{NoFiles, Pattern};
-    use alloc::string::{String, ToString as _};
-    use alloc::{format, vec};
+    use alloc::string::ToString as _;
+    use alloc::vec;
 
     fn module(change: impl FnOnce(&mut Config)) -> Module {
         let mut config = Config::default();

@@ -82,8 +82,9 @@ const STATUS_CODE: usize = dial::FREE + 4;
 const VERSION: usize = dial::FREE + 5;
 const REGEX_FAILED: usize = dial::FREE + 6;
 const LAST_MODIFIED: usize = dial::FREE + 7;
+const CEL_FAILED: usize = dial::FREE + 8;
 
-const _: () = assert!(LAST_MODIFIED < crate::fact::SLOTS);
+const _: () = assert!(CEL_FAILED < crate::fact::SLOTS);
 
 const fn duration(phase: Phase) -> Fact {
     Fact::phase(
@@ -180,6 +181,11 @@ impl Kind for Http {
             REGEX_FAILED,
         ),
         Fact::plain(
+            "probe_failed_due_to_cel",
+            "Indicates if probe failed due to CEL expression not matching",
+            CEL_FAILED,
+        ),
+        Fact::plain(
             "probe_http_last_modified_timestamp_seconds",
             "Returns the Last-Modified HTTP response header in unixtime",
             LAST_MODIFIED,
@@ -264,6 +270,9 @@ impl Check for Http {
             spec,
             hop: self.hop.as_deref(),
         };
+        if matches!(input, Input::Start) && spec.module.matches_json() {
+            cx.set(CEL_FAILED, 0.0);
+        }
         match (&mut self.state, input) {
             (State::Dialing(_), Input::Start) if let Some(source) = &spec.module.tokens => {
                 self.state = State::Fetching(Box::new(Fetch::start(source, cx)));

@@ -1,0 +1,37 @@
+//! Expressions over JSON bodies, which the host evaluates for the engine.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+/// A compiled expression that says yes or no about a body.
+///
+/// Its evaluation must be bounded in time and memory whatever the body: it is
+/// the peer's.
+pub trait Expression: fmt::Debug + Send + Sync {
+    /// The expression as it was written.
+    fn source(&self) -> &str;
+
+    /// Evaluates the expression with `body` being the value of the JSON text.
+    ///
+    /// # Errors
+    /// Why there is no answer: the body is no JSON, the result is neither true
+    /// nor false, or its evaluation failed.
+    fn holds(&self, json: &[u8]) -> Result<bool, String>;
+}
+
+/// A shared [`Expression`]; two are equal if they are written alike.
+#[derive(Clone)]
+pub(crate) struct Cel(pub(crate) Arc<dyn Expression>);
+
+impl PartialEq for Cel {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.source() == other.0.source()
+    }
+}
+
+impl fmt::Debug for Cel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.source())
+    }
+}
