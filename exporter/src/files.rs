@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
-use probity_engine::config::Files;
+use probity_engine::config::{Expression, Files};
 use probity_engine::tls::TlsOptions;
 use probity_spec::{File, SystemFiles};
 
@@ -34,6 +35,10 @@ impl Files for Host {
 
     fn variable(&self, name: &str) -> Option<String> {
         SystemFiles.variable(name)
+    }
+
+    fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
+        SystemFiles.cel(source)
     }
 
     fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {

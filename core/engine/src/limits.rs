@@ -24,6 +24,10 @@ pub const MAX_HEADERS: usize = 256;
 /// responses. Most of them are answered, so that this bounds what we send too.
 pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 
+/// Bytes of the cookies that redirects set in one run, their names, domains and
+/// paths included. Further ones are not kept.
+pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
+
 /// Bytes of an HTTP body that are held for matching when a module sets no
 /// smaller `body_size_limit`. A larger body fails with `body_limit` only if
 /// something has to be matched against it.

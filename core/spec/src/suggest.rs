@@ -4,13 +4,7 @@ use crate::error::excerpt;
 
 /// blackbox_exporter's keys and probers that this version has nothing for.
 /// They are right, so nothing is suggested in their place.
-const UPSTREAM: &[&str] = &[
-    "body_file",
-    "enable_http3",
-    "http_headers",
-    "unix",
-    "websocket",
-];
+const UPSTREAM: &[&str] = &["unix", "websocket"];
 
 /// Says that `found` is no `what`, which it should have been, and what is.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {

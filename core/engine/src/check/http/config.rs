@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::decode::Coding;
-use super::request::{self, Fields};
+use super::request::{self, Added, Fields};
 use super::size::ByteSize;
 use super::url;
 use crate::config::{
@@ -56,6 +56,9 @@ pub struct Config {
     /// Whether `https` servers are offered HTTP/2 (by ALPN), which they may
     /// choose or not.
     pub enable_http2: bool,
+    /// Refused: HTTP/3 is not spoken by this version.
+    #[serde(skip_serializing_if = "is_default")]
+    pub enable_http3: bool,
     /// Fail if the final response came over TLS.
     #[serde(skip_serializing_if = "is_default")]
     pub fail_if_ssl: bool,
@@ -74,6 +77,10 @@ pub struct Config {
         serialize_with = "hide_credentials"
     )]
     pub headers: BTreeMap<String, String>,
+    /// Further fields, added to each request; of these `secrets` and `files`
+    /// are for the host of the target alone.
+    #[serde(skip_serializing_if = "is_default")]
+    pub http_headers: BTreeMap<String, HttpHeader>,
     /// Fail if any of these matches the body.
     #[serde(skip_serializing_if = "is_default")]
     pub fail_if_body_matches_regexp: Vec<Pattern>,
@@ -96,6 +103,10 @@ pub struct Config {
     /// The request's body.
     #[serde(skip_serializing_if = "is_default")]
     pub body: String,
+    /// A file with the same. It is sent in chunks, and not a second time: a
+    /// redirect that asks for that is a final response.
+    #[serde(skip_serializing_if = "is_default")]
+    pub body_file: String,
     /// How the response's body is coded: `gzip`, `deflate`, `br` or
     /// `identity`, in any case; none means that it is taken as it is, whatever
     /// its `Content-Encoding`.
@@ -184,10 +195,12 @@ impl Default for Config {
             no_follow_redirects: None,
             follow_redirects: yes(),
             enable_http2: yes(),
+            enable_http3: false,
             fail_if_ssl: false,
             fail_if_not_ssl: false,
             method: String::new(),
             headers: BTreeMap::new(),
+            http_headers: BTreeMap::new(),
             fail_if_body_matches_regexp: Vec::new(),
             fail_if_body_not_matches_regexp: Vec::new(),
             fail_if_body_json_matches_cel: None,
@@ -195,6 +208,7 @@ impl Default for Config {
             fail_if_header_matches: Vec::new(),
             fail_if_header_not_matches: Vec::new(),
             body: String::new(),
+            body_file: String::new(),
             compression: String::new(),
             body_size_limit: ByteSize::default(),
             basic_auth: None,
@@ -250,6 +264,30 @@ pub struct HeaderMatch {
     pub allow_missing: bool,
 }
 
+/// The values of one header field in `http_headers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpHeader {
+    /// Values.
+    #[serde(skip_serializing_if = "is_default")]
+    pub values: Vec<String>,
+    /// Values that are not shown.
+    #[serde(skip_serializing_if = "is_default")]
+    pub secrets: Vec<Secret>,
+    /// Files with a value each; white space around it is ignored.
+    #[serde(skip_serializing_if = "is_default")]
+    pub files: Vec<String>,
+}
+
+/// The body of requests.
+#[derive(PartialEq)]
+pub(super) enum Body {
+    /// As it stands in the configuration; may be empty.
+    Text(Box<[u8]>),
+    /// What a file held when the configuration was read.
+    File(Box<[u8]>),
+}
+
 /// A valid `http` section. Shown by its method alone: fields and body may be
 /// secrets.
 #[derive(PartialEq)]
@@ -268,7 +306,9 @@ pub struct Module {
     pub(super) fields: Fields,
     /// The value of Authorization, unless it is among the fields.
     pub(super) authorization: Option<Secret>,
-    pub(super) body: Box<[u8]>,
+    /// Those of `http_headers`.
+    pub(super) added: Box<[Added]>,
+    pub(super) body: Body,
     pub(super) body_forbidden: Box<[Pattern]>,
     pub(super) body_required: Box<[Pattern]>,
     /// What must not be true of the body, and what must.
@@ -336,7 +376,8 @@ impl Module {
             host: headers.host.take(),
             fields: headers.fields,
             authorization,
-            body: config.body.as_bytes().into(),
+            added: request::added(&config.http_headers, files)?,
+            body: body(config, files)?,
             body_forbidden: config.fail_if_body_matches_regexp.as_slice().into(),
             body_required: config.fail_if_body_not_matches_regexp.as_slice().into(),
             cel_forbidden: cel(
@@ -428,6 +469,23 @@ fn cel(field: &str, source: Option<&str>, files: &dyn Files) -> Result<Option<Ce
     }
 }
 
+fn body(config: &Config, files: &dyn Files) -> Result<Body, ConfigError> {
+    let (text, path) = (&config.body, &config.body_file);
+    let wrong = |why: String| ConfigError::new("body_file", why);
+    match (text.is_empty(), path.is_empty()) {
+        (_, true) => Ok(Body::Text(text.as_bytes().into())),
+        (false, false) => Err(wrong(
+            "setting body and body_file both are not allowed".into(),
+        )),
+        (true, false) => Ok(Body::File(
+            files
+                .read(path)
+                .map_err(|why| ConfigError::unready("body_file", why))?
+                .into(),
+        )),
+    }
+}
+
 /// What `compression` says, as long as the request does not rule it out.
 fn coding(config: &Config) -> Result<Coding, ConfigError> {
     let compression = &*config.compression;
@@ -447,18 +505,38 @@ fn coding(config: &Config) -> Result<Coding, ConfigError> {
     }
 }
 
+/// What is wrong with HTTP/3 is said first in the words of blackbox_exporter.
 fn versions(config: &Config) -> Result<Box<[String]>, ConfigError> {
-    if config
-        .valid_http_versions
-        .iter()
-        .any(|version| version == "HTTP/3.0")
-    {
-        return Err(ConfigError::new(
-            "valid_http_versions",
-            "HTTP/3.0 cannot be used as a valid HTTP version: HTTP/3 is not supported",
-        ));
+    let listed = |versions: &[&str]| {
+        let mut valid = config.valid_http_versions.iter();
+        valid.any(|version| versions.contains(&version.as_str()))
+    };
+    let wrong = |field: &str, message: &str| Err(ConfigError::new(field, message));
+    if !config.enable_http3 {
+        return match listed(&["HTTP/3.0"]) {
+            true => wrong(
+                "valid_http_versions",
+                "HTTP/3 cannot be used as a valid HTTP version when enable_http3 is false",
+            ),
+            false => Ok(config.valid_http_versions.as_slice().into()),
+        };
     }
-    Ok(config.valid_http_versions.as_slice().into())
+    if listed(&["HTTP/2.0", "HTTP/1.1"]) {
+        return wrong(
+            "valid_http_versions",
+            "HTTP/3 and HTTP/2.0/1.1 cannot be used together - only HTTP/3.0 is allowed when enable_http3 is true",
+        );
+    }
+    if config.enable_http2 {
+        return wrong(
+            "enable_http2",
+            "when enable_http3 is true, enable_http2 must be set to false",
+        );
+    }
+    wrong(
+        "enable_http3",
+        "HTTP/3 is not spoken by this version: expected false",
+    )
 }
 
 fn matchers(field: &str, configs: &[HeaderMatch]) -> Result<Box<[Matcher]>, ConfigError> {

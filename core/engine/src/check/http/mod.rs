@@ -16,12 +16,14 @@
 //!   TLS server name and the IP protocol, however the redirect is written;
 //! - credentials that were dropped on the way are not taken up again, and
 //!   those of an `https` target are dropped by a redirect to `http`;
-//! - cookies that a redirect sets are not sent on, and there is no `Referer`.
+//! - cookies belong to the hosts of the URLs and not to addresses, and
+//!   `Referer` shows those URLs.
 
 mod answer;
 mod auth;
 mod body;
 mod config;
+mod cookie;
 mod date;
 mod decode;
 mod judge;
@@ -230,6 +232,7 @@ impl Kind for Http {
             bare: false,
             trusted: true,
             token: None,
+            carried: None,
         };
         Ok(Spec {
             request: request.render().into(),
@@ -404,13 +407,13 @@ impl Http {
                 return None;
             }
         };
-        let redirect = redirect(head);
+        let redirect = redirect(head).filter(|_| place.request().can_follow(head.status));
         let mut limited = false;
         if let Some(location) = redirect {
             cx.set(REDIRECTS, f64::from(self.requests));
             limited = self.requests > MAX_REDIRECTS;
             if module.follow_redirects && !limited {
-                match place.redirected(head.status, location) {
+                match place.redirected(head, location) {
                     Ok(hop) => self.follow(spec, conn, hop, cx),
                     Err(error) => invalid_redirect(location, &error, cx),
                 }

@@ -1,8 +1,13 @@
 //! Where a request of a run goes and what it carries: at the target, and after
 //! redirects.
 
+use alloc::boxed::Box;
+use alloc::string::ToString as _;
+
 use super::Spec;
+use super::cookie::Jar;
 use super::request::Request;
+use super::response::Head;
 use super::url::{Url, UrlError};
 use crate::check::dial::{Destination, Via};
 use crate::io::Families;
@@ -12,10 +17,20 @@ use crate::tls::TlsParams;
 #[derive(Debug)]
 pub(super) struct Hop {
     pub(super) url: Url,
+    carried: Carried,
     /// See [`Request::bare`].
     bare: bool,
     /// See [`Request::trusted`].
     trusted: bool,
+}
+
+/// What a redirect adds to the next request.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// The page that redirected, unless it must not be known there.
+    pub(super) referer: Option<Box<str>>,
+    /// The cookies of all hops so far.
+    pub(super) jar: Jar,
 }
 
 /// Where the current request goes, whether by a redirect or not.
@@ -69,22 +84,34 @@ impl<'a> Place<'a> {
             bare: self.hop.is_some_and(|hop| hop.bare),
             trusted: self.hop.is_none_or(|hop| hop.trusted),
             token: None,
+            carried: self.hop.map(|hop| &hop.carried),
         }
     }
 
     /// The next request, or why there is none.
-    pub(super) fn redirected(self, status: u16, location: &[u8]) -> Result<Hop, UrlError> {
+    pub(super) fn redirected(self, head: &Head<'_, '_>, location: &[u8]) -> Result<Hop, UrlError> {
         let request = self.request();
         let mut url = request.url.join(location)?;
         let trusted = request.trusted && url.may_see_secrets_of(&self.spec.url);
         if trusted && url.userinfo.is_none() && url.is_same_host(&self.spec.url) {
             url.userinfo.clone_from(&self.spec.url.userinfo);
         }
+        let mut jar = self
+            .hop
+            .map_or_else(Jar::default, |hop| hop.carried.jar.clone());
+        jar.take(head, request.url);
+        // What https shows is not told in the clear, nor is a user or password
+        // (a URL is shown without them).
+        let told = url.secure || !request.url.secure;
         Ok(Hop {
+            carried: Carried {
+                referer: told.then(|| request.url.to_string().into()),
+                jar,
+            },
             trusted,
             // RFC 9110 section 15.4: 307 and 308 repeat the request; after
             // the others every client in use asks with GET.
-            bare: request.bare || !matches!(status, 307 | 308),
+            bare: request.bare || !matches!(head.status, 307 | 308),
             url,
         })
     }

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use super::auth::basic_credentials;
-use super::config::Module;
+use super::config::{Body, HttpHeader, Module};
+use super::place::Carried;
 use super::url::{Url, is_authority};
 use crate::check::tunnel::proxy_authorization;
-use crate::config::{ConfigError, Proxy, Secret};
+use crate::config::{Cause, ConfigError, Files, Proxy, Secret};
 use crate::h2::RequestHead;
 
 /// Name (in canonical form) and value of configured fields, sorted by name.
@@ -33,6 +34,89 @@ pub(super) struct Headers {
     pub(super) host: Option<Box<str>>,
     pub(super) fields: Fields,
 }
+
+/// A field of `http_headers`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Added {
+    name: Box<str>,
+    value: Secret,
+    /// Whether only the host of the target may see it.
+    secret: bool,
+}
+
+/// The fields that `http_headers` adds to every request, sorted by name.
+pub(super) fn added(
+    configured: &BTreeMap<String, HttpHeader>,
+    files: &dyn Files,
+) -> Result<Box<[Added]>, ConfigError> {
+    let mut fields = Vec::new();
+    for (written, header) in configured {
+        let wrong = |field: &str, message: String| {
+            ConfigError::new(&format!("http_headers.{written}{field}"), message)
+        };
+        let name = canonical(written);
+        if RESERVED.contains(&&*name) {
+            let message = format!("setting header {name:?} is not allowed");
+            return Err(wrong("", message));
+        }
+        if !is_token(written) {
+            let message = format!("expected the name of a header, found {written:?}");
+            return Err(wrong("", message));
+        }
+        let mut add = |field: &str, text: &str, secret: bool| {
+            if !is_field_value(text) {
+                let rule = "expected text without line breaks or other control characters";
+                return Err(wrong(field, rule.into()));
+            }
+            fields.push(Added {
+                name: name.clone(),
+                value: Secret::new(text),
+                secret,
+            });
+            Ok(())
+        };
+        for (index, value) in header.values.iter().enumerate() {
+            add(&format!(".values[{index}]"), value, false)?;
+        }
+        for (index, value) in header.secrets.iter().enumerate() {
+            add(&format!(".secrets[{index}]"), value.reveal(), true)?;
+        }
+        for (index, path) in header.files.iter().enumerate() {
+            let field = format!(".files[{index}]");
+            let content = files.read(path).map_err(|why| ConfigError {
+                cause: Cause::Unready,
+                ..wrong(&field, why)
+            })?;
+            let text = core::str::from_utf8(&content)
+                .map_err(|_| wrong(&field, format!("{path}: expected text, found bytes")))?;
+            add(&field, text.trim(), true)?;
+        }
+    }
+    fields.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(fields.into())
+}
+
+/// Fields that `http_headers` may not have: Prometheus' list.
+const RESERVED: [&str; 18] = [
+    "Authorization",
+    "Host",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Type",
+    "User-Agent",
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Www-Authenticate",
+    "Accept-Encoding",
+    "X-Prometheus-Remote-Write-Version",
+    "X-Prometheus-Remote-Read-Version",
+    "X-Prometheus-Scrape-Timeout-Seconds",
+    "X-Amz-Date",
+    "X-Amz-Security-Token",
+    "X-Amz-Content-Sha256",
+];
 
 /// Fields that follow from the body; a configured one is ignored, as by Go.
 const FRAMING: [&str; 3] = ["Content-Length", "Trailer", "Transfer-Encoding"];
@@ -169,6 +253,8 @@ pub(super) struct Request<'a> {
     pub(super) trusted: bool,
     /// What was fetched to be the value of Authorization.
     pub(super) token: Option<&'a Secret>,
+    /// What a redirect adds.
+    pub(super) carried: Option<&'a Carried>,
 }
 
 impl Request<'_> {
@@ -203,8 +289,17 @@ impl Request<'_> {
             field("Proxy-Authorization", &value);
         }
         head.push_str("\r\n");
+        let body = self.body();
         let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(self.body());
+        match self.is_chunked() {
+            true if body.is_empty() => bytes.extend_from_slice(b"0\r\n\r\n"),
+            true => {
+                bytes.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+                bytes.extend_from_slice(body);
+                bytes.extend_from_slice(b"\r\n0\r\n\r\n");
+            }
+            false => bytes.extend_from_slice(body),
+        }
         bytes
     }
 
@@ -232,12 +327,31 @@ impl Request<'_> {
         }
     }
 
-    /// What follows the head.
+    /// What follows the head, without framing.
     pub(super) fn body(&self) -> &[u8] {
-        match self.bare {
-            true => &[],
-            false => &self.module.body,
+        match (self.bare, &self.module.body) {
+            (true, _) => &[],
+            (false, Body::Text(bytes) | Body::File(bytes)) => bytes,
         }
+    }
+
+    /// Whether the body is sent in chunks: that of a file, which blackbox_exporter
+    /// does not measure. An empty one is left out where no body is expected.
+    fn is_chunked(&self) -> bool {
+        let usually_bare = matches!(
+            self.method(),
+            "GET" | "HEAD" | "DELETE" | "OPTIONS" | "PROPFIND" | "SEARCH"
+        );
+        !self.bare
+            && matches!(self.module.body, Body::File(_))
+            && !(usually_bare && self.body().is_empty())
+    }
+
+    /// Whether a redirect with this status can be followed: Go does not send a
+    /// file a second time.
+    pub(super) fn can_follow(&self, status: u16) -> bool {
+        let again = matches!(status, 307 | 308) && !self.bare;
+        !(again && matches!(self.module.body, Body::File(_)))
     }
 
     /// Gives each field but `Host`, and the `Connection` that is not
@@ -248,6 +362,10 @@ impl Request<'_> {
             field("User-Agent", agent);
         }
         let length = self.body().len();
+        if self.is_chunked() {
+            field("Transfer-Encoding", "chunked");
+            return self.sorted_fields(field);
+        }
         // Servers expect a length with methods that usually have a body.
         if length > 0 || matches!(self.method(), "POST" | "PUT" | "PATCH") {
             field("Content-Length", &length.to_string());
@@ -268,25 +386,42 @@ impl Request<'_> {
         field.map(|(_, value)| &**value)
     }
 
-    /// Gives the configured fields, Authorization in its place.
+    /// Gives the configured fields and those that follow from the run, sorted.
     fn sorted_fields(&self, field: &mut dyn FnMut(&str, &str)) {
-        let mut authorization = self.authorization();
         let goes = |name: &str| {
             name != "User-Agent"
                 && !(self.token.is_some() && name == "Authorization")
                 && (self.trusted || !SENSITIVE.contains(&name))
                 && !(self.bare && OF_BODY.contains(&name))
         };
-        for (name, value) in self.module.fields.iter().filter(|(name, _)| goes(name)) {
-            if &**name > "Authorization"
-                && let Some(value) = authorization.take()
-            {
-                field("Authorization", &value);
-            }
-            field(name, value);
+        let configured = self.module.fields.iter();
+        let mut fields: Vec<(&str, Cow<'_, str>)> = configured
+            .filter(|(name, _)| goes(name) && !(self.carried.is_some() && &**name == "Cookie"))
+            .map(|(name, value)| (&**name, Cow::Borrowed(&**value)))
+            .collect();
+        let added = self.module.added.iter();
+        fields.extend(
+            added
+                .filter(|added| goes(&added.name) && (self.trusted || !added.secret))
+                .map(|added| (&*added.name, Cow::Borrowed(added.value.reveal()))),
+        );
+        fields.extend(self.authorization().map(|it| ("Authorization", it.into())));
+        if let Some(carried) = self.carried {
+            let own = self.configured("Cookie").filter(|_| self.trusted);
+            fields.extend(
+                carried
+                    .jar
+                    .field(self.url, own)
+                    .map(|it| ("Cookie", it.into())),
+            );
+            let referer = carried.referer.as_deref();
+            let referer = referer.filter(|_| self.configured("Referer").is_none());
+            fields.extend(referer.map(|it| ("Referer", it.into())));
         }
-        if let Some(value) = authorization {
-            field("Authorization", &value);
+        // Stable: values of one name stay in order.
+        fields.sort_by_key(|(name, _)| *name);
+        for (name, value) in fields {
+            field(name, &value);
         }
     }
 
@@ -342,6 +477,7 @@ mod tests {
             bare: false,
             trusted: true,
             token: None,
+            carried: None,
         }
     }
 
@@ -402,6 +538,7 @@ mod tests {
             bare: false,
             trusted: true,
             token: None,
+            carried: None,
         };
         let mut expected = RequestHead::default();
         for (name, value) in [

@@ -1,5 +1,6 @@
 //! The whole check, driven through an engine against scripted peers.
 
+mod carried;
 mod coded;
 mod oauth2;
 mod proxy;

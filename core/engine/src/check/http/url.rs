@@ -205,7 +205,7 @@ impl fmt::Debug for Url {
 }
 
 /// Whether `host` is an IP address.
-fn is_address(host: &str) -> bool {
+pub(super) fn is_address(host: &str) -> bool {
     host.parse::<core::net::IpAddr>().is_ok()
 }
 

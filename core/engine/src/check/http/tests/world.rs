@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use crate::check::http::Config;
 use crate::check::{ModuleConfig, TargetError, TargetParams};
-use crate::config::NoFiles;
+use crate::config::Files;
 use crate::io::{Closed, Families, Input, Output};
 use crate::resolve::ResolverConfig;
 use crate::threshold;
@@ -64,6 +64,18 @@ pub(super) fn ok(body: &str) -> Peer {
     answers(&format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
     ))
+}
+
+/// A host with one file.
+struct OneFile;
+
+impl Files for OneFile {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        match path {
+            "body" => Ok(b"Test Body".to_vec()),
+            path => Err(format!("{path}: no such file")),
+        }
+    }
 }
 
 /// All that can be seen of a run from outside.
@@ -122,7 +134,7 @@ pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Co
         http: Some(config),
         ..ModuleConfig::default()
     };
-    let module = module.compile(&NoFiles).unwrap();
+    let module = module.compile(&OneFile).unwrap();
     let second = Duration::from_secs(1);
     let spec = crate::Spec {
         check: match module.target(target, TargetParams::default()) {
