@@ -160,14 +160,16 @@ impl Families {
 
     /// The address to use: the first of the preferred family, else the last
     /// of the other one if falling back is allowed (blackbox_exporter's
-    /// `chooseProtocol`: its loop overwrites the candidate).
+    /// `chooseProtocol`: its loop overwrites the candidate). One that is mapped
+    /// into IPv6 is an IPv4 address, as in Go.
     pub fn choose(self, addresses: &[IpAddr]) -> Option<IpAddr> {
+        let mut addresses = addresses.iter().map(IpAddr::to_canonical);
         let preferred = addresses
-            .iter()
+            .clone()
             .find(|address| Family::of(address) == self.preferred);
         match preferred {
-            Some(address) => Some(*address),
-            None if self.fallback => addresses.last().copied(),
+            Some(address) => Some(address),
+            None if self.fallback => addresses.next_back(),
             None => None,
         }
     }

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use probity_driver::Once;
-use probity_engine::check::{TargetError, TargetParams};
+use probity_engine::check::TargetParams;
 use probity_engine::threshold::{self, Kind};
 use probity_engine::{GroupId, Outcome, Schedule, Spec};
 
@@ -65,11 +65,7 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     let params = TargetParams {
         hostname: query.given("hostname"),
     };
-    let check = match checked.target(&target, params) {
-        Ok(check) => check,
-        Err(TargetError::Target(why)) => checked.unusable(why),
-        Err(TargetError::Params(why)) => return Err(bad(why)),
-    };
+    let check = checked.attempt(&target, params).map_err(bad)?;
 
     let allowed = timeout.clamp(Schedule::SHORTEST, Schedule::LONGEST);
     let once = Once {

@@ -226,24 +226,11 @@ impl Dial {
         cx: &mut Cx<'_>,
     ) {
         cx.end_phase();
-        let first = cx.core.facts.get(LOOKUP_TIME).is_none();
-        if first && let Some(spent) = cx.core.phases.get(Phase::Resolve) {
-            cx.set(LOOKUP_TIME, spent.as_secs_f64());
-        }
+        note_lookup(answer.as_ref().ok().copied(), cx);
         let address = match answer {
             Ok(address) => address,
-            Err(error) => {
-                if first {
-                    cx.set(IP_PROTOCOL, 0.0);
-                    cx.set(IP_HASH, 0.0);
-                }
-                return not_resolved(to, error, cx);
-            }
+            Err(error) => return not_resolved(to, error, cx),
         };
-        if first {
-            cx.set(IP_PROTOCOL, if address.is_ipv4() { 4.0 } else { 6.0 });
-            cx.set(IP_HASH, f64::from(address_hash(address)));
-        }
         if let Some(proxy) = to.proxy(Some(address)) {
             return self.detour(proxy, Some(address), to, cx);
         }
@@ -405,6 +392,24 @@ impl core::fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "the proxy {}", self.0)
     }
+}
+
+/// Sets the first three of [`FACTS`], unless an earlier look-up of the run did.
+/// The phase `resolve` is over.
+pub(crate) fn note_lookup(address: Option<IpAddr>, cx: &mut Cx<'_>) {
+    if cx.core.facts.get(LOOKUP_TIME).is_some() {
+        return;
+    }
+    if let Some(spent) = cx.core.phases.get(Phase::Resolve) {
+        cx.set(LOOKUP_TIME, spent.as_secs_f64());
+    }
+    let protocol = match address {
+        Some(IpAddr::V4(_)) => 4.0,
+        Some(IpAddr::V6(_)) => 6.0,
+        None => 0.0,
+    };
+    cx.set(IP_PROTOCOL, protocol);
+    cx.set(IP_HASH, address.map_or(0.0, |it| address_hash(it).into()));
 }
 
 /// FNV-1a, 32 bits, over the bytes of the address, an IPv4-mapped one as IPv4:

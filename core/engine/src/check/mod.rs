@@ -17,6 +17,7 @@ pub mod http;
 pub mod icmp;
 pub mod tcp;
 pub(crate) mod tunnel;
+mod unusable;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -30,10 +31,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cx::Cx;
+pub use unusable::Unusable;
 
 use crate::config::{Cause, ConfigError, Files, GoDuration};
 use crate::fact::Fact;
-use crate::io::Input;
+use crate::io::{Families, Input};
 use crate::outcome::{Outcome, Reason};
 use crate::tls::TlsOptions;
 
@@ -69,6 +71,12 @@ pub(crate) trait Kind {
         target: &str,
         params: TargetParams<'_>,
     ) -> Result<Self::Spec, TargetError>;
+
+    /// What can be looked up of a target that [`Kind::target`] refuses:
+    /// blackbox_exporter does so before it finds out.
+    fn lookup<'a>(_: &Self::Module, _target: &'a str) -> Option<(&'a str, Families)> {
+        None
+    }
 
     /// How connections of this module are secured, if they ever are.
     fn tls(module: &Self::Module) -> Option<&Arc<TlsOptions>>;
@@ -126,7 +134,7 @@ pub struct TargetParams<'a> {
 pub enum TargetError {
     /// The target is not of the form that the module needs. Where targets come
     /// one by one that is a failed probe like any other: see
-    /// [`Module::unusable`].
+    /// [`Module::attempt`].
     Target(String),
     /// A parameter contradicts the module, or is malformed.
     Params(String),
@@ -188,7 +196,7 @@ macro_rules! checks {
             $($(#[doc = $doc])+ $variant($name::Spec),)+
             /// A target that its module cannot probe: every run fails, or is
             /// unknown if that is not the target's fault, and says why.
-            Unusable(Module, Box<str>),
+            Unusable(Module, Unusable),
         }
 
         /// The state of one run of any kind.
@@ -291,11 +299,36 @@ macro_rules! checks {
                 }
             }
 
-            /// A check that fails with [`Reason::TargetInvalid`] before it does
-            /// anything: blackbox_exporter's answer to a target that
-            /// [`Module::target`] refuses for this `why`.
+            /// The same where targets come one by one: one that is not of the
+            /// form that the module needs is a check that fails with
+            /// [`Reason::TargetInvalid`] once it has looked up what can be, as
+            /// blackbox_exporter does.
+            ///
+            /// # Errors
+            /// If a parameter contradicts the module, or is malformed.
+            pub fn attempt(
+                &self,
+                target: &str,
+                params: TargetParams<'_>,
+            ) -> Result<CheckSpec, String> {
+                let why = match self.target(target, params) {
+                    Ok(check) => return Ok(check),
+                    Err(TargetError::Params(why)) => return Err(why),
+                    Err(TargetError::Target(why)) => why,
+                };
+                let lookup = match self {
+                    $(Self::$variant(module) =>
+                        <$name::$variant as Kind>::lookup(module, target),)+
+                    Self::Unready(_) => None,
+                };
+                let unusable = Unusable::new(why, lookup);
+                Ok(CheckSpec::Unusable(self.clone(), unusable))
+            }
+
+            /// A check that fails with [`Reason::TargetInvalid`] and this `why`
+            /// before it does anything.
             pub fn unusable(&self, why: impl Into<Box<str>>) -> CheckSpec {
-                CheckSpec::Unusable(self.clone(), why.into())
+                CheckSpec::Unusable(self.clone(), Unusable::new(why, None))
             }
 
             /// See [`Kind::ALWAYS`].
@@ -366,13 +399,11 @@ macro_rules! checks {
                 }
                 match (self, spec) {
                     $((Self::$variant(check), CheckSpec::$variant(spec)) => check.on(spec, input, cx),)+
-                    (Self::Unusable, CheckSpec::Unusable(Module::Unready(_), why)) => {
+                    (Self::Unusable, CheckSpec::Unusable(Module::Unready(_), unusable)) => {
                         let outcome = Outcome::Unknown(Reason::LocalFile);
-                        cx.finish(outcome, format_args!("{why}"));
+                        cx.finish(outcome, format_args!("{unusable}"));
                     }
-                    (Self::Unusable, CheckSpec::Unusable(_, why)) => {
-                        cx.fail(Reason::TargetInvalid, format_args!("{why}"));
-                    }
+                    (Self::Unusable, CheckSpec::Unusable(_, unusable)) => unusable.on(&input, cx),
                     _ => debug_assert!(false, "a run's state is made from its own spec"),
                 }
             }

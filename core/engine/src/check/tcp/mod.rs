@@ -42,13 +42,13 @@ pub use config::{Config, Label, Module, QueryResponse};
 
 use self::config::Secure;
 use self::dialogue::{Dialogue, Next, Waiting};
-use self::target::split_host_port;
+use self::target::{host_and_port, host_to_look_up};
 use super::cx::Cx;
 use super::dial::{self, Destination, Dial};
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files};
 use crate::fact::Fact;
-use crate::io::{Closed, Input};
+use crate::io::{Closed, Families, Input};
 use crate::outcome::{Outcome, Phase};
 use crate::tls::{TlsOptions, TlsParams};
 
@@ -124,7 +124,7 @@ impl Kind for Tcp {
         target: &str,
         params: TargetParams<'_>,
     ) -> Result<Spec, TargetError> {
-        let (host, port) = split_host_port(target)?;
+        let (host, port) = host_and_port(target)?;
         let configured = Some(&*module.server_name).filter(|name| !name.is_empty());
         Ok(Spec {
             module: Arc::clone(module),
@@ -132,6 +132,10 @@ impl Kind for Tcp {
             port,
             server_name: configured.or(params.hostname).map(Into::into),
         })
+    }
+
+    fn lookup<'a>(module: &Module, target: &'a str) -> Option<(&'a str, Families)> {
+        Some((host_to_look_up(target)?, module.families))
     }
 
     fn tls(module: &Module) -> Option<&Arc<TlsOptions>> {

@@ -4,33 +4,23 @@ use alloc::format;
 
 use crate::check::TargetError;
 
-/// Splits `host:port` as Go's `net.SplitHostPort` does. The port is mandatory,
-/// and may be one of the names in [`NAMED`].
-pub(crate) fn split_host_port(target: &str) -> Result<(&str, u16), TargetError> {
+/// Reads `host:port`. The port is mandatory, and may be one of the names in
+/// [`NAMED`].
+pub(crate) fn host_and_port(target: &str) -> Result<(&str, u16), TargetError> {
     let wrong = |found: &str| {
         TargetError::Target(format!(
             "expected host:port (an IPv6 address in brackets), found {target:?}: {found}"
         ))
     };
-    let (host, port) = match target.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']').ok_or_else(|| wrong("no ]"))?;
-            let port = after.strip_prefix(':').ok_or_else(|| wrong("no port"))?;
-            (host, port)
-        }
-        None => {
-            let (host, port) = target.rsplit_once(':').ok_or_else(|| wrong("no port"))?;
-            if host.contains(':') {
-                return Err(wrong("too many colons"));
-            }
-            (host, port)
-        }
-    };
-    if host.contains(['[', ']']) || port.contains(['[', ']', ':']) {
-        return Err(wrong("a bracket or colon where none belongs"));
-    }
+    let (host, port) = split_host_port(target).map_err(wrong)?;
     if host.is_empty() {
         return Err(wrong("no host"));
+    }
+    if host.contains('%') {
+        // Which number an interface has, only the system knows.
+        return Err(wrong(
+            "zones of IPv6 addresses are not supported by this version",
+        ));
     }
     match number(port) {
         Some(port) if port > 0 => Ok((host, port)),
@@ -38,6 +28,33 @@ pub(crate) fn split_host_port(target: &str) -> Result<(&str, u16), TargetError> 
             "the port is neither a number from 1 to 65535 nor the name of a well-known one",
         )),
     }
+}
+
+/// What can be looked up of a target, whatever its port may be.
+pub(crate) fn host_to_look_up(target: &str) -> Option<&str> {
+    let (host, _) = split_host_port(target).ok()?;
+    host.split('%').next()
+}
+
+/// Splits `host:port` as Go's `net.SplitHostPort` does: both may be anything.
+fn split_host_port(target: &str) -> Result<(&str, &str), &'static str> {
+    let (host, port) = match target.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or("no ]")?;
+            (host, after.strip_prefix(':').ok_or("no port")?)
+        }
+        None => {
+            let (host, port) = target.rsplit_once(':').ok_or("no port")?;
+            if host.contains(':') {
+                return Err("too many colons");
+            }
+            (host, port)
+        }
+    };
+    if host.contains(['[', ']']) || port.contains(['[', ']', ':']) {
+        return Err("a bracket or colon where none belongs");
+    }
+    Ok((host, port))
 }
 
 /// Ports by the names that Go's dialer knows without a services file. It reads
@@ -86,9 +103,9 @@ mod tests {
             ("a:00022", ("a", 22)),
             ("a:+22", ("a", 22)),
             ("a:ssh", ("a", 22)),
-            ("[fe80::1%eth0]:IMAPS", ("fe80::1%eth0", 993)),
+            ("[fe80::1]:IMAPS", ("fe80::1", 993)),
         ] {
-            assert_eq!(split_host_port(target).unwrap(), expected);
+            assert_eq!(host_and_port(target).unwrap(), expected);
         }
         for target in [
             "",
@@ -110,10 +127,28 @@ mod tests {
             "a:gopherspace",
             "a: 80",
             "a:80 ",
+            "[fe80::1%eth0]:80",
         ] {
-            let error = split_host_port(target).unwrap_err().to_string();
+            let error = host_and_port(target).unwrap_err().to_string();
             assert!(error.starts_with("expected host:port"), "{error}");
             assert!(error.contains(&format!("{target:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_host_can_be_looked_up_if_there_is_one() {
+        for (target, expected) in [
+            ("a:0", Some("a")),
+            ("a:", Some("a")),
+            ("a:80/x", Some("a")),
+            (":80", Some("")),
+            ("[::1]:gopherspace", Some("::1")),
+            ("[fe80::1%eth0]:80", Some("fe80::1")),
+            ("a", None),
+            ("::1:80", None),
+            ("[::1]80", None),
+        ] {
+            assert_eq!(host_to_look_up(target), expected, "{target}");
         }
     }
 }

@@ -120,7 +120,7 @@ fn drive<'s>(config: Config, target: &str, script: &'s [Does]) -> (Seen, Vec<u8>
     let module = module(config).unwrap();
     let second = Duration::from_secs(1);
     let spec = Arc::new(crate::Spec {
-        check: module.target(target, TargetParams::default()).unwrap(),
+        check: module.attempt(target, TargetParams::default()).unwrap(),
         schedule: Schedule::new(second, second, Duration::ZERO).unwrap(),
         threshold: threshold::Config::new(threshold::Kind::Plain, 1, 1).unwrap(),
         group: GroupId(0),
@@ -268,6 +268,45 @@ fn nothing_to_say_is_a_success_however_the_peer_behaves() {
     seen.succeeded();
     assert_eq!(seen.phases, [Phase::Resolve, Phase::Connect]);
     run(vec![QueryResponse::default(); 3], &[]).succeeded();
+}
+
+#[test]
+fn a_target_without_a_good_port_is_looked_up_before_it_fails() {
+    let looked_up = |target: &str| {
+        let seen = run_with(Config::default(), target, &[]);
+        assert_eq!(seen.outcome, Outcome::Failure(Reason::TargetInvalid));
+        assert!(seen.detail.contains(&format!("{target:?}")), "{seen:?}");
+        assert_eq!(seen.due_to(), (None, None));
+        let fact = |name| seen.facts.get(name).copied();
+        (fact("probe_ip_protocol"), fact("probe_ip_addr_hash"))
+    };
+    for port in ["0", "", "65536", "-1", "gopherspace", "80/x"] {
+        let found = looked_up(&format!("127.0.0.1:{port}"));
+        assert_eq!(found, (Some(4.0), Some(3_668_918_509.0)), "{port:?}");
+    }
+    assert_eq!(looked_up("[::1%lo]:80"), (Some(6.0), Some(1_751_717_746.0)));
+    assert_eq!(looked_up(":80"), (Some(0.0), Some(0.0)));
+    for nothing in ["127.0.0.1", "::1:80", "tcp://127.0.0.1:80"] {
+        assert_eq!(looked_up(nothing), (None, None), "{nothing:?}");
+    }
+}
+
+#[test]
+fn an_address_that_is_mapped_into_ipv6_is_of_ipv4() {
+    let only = |family: &str| Config {
+        preferred_ip_protocol: family.into(),
+        ip_protocol_fallback: false,
+        ..Config::default()
+    };
+    let target = "[::ffff:192.0.2.7]:25";
+    for config in [Config::default(), only("ip4")] {
+        let seen = run_with(config, target, &[]);
+        seen.succeeded();
+        assert_eq!(seen.facts["probe_ip_protocol"], 4.0);
+    }
+    let seen = run_with(only("ip6"), target, &[]);
+    assert_eq!(seen.outcome, Outcome::Failure(Reason::DnsNoAddress));
+    assert_eq!(seen.facts["probe_ip_protocol"], 0.0);
 }
 
 fn smtp() -> Vec<QueryResponse> {

@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::check::http::Config;
-use crate::check::{ModuleConfig, TargetError, TargetParams};
+use crate::check::{ModuleConfig, TargetParams};
 use crate::config::Files;
 use crate::io::{Closed, Families, Input, Output};
 use crate::resolve::ResolverConfig;
@@ -137,10 +137,7 @@ pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Co
     let module = module.compile(&OneFile).unwrap();
     let second = Duration::from_secs(1);
     let spec = crate::Spec {
-        check: match module.target(target, TargetParams::default()) {
-            Err(TargetError::Target(why)) => module.unusable(why),
-            other => other.unwrap(),
-        },
+        check: module.attempt(target, TargetParams::default()).unwrap(),
         schedule: Schedule::new(second, second, Duration::ZERO).unwrap(),
         threshold: threshold::Config::new(threshold::Kind::Plain, 1, 1).unwrap(),
         group: GroupId(0),

@@ -1,0 +1,53 @@
+//! Targets that cannot be probed, which is a result like any other.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use super::cx::{Cx, Resolution};
+use super::dial;
+use crate::io::{Families, Input};
+use crate::outcome::Reason;
+
+/// Why a target cannot be probed, and what can be found out nevertheless.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unusable {
+    why: Box<str>,
+    /// What can be looked up, and what will do.
+    lookup: Option<(Box<str>, Families)>,
+}
+
+impl Unusable {
+    pub(super) fn new(why: impl Into<Box<str>>, lookup: Option<(&str, Families)>) -> Self {
+        Self {
+            why: why.into(),
+            lookup: lookup.map(|(host, families)| (host.into(), families)),
+        }
+    }
+
+    /// Handles an event of a run: looks up what can be, then fails.
+    pub(super) fn on(&self, input: &Input<'_>, cx: &mut Cx<'_>) {
+        let answer = match (&self.lookup, input) {
+            (Some((host, _)), Input::Start) if host.is_empty() => Some(None),
+            (Some((host, families)), Input::Start) => match cx.resolve(host, *families) {
+                Resolution::Known(answer) => Some(answer.ok()),
+                Resolution::Pending => return,
+            },
+            (Some((_, families)), Input::Resolved(answer)) => {
+                let addresses = answer.as_ref().ok();
+                Some(addresses.and_then(|addresses| families.choose(addresses)))
+            }
+            _ => None,
+        };
+        if let Some(address) = answer {
+            cx.end_phase();
+            dial::note_lookup(address, cx);
+        }
+        cx.fail(Reason::TargetInvalid, format_args!("{self}"));
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
