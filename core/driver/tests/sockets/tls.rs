@@ -40,6 +40,26 @@ impl Ca {
         ))
     }
 
+    /// What a server needs whose certificate is for 127.0.0.1 and expires at the
+    /// end of `year`.
+    pub(crate) fn config(&self, year: i32) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let cert = params.signed_by(&key, &self.0).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![cert.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
+            .expect("a server's configuration");
+        Arc::new(config)
+    }
+
     /// A server that answers HTTP requests, with a certificate for 127.0.0.1
     /// that expires at the end of `year`.
     pub(crate) fn server(&self, year: i32) -> SocketAddr {
@@ -56,24 +76,9 @@ impl Ca {
         year: i32,
         answer: impl Fn(&mut StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
     ) -> SocketAddr {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
-        params.not_after = rcgen::date_time_ymd(year, 12, 31);
-        let cert = params.signed_by(&key, &self.0).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![cert.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
-            .expect("a server's configuration");
-        let config = Arc::new(config);
+        let config = self.config(year);
         server(move |stream| {
-            let tls = ServerConnection::new(Arc::clone(&config)).expect("a connection");
-            let mut stream = StreamOwned::new(tls, stream);
+            let mut stream = accept(&config, stream);
             let mut head = Vec::new();
             let mut byte = [0];
             while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
@@ -84,6 +89,15 @@ impl Ca {
             }
         })
     }
+}
+
+/// The server's side of a handshake, which takes place when it is used.
+pub(crate) fn accept(
+    config: &Arc<ServerConfig>,
+    stream: TcpStream,
+) -> StreamOwned<ServerConnection, TcpStream> {
+    let tls = ServerConnection::new(Arc::clone(config)).expect("a connection");
+    StreamOwned::new(tls, stream)
 }
 
 #[test]
