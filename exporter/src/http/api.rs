@@ -1,5 +1,6 @@
 //! `/api/v1`: the fleet and what happened to it, as JSON.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -55,6 +56,9 @@ struct LastResult<'a> {
     duration_seconds: f64,
     phases_seconds: serde_json::Map<String, serde_json::Value>,
     address: Option<String>,
+    /// Those of `probe_expect_info`, if a dialogue has found any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'a str, &'a str>,
 }
 
 /// `?job=`, `?health=up|down|unknown`, `?reason=`, `?target=` (a part of it),
@@ -179,6 +183,7 @@ fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Ta
                 .map(|(phase, spent)| (phase.name().to_owned(), spent.as_secs_f64().into()))
                 .collect(),
             address: last.address.map(|address| address.to_string()),
+            labels: last.labels.iter().collect(),
         }),
         interval_seconds: schedule.period().as_secs_f64(),
         timeout_seconds: schedule.timeout().as_secs_f64(),
