@@ -20,8 +20,8 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub const MAX_HEADERS: usize = 256;
 
 /// Frames of one HTTP/2 connection that carry nothing of a response: SETTINGS,
-/// PING, WINDOW_UPDATE, CONTINUATION, empty DATA and unknown ones, and interim
-/// responses. Most of them are answered, so that this bounds what we send too.
+/// PING, WINDOW_UPDATE that let nothing of the request out, CONTINUATION, empty
+/// DATA and unknown ones, and interim responses. Most of them are answered, so that this bounds what we send too.
 pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 
 /// Bytes of the cookies that redirects set in one run, their names, domains and
@@ -63,7 +63,7 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 /// does not match is not held.
 pub const MAX_DIALOGUE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Bytes of one message of a `tcp` dialogue after its expansion.
+/// Bytes that one `tcp` dialogue sends, all its messages together and expanded.
 pub const MAX_SENT_BYTES: usize = 256 * 1024;
 
 /// Labels of `probe_expect_info` that one module may ask for.

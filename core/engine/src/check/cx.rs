@@ -63,8 +63,17 @@ pub(crate) struct RunCore {
     /// Connections opened so far.
     pub(crate) opened: u8,
     /// A connection that waits for its destination's rate to allow it.
-    pub(crate) waiting: Option<(Conn, Endpoint, Instant)>,
+    pub(crate) waiting: Option<Waiting>,
     pub(crate) trace: Option<Vec<Step>>,
+}
+
+/// A connection that is held back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) conn: Conn,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) begun: Instant,
+    pub(crate) until: Instant,
 }
 
 impl RunCore {
@@ -123,10 +132,14 @@ impl RunCore {
         }
     }
 
-    /// Books the time for which a connection was held back, which began with
-    /// the current phase.
-    pub(crate) fn end_hold(&mut self, now: Instant) {
-        self.held += self.since.map_or(Duration::ZERO, |since| now - since);
+    /// Books the time for which a connection was held back: it is ours, and no
+    /// part of the current phase, if there is one.
+    pub(crate) fn end_hold(&mut self, begun: Instant, now: Instant) {
+        let held = now - begun;
+        self.held += held;
+        if let Some(since) = &mut self.since {
+            *since += held;
+        }
     }
 
     /// How long the target took, if the run ends at `end`. Readings of one
@@ -232,7 +245,12 @@ impl Cx<'_> {
         }
         let conn = Conn(self.core.opened);
         if self.number(endpoint) {
-            self.core.waiting = Some((conn, endpoint, at));
+            self.core.waiting = Some(Waiting {
+                conn,
+                endpoint,
+                begun: self.now,
+                until: at,
+            });
         }
         conn
     }
@@ -384,6 +402,11 @@ impl Cx<'_> {
             let at = self.now;
             trace.push(Step { at, level, text });
         }
+    }
+
+    /// Bytes that this run has stored to be sent.
+    pub(crate) fn stored(&self) -> usize {
+        self.core.out.len()
     }
 
     fn store(&mut self, bytes: &[u8]) -> Range<u32> {

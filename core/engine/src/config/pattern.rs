@@ -35,7 +35,7 @@ impl Pattern {
     pub const MAX_COMPILED_BYTES: usize = 10 << 20;
 
     /// Groups, repetitions and classes within one another, after translation.
-    const MAX_NEST: u32 = 10_000;
+    const MAX_NEST: u32 = 1_000;
 
     /// Compiles a pattern.
     ///

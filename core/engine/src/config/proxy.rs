@@ -257,6 +257,9 @@ impl Proxy {
             }
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if rest[authority.len()..].contains('@') {
+            return Err("expected a user and a password in which / ? # and @ are escaped (%2F, %3F, %23, %40) before the host of a proxy".to_owned());
+        }
         let (user, host_port) = match authority.rsplit_once('@') {
             Some((user, host_port)) => (Some(user), host_port),
             None => (None, authority),
@@ -444,6 +447,8 @@ mod tests {
             "http://u:s3cret@p.example:port",
             "http://p.example:0",
             "socks5://:s3cret@p.example",
+            "http://u:12/s3cret@p.example:3128",
+            "http://u:s3cret?x@p.example:3128",
         ] {
             let error = ProxyUrl::parse(text).unwrap_err();
             assert!(error.contains("expected "), "{error}");

@@ -9,7 +9,7 @@ use super::run::{Owner, Run, State};
 use super::shared::Effect;
 use super::target::{Again, Last, Turn};
 use crate::check::Cx;
-use crate::check::cx::Party;
+use crate::check::cx::{Party, Waiting};
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
@@ -46,8 +46,8 @@ impl Engine {
                 }
                 if cx.is_finished() {
                     self.complete(id, now);
-                } else if let Some((_, _, at)) = run.core.waiting {
-                    self.hold(id, at, now);
+                } else if let Some(Waiting { until, .. }) = run.core.waiting {
+                    self.hold(id, until, now);
                 }
             }
             State::Resolving(lookup) => {
@@ -85,11 +85,10 @@ impl Engine {
             return;
         };
         match run.core.waiting.take() {
-            Some((conn, endpoint, _)) => {
-                run.core.end_hold(now);
-                run.core.since = Some(now);
-                run.core.open |= 1 << conn.0;
-                self.shared.push(id, Effect::Open(conn, endpoint));
+            Some(held) => {
+                run.core.end_hold(held.begun, now);
+                run.core.open |= 1 << held.conn.0;
+                self.shared.push(id, Effect::Open(held.conn, held.endpoint));
             }
             None => self.deliver(id, Input::Woken, now),
         }
@@ -151,9 +150,9 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        if let Some((_, endpoint, _)) = run.core.waiting.take() {
-            run.core.end_hold(now);
-            self.shared.gate.cancel(endpoint.to.ip());
+        if let Some(held) = run.core.waiting.take() {
+            run.core.end_hold(held.begun, now);
+            self.shared.gate.cancel(held.endpoint.to.ip());
         }
         for number in 0..run.core.opened {
             let conn = crate::id::Conn(number);

@@ -1,6 +1,8 @@
 //! The engine driven by hand: one thing at a time. Whole worlds are in the
 //! simulator.
 
+use std::format;
+use std::string::ToString as _;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -392,6 +394,95 @@ fn a_destination_sees_no_more_than_its_rate_and_the_wait_is_ours() {
     let (begun, ..) = started(&mut engine);
     let (end, _) = reported(&mut engine);
     assert!(end - begun + TICK >= SECOND, "{:?}", end - begun);
+}
+
+/// The wait for somebody on the way to the target is ours too, whatever the
+/// run is timing meanwhile.
+#[test]
+fn a_held_token_endpoint_costs_the_target_nothing() {
+    let mut engine = engine_with(Limits {
+        starts_per_destination: 2,
+        burst_per_destination: 1,
+        ..Limits::default()
+    });
+    let endpoint = "192.0.2.9";
+    let http = crate::check::http::Config {
+        oauth2: Some(crate::check::http::OAuth2 {
+            client_id: "me".into(),
+            token_url: format!("http://{endpoint}/token").into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let module = ModuleConfig {
+        prober: "http".into(),
+        http: Some(http),
+        ..ModuleConfig::default()
+    };
+    let spec = Arc::new(Spec {
+        check: module
+            .compile(&NoFiles)
+            .unwrap()
+            .target("192.0.2.1", TargetParams::default())
+            .unwrap(),
+        ..(*tcp()).clone()
+    });
+    let first = spec_of(Kind::Plain, "tcp", "192.0.2.9:80", Duration::ZERO);
+    engine
+        .run_once(first, SECOND, false, Instant::ZERO)
+        .unwrap();
+    let run = engine
+        .run_once(spec, SECOND * 5, false, Instant::ZERO)
+        .unwrap();
+    let mut now = Instant::ZERO;
+    let mut opened = Vec::new();
+    for _ in 0..100 {
+        let mut answers = Vec::new();
+        while let Some((from, output)) = engine.poll_output() {
+            match output {
+                Output::Open(conn, to) if from == run => {
+                    opened.push((to.to.ip().to_string(), now));
+                    answers.push((conn, None));
+                }
+                Output::Send(conn, bytes) if from == run => {
+                    let body = match bytes.starts_with(b"POST") {
+                        true => r#"{"access_token":"t"}"#,
+                        false => "",
+                    };
+                    let length = body.len();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    answers.push((conn, Some(head + body)));
+                }
+                Output::Report(report) if from == run => {
+                    assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
+                    let [(first, held), (second, _)] = &opened[..] else {
+                        panic!("{opened:?}");
+                    };
+                    assert_eq!([&**first, &**second], [endpoint, "192.0.2.1"]);
+                    assert!(*held >= at(0.5), "{held}");
+                    // Four events, 10 ms apart.
+                    assert!(report.total < SECOND / 10, "{:?}", report.total);
+                    let resolve = report.phases.get(Phase::Resolve).unwrap();
+                    assert!(resolve < SECOND / 100, "{resolve:?}");
+                    return;
+                }
+                _ => {}
+            }
+        }
+        now += SECOND / 100;
+        if answers.is_empty() {
+            now = engine.poll_timeout().expect("a deadline").max(now);
+            engine.handle_timeout(now);
+        }
+        for (conn, answer) in answers {
+            let input = match &answer {
+                None => Input::Opened(conn),
+                Some(text) => Input::Data(conn, text.as_bytes()),
+            };
+            engine.handle_input(run, input, now);
+        }
+    }
+    panic!("no report: {opened:?}");
 }
 
 #[test]

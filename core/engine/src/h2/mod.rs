@@ -121,8 +121,10 @@ pub(crate) struct Client {
     received: ReceiveWindows,
     connection_window: SendWindow,
     stream_window: SendWindow,
-    /// What the windows do not allow to send yet.
-    unsent: Vec<u8>,
+    /// The body of the request.
+    body: Vec<u8>,
+    /// How much of it the windows have let out.
+    sent: usize,
     /// Frames without any part of a response.
     control_frames: u32,
     /// Why the peer will close the connection, if it said so.
@@ -162,7 +164,8 @@ impl Client {
             },
             connection_window: SendWindow::new(),
             stream_window: SendWindow::new(),
-            unsent: body,
+            body,
+            sent: 0,
             control_frames: 0,
             leaving: None,
         };
@@ -182,7 +185,7 @@ impl Client {
 
     fn send_head(&self, block: &[u8], out: &mut Vec<u8>) {
         let mut kind = Kind::Headers;
-        let mut flags = match self.unsent.is_empty() {
+        let mut flags = match self.body.is_empty() {
             true => frame::END_STREAM,
             false => 0,
         };
@@ -198,9 +201,8 @@ impl Client {
 
     /// Sends as much of the body as the windows allow.
     fn send_body(&mut self, out: &mut Vec<u8>) {
-        let mut sent = 0;
-        while sent < self.unsent.len() {
-            let rest = &self.unsent[sent..];
+        while self.sent < self.body.len() {
+            let rest = &self.body[self.sent..];
             let room = self.connection_window.room().min(self.stream_window.room());
             let length = rest.len().min(FRAME_BYTES).min(room);
             if length == 0 {
@@ -211,9 +213,8 @@ impl Client {
             frame::write(out, Kind::Data, flags, STREAM, &rest[..length]);
             self.connection_window.spend(length);
             self.stream_window.spend(length);
-            sent += length;
+            self.sent += length;
         }
-        self.unsent.drain(..sent);
     }
 
     /// Why the peer announced that it would close the connection, if it did.
@@ -390,7 +391,12 @@ impl Client {
                     _ => &mut self.stream_window,
                 };
                 window.grow(frame::unsigned31([*a, *b, *c, *d]))?;
+                let before = self.sent;
                 self.send_body(out);
+                // It was of use, however little it allowed.
+                if self.sent > before {
+                    self.control_frames = self.control_frames.saturating_sub(1);
+                }
             }
             (Kind::ResetStream, [a, b, c, d]) => {
                 self.stream = Stream::Over;

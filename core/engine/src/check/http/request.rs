@@ -63,6 +63,9 @@ pub(super) fn added(
             let message = format!("expected the name of a header, found {written:?}");
             return Err(wrong("", message));
         }
+        if FRAMING.contains(&&*name) {
+            continue;
+        }
         let mut add = |field: &str, text: &str, secret: bool| {
             if !is_field_value(text) {
                 let rule = "expected text without line breaks or other control characters";
@@ -87,9 +90,16 @@ pub(super) fn added(
                 cause: Cause::Unready,
                 ..wrong(&field, why)
             })?;
-            let text = core::str::from_utf8(&content)
-                .map_err(|_| wrong(&field, format!("{path}: expected text, found bytes")))?;
-            add(&field, text.trim(), true)?;
+            // What a file holds may be mended without a change of the
+            // configuration.
+            let unready = |error| ConfigError {
+                cause: Cause::Unready,
+                ..error
+            };
+            let text = core::str::from_utf8(&content).map_err(|_| {
+                unready(wrong(&field, format!("{path}: expected text, found bytes")))
+            })?;
+            add(&field, text.trim(), true).map_err(unready)?;
         }
     }
     fields.sort_by(|one, other| one.name.cmp(&other.name));

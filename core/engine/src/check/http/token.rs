@@ -238,10 +238,11 @@ impl Answer {
         let fields = match (answer, success) {
             (Ok(fields), _) => fields,
             (Err(_), true) => {
+                // It may hold a token all the same: it is not shown.
                 return malformed(format!(
-                    "answered {} with {}, expected JSON",
+                    "answered {} with {} bytes that are no JSON object of texts",
                     self.status,
-                    Excerpt(&self.held)
+                    self.held.len()
                 ));
             }
             (Err(_), false) => Fields::default(),
@@ -403,7 +404,19 @@ mod tests {
                 200,
                 "<html>",
                 Reason::Oauth2Malformed,
-                "answered 200 with \"<html>\", expected JSON",
+                "answered 200 with 6 bytes that are no JSON object of texts",
+            ),
+            (
+                200,
+                r#"{"access_token":"s3cret","token_type":["Bearer"]}"#,
+                Reason::Oauth2Malformed,
+                "answered 200 with 49 bytes that are no JSON object of texts",
+            ),
+            (
+                200,
+                "access_token=s3cret",
+                Reason::Oauth2Malformed,
+                "answered 200 with 19 bytes that are no JSON object of texts",
             ),
             (
                 200,

@@ -219,17 +219,17 @@ fn say(
             if line.is_empty() {
                 return Next::Over;
             }
-            if line.len() > MAX_SENT_BYTES {
-                let detail = format_args!(
-                    "{place}: with what was captured send is longer than {MAX_SENT_BYTES} bytes"
-                );
-                return failed(Reason::AnswerLimit, detail, cx);
-            }
             line.push(b'\n');
             expanded = line;
             &expanded[..]
         }
     };
+    if cx.stored() + bytes.len() > MAX_SENT_BYTES {
+        let detail = format_args!(
+            "{place}: with what was captured more than {MAX_SENT_BYTES} bytes would be sent"
+        );
+        return failed(Reason::AnswerLimit, detail, cx);
+    }
     if ended {
         // blackbox_exporter writes into the closed connection, and does not
         // learn that nobody reads it.

@@ -49,7 +49,7 @@ use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files};
 use crate::fact::Fact;
 use crate::io::{Closed, Families, Input};
-use crate::outcome::{Outcome, Phase};
+use crate::outcome::{Outcome, Phase, Reason};
 use crate::tls::{TlsOptions, TlsParams};
 
 const REGEX_FAILED: usize = dial::FREE;
@@ -258,7 +258,12 @@ impl Tcp {
             (Next::Over, _) if module.exchanges.is_empty() => {
                 cx.finish(Outcome::Success, format_args!(""));
             }
-            (Next::Over, _) | (Next::Secure, None) => cx.succeed(),
+            (Next::Over, _) => cx.succeed(),
+            // A module with starttls has options.
+            (Next::Secure, None) => cx.finish(
+                Outcome::Unknown(Reason::Internal),
+                format_args!("nothing says how to secure the connection"),
+            ),
         }
     }
 }

@@ -631,7 +631,7 @@ fn a_peer_cannot_make_us_send_without_end() {
     line.push('\n');
     run(vec![greedy], &[says(&line)]).failed(
         Reason::AnswerLimit,
-        "query_response[0]: with what was captured send is longer than 262144 bytes",
+        "query_response[0]: with what was captured more than 262144 bytes would be sent",
         (0.0, 0.0),
     );
 }

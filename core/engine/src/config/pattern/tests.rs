@@ -302,9 +302,15 @@ fn size_and_depth_are_bounded() {
         assert!(Pattern::new(pattern).is_ok(), "{pattern}");
     }
     let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")*".repeat(depth));
-    assert!(Pattern::new(&nested(200)).is_ok());
+    let deepest = nested(250);
+    let branching = format!("{}a{}", "(".repeat(250), "|b)*".repeat(250));
+    let compiled = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(move || [deepest, branching].map(|pattern| Pattern::new(&pattern).is_ok()));
+    let compiled = compiled.unwrap().join().expect("the usual stack is enough");
+    assert!(compiled[0], "{compiled:?}");
     assert!(
-        Pattern::new(&nested(1001))
+        Pattern::new(&nested(251))
             .unwrap_err()
             .contains("nest too deeply")
     );

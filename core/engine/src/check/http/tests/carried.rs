@@ -110,6 +110,27 @@ fn http_headers_are_added_and_their_secrets_stay_with_the_host() {
     assert!(seen.requests[1].contains(sent) && !seen.requests[1].contains("s3cret"));
 }
 
+#[test]
+fn no_field_can_frame_the_body_anew() {
+    let seen = run_with("http://a.test/", &[ok("")], |config| {
+        config.method = "POST".into();
+        config.body = "x".into();
+        for name in ["transfer-encoding", "Trailer"] {
+            let header = HttpHeader {
+                values: vec!["chunked".into()],
+                ..HttpHeader::default()
+            };
+            config.http_headers.extend([(name.into(), header)]);
+        }
+    });
+    assert!(
+        !seen.requests[0].contains("chunked"),
+        "{}",
+        seen.requests[0]
+    );
+    assert_eq!(field(&seen.requests[0], "Content-Length"), Some("1"));
+}
+
 fn refusal(change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config::default();
     change(&mut config);

@@ -91,7 +91,7 @@ fn a_run_without_a_token_ends_with_a_reason_of_its_own() {
         (
             ok("garbage"),
             Reason::Oauth2Malformed,
-            "answered 200 with \"garbage\", expected JSON",
+            "answered 200 with 7 bytes that are no JSON object of texts",
         ),
         (
             answers("nonsense"),
