@@ -409,7 +409,7 @@ fn a_held_token_endpoint_costs_the_target_nothing() {
     let http = crate::check::http::Config {
         oauth2: Some(crate::check::http::OAuth2 {
             client_id: "me".into(),
-            token_url: format!("http://{endpoint}/token").into(),
+            token_url: format!("http://{endpoint}/token"),
             ..Default::default()
         }),
         ..Default::default()
