@@ -55,6 +55,7 @@ pub struct App {
     events: Mutex<Events>,
     events_dropped: AtomicU64,
     last_reload: Mutex<Reload>,
+    discovery: Sources,
     control: mpsc::Sender<Request>,
 }
 
@@ -120,6 +121,13 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.requests.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How reading discovery files goes.
+#[derive(Debug, Default)]
+struct Sources {
+    errors: AtomicU64,
+    failing: AtomicU64,
 }
 
 /// How the last reload went.
@@ -251,6 +259,7 @@ impl App {
                 successful: true,
                 succeeded_at: unix_now(),
             }),
+            discovery: Sources::default(),
             control,
         }
     }
@@ -316,6 +325,13 @@ impl App {
         }
     }
 
+    /// Notes how many discovery files could not be read in a look at all of
+    /// them.
+    pub fn discovered(&self, failing: u64) {
+        self.discovery.errors.fetch_add(failing, Ordering::Relaxed);
+        self.discovery.failing.store(failing, Ordering::Relaxed);
+    }
+
     /// Notes a single run that has ended.
     pub fn probed(&self, probed: Probed) -> Arc<crate::history::Record> {
         let record = lock(&self.history).add(probed);
@@ -353,6 +369,8 @@ impl App {
             reload_succeeded_at: last.succeeded_at,
             unknown_modules: self.unknown_modules.load(Ordering::Relaxed),
             events_dropped: self.events_dropped.load(Ordering::Relaxed),
+            sd_read_errors: self.discovery.errors.load(Ordering::Relaxed),
+            sd_failing: self.discovery.failing.load(Ordering::Relaxed),
             own_answered: self.own_requests.answered.load(Ordering::Relaxed),
             own_refused: self.own_requests.refused.load(Ordering::Relaxed),
             own_in_flight: self.own_requests.in_flight.load(Ordering::Relaxed),

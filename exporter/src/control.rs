@@ -52,7 +52,9 @@ pub enum Source {
 }
 
 impl Source {
-    fn directory(&self) -> PathBuf {
+    /// What the paths of discovery files are relative to: the directory of the
+    /// configuration file, as in Prometheus.
+    pub fn directory(&self) -> PathBuf {
         match self {
             Self::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
             Self::Defaults | Self::Text(..) => PathBuf::new(),
@@ -128,8 +130,7 @@ pub struct Control {
     checksum: Option<u64>,
     /// What the files of its modules looked like.
     stamps: Stamps,
-    /// What the paths of discovery files are relative to: the directory of
-    /// the configuration file, as in Prometheus.
+    /// See [`Source::directory`].
     base: PathBuf,
     groups: Groups,
     /// What discovery found, by job.
@@ -323,7 +324,9 @@ impl Control {
     /// Looks at all discovery files; whether anything changed. Reading a slow
     /// disk must not keep requests waiting.
     fn look(&mut self, jobs: &[Job], found: &mut BTreeMap<String, FileSd>) -> bool {
-        tokio::task::block_in_place(|| self.discovery.look(&self.base, jobs, found))
+        let look = tokio::task::block_in_place(|| self.discovery.look(&self.base, jobs, found));
+        self.app.discovered(look.failing);
+        look.changed
     }
 
     async fn rediscover(&mut self) {

@@ -22,17 +22,72 @@ pub struct Discovery {
     complaints: BTreeSet<Complaint>,
 }
 
-/// A mistake in a file, rather than a file that is not there yet.
-const UNUSABLE: &str = "Cannot use discovery file, keeping its last good content";
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// There is no file yet, which may be meant.
+    Missing,
+    /// Nobody can know which files there are.
+    Unlisted,
+    /// A mistake in a file that was good before.
+    Kept,
+    /// A mistake in a file that never was.
+    Unused,
+}
+
+impl Kind {
+    /// Whether targets may be missed for it.
+    fn is_failure(self) -> bool {
+        self != Self::Missing
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Missing => "Found no discovery file",
+            Self::Unlisted => "Cannot list files",
+            Self::Kept => "Cannot use discovery file, keeping its last good content",
+            Self::Unused => "Cannot use discovery file, its targets are missing until it is mended",
+        }
+    }
+}
 
 /// Something that is wrong with a job's discovery.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Complaint {
-    what: &'static str,
+pub struct Complaint {
+    /// What.
+    pub kind: Kind,
     job: String,
     /// The file or the pattern.
     files: String,
     why: String,
+}
+
+impl Complaint {
+    /// Writes it to the log.
+    pub fn log(&self) {
+        let Self {
+            kind,
+            job,
+            files,
+            why,
+        } = self;
+        let what = kind.sentence();
+        if matches!(kind, Kind::Kept | Kind::Unused) {
+            tracing::error!(job, files, err = why, "{what}");
+        } else {
+            tracing::warn!(job, files, err = why, "{what}");
+        }
+    }
+}
+
+/// What one look at all discovery files found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether any group is not what it was.
+    pub changed: bool,
+    /// Files that cannot be used and patterns that cannot be listed, counted
+    /// for each job that has them.
+    pub failing: u64,
 }
 
 impl Discovery {
@@ -59,33 +114,27 @@ impl Discovery {
         }
     }
 
-    /// Reads the files of these jobs into what was found before; whether
-    /// anything changed. Relative paths begin at `base`. Blocks on the disk.
+    /// Reads the files of these jobs into what was found before. Relative
+    /// paths begin at `base`. Blocks on the disk.
     pub fn look(
         &mut self,
         base: &Path,
         jobs: &[Job],
         found: &mut BTreeMap<String, FileSd>,
-    ) -> bool {
+    ) -> Look {
         // First, so that no change in between is missed.
         self.watch(base, jobs);
         let mut complaints = BTreeSet::new();
         let changed = discover(base, jobs, found, &mut complaints);
         for complaint in complaints.difference(&self.complaints) {
-            let Complaint {
-                what,
-                job,
-                files,
-                why,
-            } = complaint;
-            if *what == UNUSABLE {
-                tracing::error!(job, files, err = why, "{what}");
-            } else {
-                tracing::warn!(job, files, err = why, "{what}");
-            }
+            complaint.log();
         }
         self.complaints = complaints;
-        changed
+        let failing = self.complaints.iter().filter(|it| it.kind.is_failure());
+        Look {
+            changed,
+            failing: failing.count() as u64,
+        }
     }
 
     /// Watches the directories of these jobs' files, and no others. Also those
@@ -110,7 +159,13 @@ impl Discovery {
             };
             // One that does not exist is tried again whenever files are read.
             if !self.watched.contains(directory) {
-                tracing::warn!(directory = %directory.display(), err = %error, "Cannot watch directory");
+                // The rest of what it says is the path, once more.
+                let why = match &error.kind {
+                    notify::ErrorKind::PathNotFound => "there is no such directory".to_owned(),
+                    notify::ErrorKind::Io(error) => error.to_string(),
+                    kind => format!("{kind:?}"),
+                };
+                tracing::warn!(directory = %directory.display(), err = why, "Cannot watch directory");
             }
         }
         self.watched = wanted;
@@ -118,7 +173,7 @@ impl Discovery {
 }
 
 /// Reads all discovery files; whether anything changed.
-fn discover(
+pub fn discover(
     base: &Path,
     jobs: &[Job],
     found: &mut BTreeMap<String, FileSd>,
@@ -127,10 +182,10 @@ fn discover(
     let mut changed = false;
     for job in jobs.iter().filter(|job| !job.files().is_empty()) {
         let known = found.entry(job.name().to_owned()).or_default();
-        let mut complain = |what, files: String, why: String| {
+        let mut complain = |kind, files: String, why: String| {
             let job = job.name().to_owned();
             complaints.insert(Complaint {
-                what,
+                kind,
                 job,
                 files,
                 why,
@@ -142,12 +197,12 @@ fn discover(
             match pattern.expand(base) {
                 Ok(paths) if paths.is_empty() => {
                     let why = "there is no such file".to_owned();
-                    complain("Found no discovery file", pattern.to_string(), why);
+                    complain(Kind::Missing, pattern.to_string(), why);
                 }
                 Ok(paths) => present.extend(paths),
                 Err(error) => {
                     listed = false;
-                    complain("Cannot list files", pattern.to_string(), error);
+                    complain(Kind::Unlisted, pattern.to_string(), error);
                 }
             }
         }
@@ -155,10 +210,14 @@ fn discover(
             let name = path.display().to_string();
             let content = SystemFiles.read(&name);
             let content = content.as_deref().map_err(String::as_str);
-            match known.update(path, content, job) {
+            match known.update(path, content) {
                 Ok(update) => changed |= update,
                 Err(errors) => {
-                    complain(UNUSABLE, name, errors.to_string());
+                    let kind = match known.has(path) {
+                        true => Kind::Kept,
+                        false => Kind::Unused,
+                    };
+                    complain(kind, name, errors.to_string());
                 }
             }
         }
@@ -211,6 +270,11 @@ jobs:
         assert_eq!(look(&mut complaints), (true, "a:1 b:1".into()));
         assert!(complaints.is_empty(), "{complaints:?}");
         fs::write(path("a.json"), "[{").unwrap();
+        fs::write(path("c.yml"), "nonsense").unwrap();
+        assert_eq!(look(&mut complaints), (false, "a:1 b:1".into()));
+        let kinds: Vec<Kind> = complaints.iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, [Kind::Kept, Kind::Unused]);
+        fs::remove_file(path("c.yml")).unwrap();
         assert_eq!(look(&mut complaints), (false, "a:1 b:1".into()));
         let first = complaints.clone();
         assert_eq!(look(&mut complaints), (false, "a:1 b:1".into()));

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
+use probity_tests::support::probity::run;
 use probity_tests::support::{Peer, Probity, until};
 use probity_tests::trials;
 
@@ -17,6 +18,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_reload_keeps_the_last_good_content_too,
         a_folder_that_cannot_be_listed_takes_nothing_with_it,
         relative_paths_begin_at_the_configuration_file,
+        a_file_that_was_never_good_says_so_and_is_counted,
+        a_target_that_cannot_be_probed_takes_nothing_with_it,
+        config_check_reads_discovery_files_too,
     )
 }
 
@@ -110,7 +114,6 @@ fn a_file_that_stops_parsing_keeps_its_last_good_content() {
     becomes(&server, &["one", "two"]);
     for (content, told) in [
         ("[{\"targets\": [", "a.json:1:"),
-        ("[{\"targets\": [\"ftp://nowhere\"]}]", "ftp"),
         ("[{\"targetz\": []}]", "targetz"),
     ] {
         folder.write("targets/a.json", content);
@@ -169,4 +172,79 @@ fn relative_paths_begin_at_the_configuration_file() {
     let server = Probity::serve(&folder.config());
     becomes(&server, &["one"]);
     server.stop();
+}
+
+fn a_file_that_was_never_good_says_so_and_is_counted() {
+    let (folder, peer) = (
+        Folder::with(&config("targets")),
+        Peer::status(200, Duration::ZERO),
+    );
+    fs::create_dir(folder.path().join("targets")).expect("a folder");
+    folder.write("targets/a.json", "nonsense");
+    folder.write("targets/b.json", &json(&peer, &["two"]));
+    let server = Probity::serve(&folder.config());
+    becomes(&server, &["two"]);
+    let told = server.log().lines(&["level=ERROR", "a.json"]);
+    assert!(told[0].contains("its targets are missing"), "{told:?}");
+    assert!(!told[0].contains("last good content"), "{told:?}");
+    let figures = server.samples("/metrics");
+    assert_eq!(figures.value("probity_sd_files_failing", &[]), Some(1.0));
+    let errors = figures.value("probity_sd_file_read_errors_total", &[]);
+    assert!(errors >= Some(1.0), "{errors:?}");
+    folder.write("targets/a.json", &json(&peer, &["one"]));
+    becomes(&server, &["one", "two"]);
+    let figures = server.samples("/metrics");
+    assert_eq!(figures.value("probity_sd_files_failing", &[]), Some(0.0));
+    assert!(figures.value("probity_sd_file_read_errors_total", &[]) >= errors);
+    server.stop();
+}
+
+fn a_target_that_cannot_be_probed_takes_nothing_with_it() {
+    let (folder, peer, server) = start();
+    let mut groups: serde_json::Value =
+        serde_json::from_str(&json(&peer, &["one"])).expect("groups");
+    let bad = serde_json::json!({"targets": ["ftp://nowhere"], "labels": {"__meta_x": "y"}});
+    groups.as_array_mut().expect("a list").push(bad);
+    folder.write("targets/a.json", &groups.to_string());
+    becomes(&server, &["ftp://nowhere", "one"]);
+    until("both are judged", || {
+        let bad = server.targets("reason=target_invalid");
+        let good = server.targets("health=up");
+        (bad.len() == 1 && good.len() == 1).then_some(())
+    });
+    assert_eq!(
+        server.samples("/fleet").values_of("__meta_x"),
+        [""; 0],
+        "labels of discovery are not for series"
+    );
+    server.stop();
+}
+
+fn config_check_reads_discovery_files_too() {
+    let (folder, peer) = (
+        Folder::with(&config("targets")),
+        Peer::status(200, Duration::ZERO),
+    );
+    let path = folder.config().display().to_string();
+    let check = || run(&["--config.check", "--config.file", &path]);
+    // What is not there may come: no mistake, and not silent either.
+    let ended = check();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("Cannot list files"), "{ended:?}");
+    fs::create_dir(folder.path().join("targets")).expect("a folder");
+    folder.write("targets/a.json", &json(&peer, &["one", "two"]));
+    let ended = check();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let counts = "modules=1 jobs=1 targets=2";
+    assert!(ended.stderr.contains(counts), "{ended:?}");
+    for (content, told) in [
+        ("- targets: [", "b.yml:1:"),
+        ("- targets: ['ftp://nowhere']", "ftp://nowhere"),
+    ] {
+        folder.write("targets/b.yml", content);
+        let ended = check();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(told), "{ended:?}");
+        assert!(!ended.stderr.contains("is ok"), "{ended:?}");
+    }
 }

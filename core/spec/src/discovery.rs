@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Errors;
 use crate::groups::{Format, Group, parse_groups};
-use crate::job::Job;
 
 /// A path of `file_sd_configs`: a file, or with `*` and `?` in its last part
 /// all files of a directory whose names match. The extension is one of
@@ -142,27 +141,27 @@ impl FileSd {
     /// the groups have changed.
     ///
     /// # Errors
-    /// If it cannot be read, does not parse, or has a target that the job's
-    /// module cannot probe. The last good content then stays.
-    pub fn update(
-        &mut self,
-        path: &Path,
-        content: Result<&[u8], &str>,
-        job: &Job,
-    ) -> Result<bool, Errors> {
+    /// If it cannot be read or does not parse. The last good content then
+    /// stays. A target that a module cannot probe is none: see
+    /// [`Fleet::build`](crate::Fleet::build).
+    pub fn update(&mut self, path: &Path, content: Result<&[u8], &str>) -> Result<bool, Errors> {
         let name = path.to_string_lossy();
-        let content = content.map_err(|error| Errors::whole(&name, error))?;
+        let content = content.map_err(|error| Errors::unread(&name, error))?;
         let format = Format::of(&name).ok_or_else(|| {
             Errors::whole(&name, "expected a file that ends in .json, .yml or .yaml")
         })?;
         let text = crate::file::utf8(&name, content)?;
         let groups = parse_groups(&name, text, format)?;
-        job.check_groups(&name, text, &groups)?;
         if self.files.get(path) == Some(&groups) {
             return Ok(false);
         }
         self.files.insert(path.to_owned(), groups);
         Ok(true)
+    }
+
+    /// Whether the file has a last good content.
+    pub fn has(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
     }
 
     /// Forgets the files that are gone; whether there were any.

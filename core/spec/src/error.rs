@@ -54,6 +54,17 @@ impl Errors {
         Self::new(file, vec![Mistake::new("", message)])
     }
 
+    /// A file that could not be read at all; `why` is what
+    /// [`Files::read`](probity_engine::config::Files::read) said. It names the
+    /// file, as errors do already.
+    pub(crate) fn unread(file: &str, why: &str) -> Self {
+        let named = format!("cannot read {file}: ");
+        match why.strip_prefix(&named) {
+            Some(why) => Self::whole(file, format!("cannot read it: {why}")),
+            None => Self::whole(file, why),
+        }
+    }
+
     /// `mistakes` must not be empty.
     pub(crate) fn new(file: &str, mut mistakes: Vec<Mistake>) -> Self {
         debug_assert!(!mistakes.is_empty(), "errors need a mistake");

@@ -36,7 +36,7 @@ impl File {
     pub fn load(path: &str, files: &dyn Files) -> Result<Self, Errors> {
         let content = files
             .read(path)
-            .map_err(|error| Errors::whole(path, error))?;
+            .map_err(|error| Errors::unread(path, &error))?;
         Self::parse(path, utf8(path, &content)?, files)
     }
 

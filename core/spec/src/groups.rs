@@ -17,7 +17,8 @@ pub struct Group {
     /// Targets as their module wants them: `host:port`, a URL.
     #[serde(default)]
     pub targets: Vec<String>,
-    /// Labels of all of them. An empty value is a label that is not there.
+    /// Labels of all of them. An empty value is a label that is not there; a
+    /// name that begins with `__` is Prometheus' and has no effect.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -98,7 +99,7 @@ pub fn parse_groups(name: &str, text: &str, format: Format) -> Result<Vec<Group>
 
 /// Adds places to mistakes that only have a path. Nearly all JSON is YAML,
 /// and what is not only goes without a place.
-pub(crate) fn place(text: &str, mistakes: Vec<Mistake>) -> Vec<Mistake> {
+fn place(text: &str, mistakes: Vec<Mistake>) -> Vec<Mistake> {
     match yaml::parse(text).0 {
         Some(root) => mistakes
             .into_iter()
@@ -215,7 +216,7 @@ mod tests {
             ),
             (
                 "- labels: {__x: y, 9: z}\n",
-                "t:1:17: [0].labels.__x: label names that begin with __ are reserved\nt:1:23: [0].labels.9: expected a label name of letters, digits and _, not beginning with a digit",
+                "t:1:23: [0].labels.9: expected a label name of letters, digits and _, not beginning with a digit",
             ),
             (
                 "- targets: ['']\n",

@@ -9,9 +9,9 @@ use probity_engine::{Schedule, threshold};
 
 use crate::discovery::FilePattern;
 use crate::duration::JobDuration;
-use crate::error::{Errors, Mistake};
+use crate::error::Mistake;
 use crate::file::Modules;
-use crate::groups::{Group, place};
+use crate::groups::Group;
 use crate::suggest;
 use crate::written::{Buckets, FileSdConfig, Written};
 
@@ -162,30 +162,6 @@ impl Job {
             }
             // Without mistakes of its own the job names a refused module.
             _ => Err(mistakes),
-        }
-    }
-
-    /// Checks that the module can probe every target of `groups`, which were
-    /// read from `text`, the content of the file called `name`.
-    pub(crate) fn check_groups(
-        &self,
-        name: &str,
-        text: &str,
-        groups: &[Group],
-    ) -> Result<(), Errors> {
-        let mistakes: Vec<Mistake> = (0..)
-            .zip(groups)
-            .flat_map(|(index, group)| {
-                let outer = format!("[{index}]");
-                unprobeable(group, &self.module)
-                    .into_iter()
-                    .map(move |mistake| mistake.within(&outer))
-            })
-            .collect();
-        if mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(Errors::new(name, place(text, mistakes)))
         }
     }
 }

@@ -31,11 +31,22 @@ pub const TAKEN_LABELS: &[&str] = &[
 /// keeps a slip (a whole file as a value) from being copied into every series.
 const MAX_BYTES: usize = 1024;
 
+/// Whether a label is for whoever discovers targets (`__meta_*`, `__scheme__`)
+/// and not for series: Prometheus drops those before it stores anything. Files
+/// that are shared with it carry them, so they are legal and without effect.
+fn is_discovery(name: &str) -> bool {
+    name.starts_with("__")
+}
+
 /// Checks the labels of a group; paths begin with `labels`.
 pub(crate) fn check(labels: &BTreeMap<String, String>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (name, value) in labels {
-        if let Err(message) = check_name(name).and_then(|()| check_value(value)) {
+        let checked = check_name(name).and_then(|()| match is_discovery(name) {
+            true => Ok(()),
+            false => check_value(value),
+        });
+        if let Err(message) = checked {
             mistakes.push(Mistake::new(join("labels", &segment(name)), message));
         }
     }
@@ -49,9 +60,6 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err(
             "expected a label name of letters, digits and _, not beginning with a digit".into(),
         );
-    }
-    if name.starts_with("__") {
-        return Err("label names that begin with __ are reserved".into());
     }
     if TAKEN_LABELS.contains(&name) {
         return Err("the label is used by the series themselves, choose another name".into());
@@ -75,15 +83,16 @@ fn check_value(value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Labels of a group without the empty ones, which are labels that a series
-/// does not have, and with the job's name unless the group says otherwise.
+/// Labels of a group without those of discovery and without the empty ones,
+/// which are labels that a series does not have, and with the job's name unless
+/// the group says otherwise.
 pub(crate) fn of_group(
     labels: &BTreeMap<String, String>,
     job: &Arc<str>,
 ) -> BTreeMap<Arc<str>, Arc<str>> {
     let mut shared: BTreeMap<Arc<str>, Arc<str>> = labels
         .iter()
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(name, value)| !value.is_empty() && !is_discovery(name))
         .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
         .collect();
     shared

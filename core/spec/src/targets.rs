@@ -100,7 +100,9 @@ impl Fleet {
     ///
     /// The same target with the same labels twice in a job is one target, as
     /// in Prometheus. Of two different targets with the same labels the
-    /// second one is dropped: their series could not be told apart.
+    /// second one is dropped: their series could not be told apart. A target
+    /// that the module of its job cannot probe is a check that fails with
+    /// `target_invalid`: one bad line of a file takes nothing else with it.
     pub fn build(jobs: &[Job], discovered: &BTreeMap<String, FileSd>, groups: &mut Groups) -> Self {
         let mut builder = Builder::default();
         for (index, job) in jobs.iter().enumerate() {
@@ -171,7 +173,7 @@ impl Builder {
             );
         }
         let check = job.module().target(name, TargetParams::default());
-        let check = check.map_err(|error| format!("cannot be probed: {error}"))?;
+        let check = check.unwrap_or_else(|error| job.module().unusable(error.to_string()));
         let spec = Arc::new(Spec {
             check,
             schedule: job.schedule(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use probity_engine::check::CheckSpec;
 use probity_engine::config::NoFiles;
 use probity_spec::{Delta, File, FileSd, Fleet, Groups, Target};
 
@@ -153,14 +154,13 @@ fn identities_are_golden() {
 #[test]
 fn a_bad_file_keeps_its_last_good_content() {
     let file = parse(FILE);
-    let job = &file.jobs()[1];
     let (path, other) = (Path::new("x.yml"), Path::new("y.json"));
     let mut found = FileSd::default();
     let good = "- targets: ['d:1', 'e:1']\n  labels: {team: a}\n";
-    assert_eq!(found.update(path, Ok(good.as_bytes()), job), Ok(true));
-    assert_eq!(found.update(path, Ok(good.as_bytes()), job), Ok(false));
+    assert_eq!(found.update(path, Ok(good.as_bytes())), Ok(true));
+    assert_eq!(found.update(path, Ok(good.as_bytes())), Ok(false));
     assert_eq!(
-        found.update(other, Ok(br#"[{"targets": ["f:1"]}]"#), job),
+        found.update(other, Ok(br#"[{"targets": ["f:1"]}]"#)),
         Ok(true)
     );
     for (content, message) in [
@@ -169,21 +169,17 @@ fn a_bad_file_keeps_its_last_good_content() {
             "x.yml:1:12: not valid YAML: unclosed bracket '['",
         ),
         (
-            Ok(b"- targets: [g]".as_slice()),
-            "x.yml:1:13: [0].targets[0]: expected host:port (an IPv6 address in brackets), found \"g\": no port",
-        ),
-        (
             Ok(b"- targets:\xff".as_slice()),
             "x.yml:1:11: expected UTF-8, found the byte 0xff",
         ),
         (
             Err("cannot read x.yml: permission denied"),
-            "x.yml: cannot read x.yml: permission denied",
+            "x.yml: cannot read it: permission denied",
         ),
     ] {
         let before = found.clone();
         assert_eq!(
-            found.update(path, content, job).unwrap_err().to_string(),
+            found.update(path, content).unwrap_err().to_string(),
             message
         );
         assert_eq!(found, before);
@@ -194,7 +190,7 @@ fn a_bad_file_keeps_its_last_good_content() {
     assert_eq!(fleet.targets[3].label("team"), Some("a"));
 
     assert_eq!(
-        found.update(path, Ok(b""), job),
+        found.update(path, Ok(b"")),
         Ok(true),
         "empty is good, and empty"
     );
@@ -212,7 +208,7 @@ fn what_is_discovered_cannot_shadow_another_target() {
     let mut found = FileSd::default();
     let content = "- targets: ['d:1']\n  labels: {instance: 'c:1'}\n- targets: ['c:1']\n";
     found
-        .update(Path::new("x.yml"), Ok(content.as_bytes()), &file.jobs()[1])
+        .update(Path::new("x.yml"), Ok(content.as_bytes()))
         .unwrap();
     let discovered = BTreeMap::from([
         ("db".to_owned(), found),
@@ -233,29 +229,54 @@ fn what_is_discovered_cannot_shadow_another_target() {
     );
 }
 
+/// One bad line of a file takes neither the file nor the rest of it with it.
 #[test]
-fn a_new_module_that_cannot_probe_what_was_discovered_drops_it() {
-    let file = parse("jobs: [{job_name: a, module: http_2xx}]");
-    let mut found = FileSd::default();
-    found
-        .update(
-            Path::new("x.yml"),
-            Ok(b"- targets: ['http://a/']"),
-            &file.jobs()[0],
-        )
-        .unwrap();
+fn what_the_module_cannot_probe_is_a_check_that_fails() {
     let file = parse("jobs: [{job_name: a, module: tcp_connect}]");
+    let mut found = FileSd::default();
+    let content = b"- targets: ['127.0.0.1', 'b:1', 'http://a/']";
+    assert_eq!(found.update(Path::new("x.yml"), Ok(content)), Ok(true));
     let fleet = Fleet::build(
         file.jobs(),
         &BTreeMap::from([("a".to_owned(), found)]),
         &mut Groups::default(),
     );
-    assert!(fleet.targets.is_empty());
-    assert!(
-        fleet.dropped[0]
-            .to_string()
-            .starts_with("job \"a\": target \"http://a/\" cannot be probed: expected host:port"),
-        "{:?}",
-        fleet.dropped
+    assert_eq!(fleet.dropped, []);
+    let fails: Vec<bool> = fleet
+        .targets
+        .iter()
+        .map(|target| matches!(target.spec.check, CheckSpec::Unusable(..)))
+        .collect();
+    assert_eq!(fails, [true, false, true]);
+}
+
+/// Files that Prometheus reads too carry labels for it.
+#[test]
+fn labels_of_discovery_have_no_effect() {
+    let file = parse(
+        "jobs: [{job_name: a, module: tcp_connect, static_configs: [{targets: ['s:1'], labels: {__scheme__: https, zone: s}}]}]",
+    );
+    let mut found = FileSd::default();
+    let long = "x".repeat(5_000);
+    let content = format!(
+        "[{{\"targets\": [\"f:1\"], \"labels\": {{\"__meta_x\": \"{long}\", \"__param_module\": \"m\", \"zone\": \"f\"}}}}]"
+    );
+    assert_eq!(
+        found.update(Path::new("x.json"), Ok(content.as_bytes())),
+        Ok(true)
+    );
+    let fleet = Fleet::build(
+        file.jobs(),
+        &BTreeMap::from([("a".to_owned(), found)]),
+        &mut Groups::default(),
+    );
+    let labels = fleet.targets.iter().map(|target| {
+        let pairs = target.labels.iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(",")
+    });
+    assert_eq!(
+        labels.collect::<Vec<_>>(),
+        ["instance=s:1,job=a,zone=s", "instance=f:1,job=a,zone=f"]
     );
 }

@@ -54,7 +54,8 @@ pub struct Serve {
     /// modules and no jobs.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
-    /// Check the configuration file and exit.
+    /// Check the configuration file and the discovery files that it names, and
+    /// exit: with 1 after a mistake in any of them.
     #[arg(long = "config.check", overrides_with = "no_config_check")]
     pub config_check: bool,
     #[arg(long = "no-config.check", hide = true)]

@@ -414,7 +414,7 @@ mod tests {
             ),
             (
                 &["--config.file=/nonexistent", "x"],
-                "/nonexistent: cannot read",
+                "/nonexistent: cannot read it: no such file",
             ),
             (
                 &["--timeout=0s", "x"],

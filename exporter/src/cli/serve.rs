@@ -1,5 +1,6 @@
 //! `probity serve`: the exporter.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use listenfd::ListenFd;
 use probity_driver::{Driver, Handle};
 use probity_engine::Level;
+use probity_engine::check::TargetParams;
+use probity_spec::{Dropped, Fleet, Groups};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -19,6 +22,7 @@ use super::{FAILED, log};
 use crate::app::{App, Probes};
 use crate::bridge::Bridge;
 use crate::control::{self, Control, Source};
+use crate::discovery::{Complaint, Kind, discover};
 use crate::http;
 use crate::http::base::Base;
 use crate::http::guard::Guard;
@@ -87,17 +91,48 @@ fn probes(args: &Serve) -> Probes {
     }
 }
 
+/// `--config.check`: the file, the discovery files that it names, and whether
+/// every target suits its module.
 fn check(source: &Source) -> ExitCode {
-    match control::load(source) {
-        Ok(_) => {
-            tracing::info!("Config file is ok exiting...");
-            ExitCode::SUCCESS
-        }
+    let file = match control::load(source) {
+        Ok(loaded) => loaded.file,
         Err(errors) => {
             tracing::error!(err = %errors, "Error loading config");
-            ExitCode::from(FAILED)
+            return ExitCode::from(FAILED);
+        }
+    };
+    for warning in file.warnings() {
+        tracing::warn!(warning = %warning, "Config file has a problem");
+    }
+    let (mut found, mut complaints) = (BTreeMap::new(), BTreeSet::new());
+    discover(
+        &source.directory(),
+        file.jobs(),
+        &mut found,
+        &mut complaints,
+    );
+    complaints.iter().for_each(Complaint::log);
+    let fleet = Fleet::build(file.jobs(), &found, &mut Groups::default());
+    for Dropped { job, target, why } in &fleet.dropped {
+        tracing::warn!(job, target, why, "Target left out");
+    }
+    let mut bad = complaints.iter().any(|it| it.kind == Kind::Unused);
+    for target in &fleet.targets {
+        let job = &file.jobs()[target.job];
+        // At run time a check that fails: here is who can mend it.
+        if let Err(error) = job.module().target(&target.name, TargetParams::default()) {
+            let (job, target) = (job.name(), &*target.name);
+            tracing::error!(job, target, err = %error, "Target cannot be probed");
+            bad = true;
         }
     }
+    if bad {
+        return ExitCode::from(FAILED);
+    }
+    let (modules, jobs) = (file.modules().count(), file.jobs().len());
+    let targets = fleet.targets.len();
+    tracing::info!(modules, jobs, targets, "Config file is ok exiting...");
+    ExitCode::SUCCESS
 }
 
 fn failed(what: &str, why: &str) -> ExitCode {

@@ -31,6 +31,10 @@ pub struct Facts {
     pub unknown_modules: u64,
     /// Events that the control plane knows to be lost.
     pub events_dropped: u64,
+    /// Discovery files that could not be read, counted at every attempt.
+    pub sd_read_errors: u64,
+    /// Those that could not at the last one.
+    pub sd_failing: u64,
     /// Scrapes of these figures that were answered.
     pub own_answered: u64,
     /// Scrapes of these figures that could not be.
@@ -128,6 +132,16 @@ impl Own {
             "probity_events_dropped",
             "Events that came faster than they could be noted",
             facts.events_dropped.max(self.stats.notices_dropped),
+        )?;
+        out.counter(
+            "probity_sd_file_read_errors",
+            "Attempts to read a discovery file, or to list a pattern's, that failed",
+            facts.sd_read_errors,
+        )?;
+        out.gauge(
+            "probity_sd_files_failing",
+            "Discovery files that cannot be used now, and patterns whose files cannot be listed",
+            facts.sd_failing as f64,
         )
     }
 
