@@ -2,6 +2,7 @@
 //! the proof that the checkers see what is wrong.
 
 mod bad_input;
+mod dialogue;
 mod http2;
 mod lab;
 mod load;

@@ -1,0 +1,137 @@
+//! What is said over TCP, and when: slow peers, silent ones and those that say
+//! something else.
+
+use std::time::Duration;
+
+use probity_engine::check::Module;
+use probity_engine::{Outcome, Phase, Reason};
+use probity_simulator::checker::TICK;
+use probity_simulator::spec::module;
+use probity_simulator::{Behaviour, Options, Record, Script, Step, World};
+use serde_json::json;
+
+use crate::lab::{SERVER, TIMEOUT, address, assert_failure, probe, probe_in, probe_pieces, server};
+
+/// Expects a greeting and asks to be let go.
+fn greeting() -> Module {
+    module(json!({"prober": "tcp", "tcp": {"query_response": [
+        {"expect": "^220 (.*)$", "send": "QUIT\r", "labels": [{"name": "greeting", "value": "$1"}]},
+    ]}}))
+}
+
+fn talk(steps: impl IntoIterator<Item = Step>) -> Behaviour {
+    Behaviour::Talk(Script::new(steps))
+}
+
+fn greeted(steps: impl IntoIterator<Item = Step>) -> Record {
+    probe_pieces(&greeting(), SERVER, &talk(steps))
+}
+
+fn phase(record: &Record, wanted: Phase) -> Option<Duration> {
+    let found = record.phases.iter().find(|(phase, _)| *phase == wanted);
+    found.map(|(_, spent)| *spent)
+}
+
+#[test]
+fn a_peer_may_take_its_time() {
+    let byte = Duration::from_millis(20);
+    let banner = "220-wait\r\n220 ready\r\n";
+    let record = greeted([Step::Drip(banner.into(), byte)]);
+    assert_eq!(record.outcome, Outcome::Success, "{}", record.detail);
+    let spent = phase(&record, Phase::Transfer).expect("a transfer");
+    assert!(spent >= byte * 18 && spent < byte * 22, "{spent:?}");
+    let late = Duration::from_millis(1_500);
+    let record = greeted([Step::Pause(late), Step::Send("220 late\r\n".into())]);
+    assert_eq!(record.outcome, Outcome::Success, "{}", record.detail);
+    let spent = phase(&record, Phase::Processing).expect("a wait");
+    assert!(
+        spent >= late && spent < late + Duration::from_millis(50),
+        "{spent:?}"
+    );
+}
+
+#[test]
+fn a_peer_that_takes_too_long_is_told_from_one_that_says_nothing() {
+    let silent = greeted([]);
+    let words = r#"expected a line that matches "^220 (.*)$", heard no line"#;
+    assert_failure(&silent, Reason::TimeoutProcessing, words);
+    let late = silent
+        .total
+        .checked_sub(TIMEOUT)
+        .expect("the whole timeout");
+    assert!(late <= TICK, "{late:?}");
+    let late = greeted([
+        Step::Pause(TIMEOUT + TICK * 2),
+        Step::Send("220 late\r\n".into()),
+    ]);
+    assert_failure(&late, Reason::TimeoutProcessing, words);
+    let slow = greeted([Step::Drip(
+        "220 ready when you are\r\n".into(),
+        Duration::from_millis(200),
+    )]);
+    assert_failure(&slow, Reason::TimeoutTransfer, words);
+    let unready = greeted([Step::Send("421 later\r\n".into())]);
+    let words = r#"heard the line "421 later""#;
+    assert_failure(&unready, Reason::TimeoutTransfer, words);
+}
+
+#[test]
+fn a_peer_that_leaves_has_said_what_it_has_said() {
+    let gone = greeted([Step::Close]);
+    let words = "the peer closed the connection having sent no line";
+    assert_failure(&gone, Reason::ExpectMismatch, words);
+    let refused = greeted([Step::Send("554 go away\r\n".into()), Step::Close]);
+    let words = r#"having sent the line "554 go away""#;
+    assert_failure(&refused, Reason::ExpectMismatch, words);
+    let unfinished = greeted([Step::Send("220 ready".into()), Step::Close]);
+    assert_eq!(unfinished.outcome, Outcome::Success);
+    let reset = greeted([Step::Reset]);
+    assert_failure(&reset, Reason::PeerReset, "query_response[0]");
+}
+
+#[test]
+fn a_peer_cannot_talk_for_ever() {
+    let quick = Duration::from_micros(50);
+    let line = "x".repeat(1_023);
+    let endless = greeted([Step::Flood(line.clone().into(), quick)]);
+    assert_failure(&endless, Reason::AnswerLimit, "longer than 65536 bytes");
+    let chatty = greeted([Step::Flood(format!("{line}\n").into(), quick)]);
+    assert_failure(&chatty, Reason::AnswerLimit, "there was none in more than");
+    let garbage: &[u8] = &[0, 0xff, 0xfe, b'\r', 0x80];
+    let binary = greeted([Step::Send(garbage.into()), Step::Close]);
+    assert_failure(&binary, Reason::ExpectMismatch, r"\xff\xfe\r\x80");
+}
+
+#[test]
+fn a_greeting_is_not_tls() {
+    let starttls = module(json!({"prober": "tcp", "tcp": {"query_response": [
+        {"expect": "^220 ", "starttls": true},
+    ]}}));
+    let plain = probe_pieces(&starttls, SERVER, &talk([Step::Send("220 go\r\n".into())]));
+    assert_failure(&plain, Reason::TlsNotTls, "");
+    assert_eq!(plain.phase, Phase::Tls);
+}
+
+#[test]
+fn there_is_one_attempt_at_one_address() {
+    let hosts = "192.0.2.1 both.example\n2001:db8::1 both.example\n";
+    for (section, expected) in [
+        (json!({}), "[2001:db8::1]:80"),
+        (json!({"preferred_ip_protocol": "ip4"}), SERVER),
+        (
+            json!({"preferred_ip_protocol": "ip6", "ip_protocol_fallback": false}),
+            "[2001:db8::1]:80",
+        ),
+    ] {
+        let mut options = Options::quiet(1);
+        options.engine.resolver = probity_engine::resolve::ResolverConfig::default().hosts(hosts);
+        let mut world = World::new(options);
+        let module = module(json!({"prober": "tcp", "tcp": section}));
+        let refused = probe_in(&mut world, &module, "both.example:80");
+        assert_failure(&refused, Reason::ConnectUnreachable, "both.example");
+        assert_eq!(refused.address, Some(address(expected)));
+    }
+    let accepted = probe(&crate::lab::tcp(), SERVER, talk([Step::Close]));
+    assert_eq!(accepted.outcome, Outcome::Success);
+    assert_eq!(accepted.address, Some(server()));
+}
