@@ -52,6 +52,18 @@ pub enum Source {
 }
 
 impl Source {
+    /// What a file that is asked for, or is not, means: without one
+    /// blackbox.yml of the working directory if there is one, as in
+    /// blackbox_exporter, else the usual modules.
+    pub fn asked(file: Option<&Path>) -> Self {
+        const USUAL: &str = "blackbox.yml";
+        match file {
+            Some(path) => Self::File(path.to_owned()),
+            None if Path::new(USUAL).is_file() => Self::File(USUAL.into()),
+            None => Self::Defaults,
+        }
+    }
+
     /// What the paths of discovery files are relative to: the directory of the
     /// configuration file, as in Prometheus.
     pub fn directory(&self) -> PathBuf {
@@ -234,7 +246,10 @@ impl Control {
     /// Reads the configuration again if its file is not what was read last. An
     /// unreadable file is told of by the reload that it leads to.
     async fn poll(&mut self) {
-        if !self.is_unchanged() {
+        if self.is_unchanged() {
+            // Also one that was bad meanwhile and is again what is in force.
+            self.app.reloaded(true, unix_now());
+        } else {
             tracing::info!("Configuration file change detected, reloading the configuration.");
             // It has been logged.
             let _ = self.reload().await;

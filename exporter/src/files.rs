@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use probity_engine::config::{Expression, Files};
@@ -29,7 +30,10 @@ impl Files for Host {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
         // Before it is read: what changes meanwhile is then seen to have.
         let stamp = Stamp::of(path);
-        self.stamps.borrow_mut().0.insert(path.to_owned(), stamp);
+        // And the first look counts, should several modules read it.
+        let mut stamps = self.stamps.borrow_mut();
+        stamps.0.entry(path.to_owned()).or_insert(stamp);
+        drop(stamps);
         SystemFiles.read(path)
     }
 
@@ -48,7 +52,7 @@ impl Files for Host {
 
 /// What tells a file from what it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     modified: (i64, i64),
     changed: (i64, i64),
     bytes: u64,
@@ -58,7 +62,7 @@ struct Stamp {
 impl Stamp {
     /// `None` if there is no such file. Links are followed, so that a link
     /// that is turned to another file is a change.
-    fn of(path: &str) -> Option<Self> {
+    pub fn of(path: impl AsRef<Path>) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         Some(Self {
             modified: (found.mtime(), found.mtime_nsec()),

@@ -261,6 +261,16 @@ fn a_changed_file_is_found_without_being_told() {
             .lines(&["level=ERROR", "error parsing config file: "]);
         (!lines.is_empty()).then_some(())
     });
+    let successful = |server: &Probity| {
+        let own = server.samples("/metrics");
+        own.value("blackbox_exporter_config_last_reload_successful", &[])
+    };
+    assert_eq!(successful(&server), Some(0.0));
+    // Back to what is in force.
+    folder.write("probity.yml", &config(&peer, 0..1));
+    until("all is well again", || {
+        (successful(&server) == Some(1.0)).then_some(())
+    });
     folder.write("probity.yml", &config(&peer, 0..3));
     until("the new targets are there", || {
         (moments(&server).len() == 3).then_some(())

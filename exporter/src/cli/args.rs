@@ -50,8 +50,8 @@ pub enum Command {
 /// Flags of `probity serve`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Serve {
-    /// Configuration file: blackbox.yml, with jobs. Without it: the usual
-    /// modules and no jobs.
+    /// Configuration file: blackbox.yml, with jobs. Without it: blackbox.yml in
+    /// the working directory, or else the usual modules and no jobs.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// Check the configuration file and the discovery files that it names, and
@@ -283,7 +283,8 @@ pub struct Check {
     /// The module to check with.
     #[arg(long, short, value_name = "NAME", default_value = "http_2xx")]
     pub module: String,
-    /// Configuration file with the module; without it, the usual modules.
+    /// Configuration file with the module; without it, blackbox.yml in the
+    /// working directory, or else the usual modules.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// Longest time for one target, unless the module says less.

@@ -110,10 +110,7 @@ fn run(args: &Check, out: &mut impl Write, colour: bool) -> Result<u8, Stopped> 
 
 /// What to run, in the order of the command line.
 fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
-    let source = match &args.config_file {
-        Some(path) => Source::File(path.clone()),
-        None => Source::Defaults,
-    };
+    let source = Source::asked(args.config_file.as_deref());
     let loaded = control::load(&source).map_err(|errors| errors.to_string())?;
     let file = loaded.file;
     let module = file.module(&args.module).ok_or_else(|| {

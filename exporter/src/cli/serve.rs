@@ -37,10 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Runs until it is told to end.
 pub fn main(args: &Serve) -> ExitCode {
     log::init(&args.log);
-    let source = match &args.config_file {
-        Some(path) => Source::File(path.clone()),
-        None => Source::Defaults,
-    };
+    let source = Source::asked(args.config_file.as_deref());
     if args.config_check {
         return check(&source);
     }

@@ -10,10 +10,9 @@ mod users;
 mod written;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -25,6 +24,7 @@ use rustls::ServerConfig;
 use self::users::{Checks, Verdict};
 use self::written::{Config, Written};
 use super::plain;
+use crate::files::Stamp;
 
 /// Largest web configuration file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -41,7 +41,7 @@ pub struct Guard {
 /// The last look at the files.
 #[derive(Debug)]
 struct Seen {
-    files: Vec<(PathBuf, Option<Stamp>)>,
+    files: Vec<Looked>,
     /// `None` while the file is wrong; the log says why.
     loaded: Option<Arc<Loaded>>,
 }
@@ -53,35 +53,18 @@ struct Loaded {
     server: Option<Arc<ServerConfig>>,
 }
 
-/// What tells two versions of a file apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    size: u64,
-    inode: u64,
-}
-
 impl Guard {
     /// Reads the file.
     ///
     /// # Errors
     /// What is wrong with it, or with the certificates that it names.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let mut files = vec![path.to_owned()];
-        // Looked at first: what changes meanwhile is read again.
-        let stamp_of_file = stamp(path);
-        let loaded = Loaded::read(path)?;
-        files.extend(loaded.files());
-        let mut files: Vec<_> = files.into_iter().map(|path| (stamp(&path), path)).collect();
-        files[0].0 = stamp_of_file;
+        let (loaded, files) = Loaded::look(path, vec![path.to_owned()])?;
         Ok(Self {
             path: path.to_owned(),
             secured: loaded.server.is_some(),
             seen: Mutex::new(Seen {
-                files: files
-                    .into_iter()
-                    .map(|(stamp, path)| (path, stamp))
-                    .collect(),
+                files,
                 loaded: Some(Arc::new(loaded)),
             }),
             checks: Checks::default(),
@@ -108,31 +91,26 @@ impl Guard {
 
     fn look(&self) -> Option<Arc<Loaded>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now: Vec<_> = seen.files.iter().map(|(path, _)| stamp(path)).collect();
-        if seen.files.iter().map(|(_, was)| was).eq(&now) {
+        let same = seen.files.iter().all(|(path, was)| Stamp::of(path) == *was);
+        if same && seen.loaded.is_some() {
             return seen.loaded.clone();
         }
-        match Loaded::read(&self.path) {
-            Ok(mut loaded) => {
+        let paths = seen.files.iter().map(|(path, _)| path.clone()).collect();
+        match Loaded::look(&self.path, paths) {
+            Ok((mut loaded, files)) => {
                 if let Some(before) = &seen.loaded {
                     loaded.keep_tokens_of(before);
                 }
-                let mut files = vec![self.path.clone()];
-                files.extend(loaded.files());
-                let old = std::mem::take(&mut seen.files);
-                let old: Vec<_> = old.into_iter().map(|(path, _)| path).zip(now).collect();
-                let known = |path: &Path| old.iter().find(|(it, _)| it == path);
-                let stamped = files.into_iter().map(|path| {
-                    let stamp = known(&path).map_or_else(|| stamp(&path), |(_, stamp)| *stamp);
-                    (path, stamp)
-                });
-                seen.files = stamped.collect();
+                seen.files = files;
                 seen.loaded = Some(Arc::new(loaded));
             }
+            // Read at every look until it is mended: what it lacks may be in a
+            // file that nobody knows of yet. Said once.
+            Err(_) if same => {}
             Err(error) => {
                 tracing::error!(err = error, "Unable to parse configuration");
-                for ((_, was), now) in seen.files.iter_mut().zip(now) {
-                    *was = now;
+                for (path, was) in &mut seen.files {
+                    *was = Stamp::of(path);
                 }
                 seen.loaded = None;
             }
@@ -141,7 +119,32 @@ impl Guard {
     }
 }
 
+/// A file that was read, and what it looked like before.
+type Looked = (PathBuf, Option<Stamp>);
+
+/// How often a file is read again because it names others than before.
+const LOOKS: usize = 3;
+
 impl Loaded {
+    /// Reads the file. All that it names was looked at before it was read, so
+    /// that a change in between is seen at the next look; `paths` is what it is
+    /// known to name, itself first.
+    fn look(path: &Path, mut paths: Vec<PathBuf>) -> Result<(Self, Vec<Looked>), String> {
+        let mut looks = 0;
+        loop {
+            let stamps: Vec<_> = paths.iter().map(Stamp::of).collect();
+            let loaded = Self::read(path)?;
+            let named: Vec<_> = std::iter::once(path.to_owned())
+                .chain(loaded.files())
+                .collect();
+            looks += 1;
+            if looks == LOOKS || named.iter().all(|it| paths.contains(it)) {
+                return Ok((loaded, paths.into_iter().zip(stamps).collect()));
+            }
+            paths = named;
+        }
+    }
+
     fn read(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
         let whole = |why: String| Errors::whole(&name, why).to_string();
@@ -175,16 +178,6 @@ impl Loaded {
             self.config.rate = Some(was.clone());
         }
     }
-}
-
-/// `None` if there is no such file.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(Stamp {
-        modified: metadata.modified().ok(),
-        size: metadata.len(),
-        inode: metadata.ino(),
-    })
 }
 
 /// Lets a request in, or answers it. Covers every path.

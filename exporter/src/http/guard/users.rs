@@ -36,9 +36,9 @@ pub(super) struct Users {
 /// What has been worked out, over all versions.
 #[derive(Debug)]
 pub(super) struct Checks {
-    waiting: Semaphore,
-    working: Semaphore,
-    known: Mutex<Known>,
+    waiting: Arc<Semaphore>,
+    working: Arc<Semaphore>,
+    known: Arc<Mutex<Known>>,
 }
 
 /// Digests of a name, its hash and a password. The wrong ones have a place of
@@ -47,6 +47,20 @@ pub(super) struct Checks {
 struct Known {
     right: HashSet<[u8; 32]>,
     wrong: HashSet<[u8; 32]>,
+}
+
+impl Known {
+    fn insert(&mut self, key: [u8; 32], right: bool) {
+        let results = if right {
+            &mut self.right
+        } else {
+            &mut self.wrong
+        };
+        if results.len() >= REMEMBERED {
+            results.clear();
+        }
+        results.insert(key);
+    }
 }
 
 /// A hash as `htpasswd -B` writes it.
@@ -122,9 +136,9 @@ impl Users {
 impl Default for Checks {
     fn default() -> Self {
         Self {
-            waiting: Semaphore::new(WAITING),
-            working: Semaphore::new(1),
-            known: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            working: Arc::new(Semaphore::new(1)),
+            known: Arc::default(),
         }
     }
 }
@@ -138,8 +152,9 @@ impl Checks {
         let (hash, exists) = match users.hashes.get(&name) {
             Some(hash) => (hash.clone(), true),
             None => {
-                // As much work as for one that exists.
-                let cost = users.hashes.values().next().map_or(10, |hash| hash.cost);
+                // As much work as for any that exists.
+                let costs = users.hashes.values().map(|hash| hash.cost);
+                let cost = costs.max().unwrap_or(10);
                 let (salt, digest) = ([0; 16], [0; 23]);
                 (Hash { cost, salt, digest }, false)
             }
@@ -148,31 +163,32 @@ impl Checks {
         if let Some(verdict) = self.remembered(&key) {
             return verdict;
         }
-        let Ok(_place) = self.waiting.try_acquire() else {
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return Verdict::Busy;
         };
-        // Nobody closes it.
-        let _turn = self.working.acquire().await;
+        let Ok(turn) = Arc::clone(&self.working).acquire_owned().await else {
+            // Nobody closes it.
+            return Verdict::Busy;
+        };
         // Whoever was before us may have asked the same.
         if let Some(verdict) = self.remembered(&key) {
             return verdict;
         }
-        let is_it = tokio::task::spawn_blocking(move || hash.is_of(&password)).await;
-        let right = exists && is_it.unwrap_or(false);
-        let mut known = self.known();
-        let results = if right {
-            &mut known.right
-        } else {
-            &mut known.wrong
-        };
-        if results.len() >= REMEMBERED {
-            results.clear();
-        }
-        results.insert(key);
-        if right {
-            Verdict::Known
-        } else {
-            Verdict::Unknown
+        let known = Arc::clone(&self.known);
+        // A client that leaves does not end the work: it keeps its place and
+        // its turn until that is done.
+        let worked = tokio::task::spawn_blocking(move || {
+            let right = exists && hash.is_of(&password);
+            known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(key, right);
+            drop((turn, place));
+            right
+        });
+        match worked.await {
+            Ok(true) => Verdict::Known,
+            _ => Verdict::Unknown,
         }
     }
 
@@ -239,8 +255,7 @@ mod tests {
 
     #[test]
     fn hashes_are_read_strictly() {
-        // Written by htpasswd; its password is "open".
-        // Another program's.
+        // Written by another program; its password is "open".
         let other = "$2y$04$ZzM5Zkr/b0ZNvNFmRJ0GT.7wu3sq0FroAirJFcG3g1rvRg1FDIz6O";
         assert!(Hash::parse(other).unwrap().is_of(b"open"));
         assert!(!Hash::parse(other).unwrap().is_of(b"shut"));
@@ -261,6 +276,41 @@ mod tests {
         ] {
             assert!(Hash::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn who_leaves_does_not_make_room_for_more_work() {
+        let users = users(&[("a", &hashed("open"))]);
+        let checks = Checks::default();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // The only thread that could work is taken.
+            let (go, gone) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || gone.recv());
+            let header = format!("Basic {}", STANDARD.encode("a:open"));
+            {
+                let check = checks.check(&users, Some(header.as_bytes()));
+                let mut check = std::pin::pin!(check);
+                let polled = std::future::poll_fn(|cx| {
+                    std::task::Poll::Ready(check.as_mut().poll(cx).is_pending())
+                });
+                assert!(polled.await, "it waits for its turn on that thread");
+            }
+            assert_eq!(
+                checks.working.available_permits(),
+                0,
+                "and is at work still"
+            );
+            assert_eq!(checks.waiting.available_permits(), WAITING - 1);
+            drop(go);
+            let _ = busy.await;
+            let turn = checks.working.acquire().await;
+            assert!(turn.is_ok(), "until it is done");
+            assert_eq!(checks.known().right.len(), 1);
+        });
     }
 
     #[test]
