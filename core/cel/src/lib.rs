@@ -27,8 +27,7 @@ use std::sync::Arc;
 use cel::{Context, Env, ExecutionError, Program, Value};
 use probity_engine::config::Expression;
 
-/// Steps that macros may take in one evaluation, a million of which take about
-/// a second.
+/// Steps that macros may take in one evaluation.
 pub const MAX_STEPS: u64 = 100_000;
 
 /// Bytes of an expression.

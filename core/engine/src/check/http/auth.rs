@@ -186,7 +186,11 @@ impl<'a> Credentials<'a> {
 }
 
 fn value(scheme: &str, given: &Given<'_>, files: &dyn Files) -> Result<Secret, ConfigError> {
-    let value = format!("{scheme} {}", given.text(files)?);
+    let text = given.text(files)?;
+    let value = match &*text {
+        "" => scheme.into(),
+        text => format!("{scheme} {text}"),
+    };
     if is_field_value(&value) {
         return Ok(Secret::new(value));
     }

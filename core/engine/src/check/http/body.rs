@@ -62,6 +62,9 @@ pub(super) enum Piece<'a> {
 pub(super) enum BodyError {
     /// `Content-Length` is no number, or several different ones.
     ContentLength,
+    /// `Transfer-Encoding` is not `chunked` alone: nothing else was asked for,
+    /// and nobody here could undo it.
+    TransferEncoding,
     /// Where a chunk's size should be, there was this byte.
     ChunkSize(u8),
     /// A chunk of more bytes than can be counted.
@@ -89,6 +92,9 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ContentLength => f.write_str("Content-Length is not one number"),
+            Self::TransferEncoding => {
+                f.write_str("unsupported Transfer-Encoding: expected chunked and nothing else")
+            }
             Self::ChunkSize(byte) => {
                 write!(f, "expected the size of a chunk, found {}", Byte(*byte))
             }
@@ -129,26 +135,29 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
         framing: Framing::Length(0),
         length,
     };
-    if head.status < 200 || matches!(head.status, 204 | 304) {
-        return Ok(empty(0));
-    }
     // An HTTP/1.0 server does not know the field (RFC 9112 section 6.1 calls
     // it faulty); like Go, go by what HTTP/1.0 has.
-    let coded = match head.version {
-        Version::Http10 => None,
-        Version::Http11 => transfer_coding(head),
-        Version::Http2 => return framed(head, to_head),
-    };
-    if let Some(coding) = coded {
-        // It overrides Content-Length (RFC 9112 section 6.3, rule 3).
-        return Ok(match (to_head, coding) {
-            (true, _) => empty(-1),
-            (false, Coding::ChunkedLast) => Announced {
-                framing: Framing::Chunked(Chunked::START),
-                length: -1,
-            },
-            (false, Coding::Other) => Announced {
+    let chunked = head.version == Version::Http11 && is_chunked(head)?;
+    match head.status {
+        // Whatever the new protocol is, it goes on until the peer closes.
+        101 if !to_head && head.version != Version::Http2 => {
+            return Ok(Announced {
                 framing: Framing::UntilClose,
+                length: 0,
+            });
+        }
+        ..200 | 204 | 304 => return Ok(empty(0)),
+        _ => {}
+    }
+    if head.version == Version::Http2 {
+        return framed(head, to_head);
+    }
+    if chunked {
+        // It overrides Content-Length (RFC 9112 section 6.3, rule 3).
+        return Ok(match to_head {
+            true => empty(-1),
+            false => Announced {
+                framing: Framing::Chunked(Chunked::START),
                 length: -1,
             },
         });
@@ -184,27 +193,23 @@ fn framed(head: &Head<'_, '_>, to_head: bool) -> Result<Announced, BodyError> {
     })
 }
 
-/// What the last transfer coding is.
-enum Coding {
-    ChunkedLast,
-    Other,
-}
-
-fn transfer_coding(head: &Head<'_, '_>) -> Option<Coding> {
-    let last = head
-        .values("Transfer-Encoding")
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .rfind(|coding| !coding.is_empty())?;
-    Some(match last.eq_ignore_ascii_case(b"chunked") {
-        true => Coding::ChunkedLast,
-        false => Coding::Other,
-    })
+/// Whether the body comes in chunks. Like Go, know no other transfer coding,
+/// since none was offered in `TE`, and no list of them.
+fn is_chunked(head: &Head<'_, '_>) -> Result<bool, BodyError> {
+    let mut values = head.values("Transfer-Encoding");
+    match (values.next(), values.next()) {
+        (None, _) => Ok(false),
+        (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => Err(BodyError::TransferEncoding),
+    }
 }
 
 /// The value of `Content-Length`; the same number may be repeated (RFC 9110
-/// section 8.6).
+/// section 8.6), and an empty one is none, as for Go.
 fn content_length(head: &Head<'_, '_>) -> Result<Option<i64>, BodyError> {
+    if head.values("Content-Length").all(<[u8]>::is_empty) {
+        return Ok(None);
+    }
     let mut found = None;
     let values = head
         .values("Content-Length")
@@ -411,15 +416,8 @@ mod tests {
             ),
             ("200 OK", (Framing::UntilClose, -1)),
             ("200 OK\r\nTransfer-Encoding: chunked", (start, -1)),
-            ("200 OK\r\nTransfer-Encoding: gzip,\tChunked ,", (start, -1)),
-            (
-                "200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
-                (start, -1),
-            ),
-            (
-                "200 OK\r\nTransfer-Encoding: chunked, gzip",
-                (Framing::UntilClose, -1),
-            ),
+            ("200 OK\r\nTransfer-Encoding:\tChunked ", (start, -1)),
+            ("200 OK\r\nContent-Length: ", (Framing::UntilClose, -1)),
             (
                 "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3",
                 (start, -1),
@@ -436,7 +434,7 @@ mod tests {
                 "304 Not Modified\r\nContent-Length: 5",
                 (Framing::Length(0), 0),
             ),
-            ("101 Switching", (Framing::Length(0), 0)),
+            ("101 Switching", (Framing::UntilClose, 0)),
         ] {
             let head = format!("HTTP/1.1 {head}\r\n\r\n");
             assert_eq!(announce(&head, false), Ok(expected), "{head}");
@@ -458,10 +456,25 @@ mod tests {
     }
 
     #[test]
+    fn no_transfer_coding_but_chunked_is_known() {
+        for fields in [
+            "Transfer-Encoding: gzip",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: ",
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+            let refused = Err(BodyError::TransferEncoding);
+            assert_eq!(announce(&head, false), refused, "{fields}");
+            let head = head.replace("1.1", "1.0");
+            assert!(announce(&head, false).is_ok(), "{fields}");
+        }
+    }
+
+    #[test]
     fn a_length_that_is_no_number_or_two_is_refused() {
         for value in [
             "x",
-            "",
             "-1",
             "+5",
             "5 5",

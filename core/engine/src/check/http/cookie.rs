@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::net::IpAddr;
 
 use super::date;
 use super::request::is_token;
@@ -57,7 +58,7 @@ impl Cookie {
         let path = url.path.split('?').next().unwrap_or("/");
         (host == *self.domain || self.below && is_below(&host, &self.domain))
             && is_within(path, &self.path)
-            && (url.secure || !self.secure)
+            && (!self.secure || url.secure || is_loopback(&host))
     }
 }
 
@@ -196,6 +197,15 @@ fn is_below(host: &str, domain: &str) -> bool {
     below.is_some_and(|rest| rest.ends_with('.')) && !is_address(host)
 }
 
+/// Whether what goes to `host` in the clear does not leave the machine: Go and
+/// browsers send it `Secure` cookies.
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
 /// RFC 6265 section 5.1.4: up to the last slash of the path.
 fn default_path(path: &str) -> String {
     let path = path.split('?').next().unwrap_or("/");
@@ -289,6 +299,19 @@ mod tests {
             ),
             ("http://a.test/", "k=v; Secure", "http://a.test/", false),
             ("http://a.test/", "k=v; secure", "https://a.test/", true),
+            (
+                "http://127.0.0.1/",
+                "k=v; Secure",
+                "http://127.0.0.1:81/",
+                true,
+            ),
+            ("http://[::1]/", "k=v; Secure", "http://[::1]/", true),
+            (
+                "http://Localhost/",
+                "k=v; Secure",
+                "http://localhost/",
+                true,
+            ),
             (
                 "http://a.test/",
                 "k=v; HttpOnly; SameSite=Strict",

@@ -66,7 +66,10 @@ pub(super) fn headers(module: &Module, head: &Head<'_, '_>) -> Option<Fault> {
     ];
     for (list, matchers) in lists {
         for (index, matcher) in (0_u16..).zip(&**matchers) {
-            let mut values = head.values(&matcher.header).peekable();
+            // Go takes the field off a response before anybody sees it.
+            let hidden = matcher.header.eq_ignore_ascii_case("Connection");
+            let values = head.values(&matcher.header).filter(|_| !hidden);
+            let mut values = values.peekable();
             if values.peek().is_none() {
                 if !matcher.allow_missing {
                     return Some(Fault::HeaderMissing(list, index));
