@@ -2,10 +2,6 @@
 
 use crate::error::excerpt;
 
-/// blackbox_exporter's keys and probers that this version has nothing for.
-/// They are right, so nothing is suggested in their place.
-const UPSTREAM: &[&str] = &["unix", "websocket"];
-
 /// Says that `found` is no `what`, which it should have been, and what is.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     let shown = shown(found);
@@ -14,11 +10,6 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
 
 /// Says of a key that nothing is called so, in the words of yaml.v3.
 pub(crate) fn no_field(found: &str, known: &[&str]) -> String {
-    if UPSTREAM.contains(&found) {
-        return format!(
-            "the field `{found}` of blackbox_exporter is not supported by this version"
-        );
-    }
     let shown = shown(found);
     let shown = shown.trim_matches('`');
     format!("field {shown} not found{}", instead(found, known))

@@ -113,7 +113,7 @@ fn modules() {
         ),
         (
             "modules: {a: {}}",
-            "f.yml:1:14: modules.a.prober: prober '' is not valid, expected one of http, tcp, icmp, dns, grpc",
+            "f.yml:1:14: modules.a.prober: prober '' is not valid, expected one of http, tcp, icmp, dns, grpc, unix, websocket",
         ),
         (
             "modules: {a: {prober: htpp}}",
@@ -347,7 +347,7 @@ fn jobs() {
         ),
         (
             "modules: {a: {prober: x}}\njobs: [{job_name: a, module: a, interval: 0s}]",
-            "f.yml:1:23: modules.a.prober: prober 'x' is not valid, expected one of http, tcp, icmp, dns, grpc\nf.yml:2:43: jobs[0].interval: expected a duration from 1ms to 366d, found 0s",
+            "f.yml:1:23: modules.a.prober: prober 'x' is not valid, expected one of http, tcp, icmp, dns, grpc, unix, websocket\nf.yml:2:43: jobs[0].interval: expected a duration from 1ms to 366d, found 0s",
         ),
         (
             "

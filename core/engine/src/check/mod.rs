@@ -17,7 +17,9 @@ pub mod http;
 pub mod icmp;
 pub mod tcp;
 pub(crate) mod tunnel;
+pub mod unix;
 mod unusable;
+pub mod websocket;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -484,4 +486,8 @@ checks! {
     dns,
     /// gRPC's health check.
     grpc,
+    /// Connections to sockets of the file system.
+    unix,
+    /// WebSocket connections.
+    websocket,
 }

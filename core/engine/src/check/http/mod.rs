@@ -46,11 +46,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-pub(crate) use auth::basic_credentials;
 pub use auth::{Authorization, BasicAuth};
-pub use config::{Config, HeaderMatch, Module};
+pub(crate) use auth::{Credentials, basic_credentials};
+pub use config::{Config, HeaderMatch, HttpHeader, Module};
 pub use oauth2::{Claims, OAuth2};
-pub(crate) use request::{USER_AGENT, is_field_value, is_token};
+pub(crate) use request::{USER_AGENT, check_added, is_field_value, is_token};
 pub use size::ByteSize;
 pub(crate) use url::{decode, split_host_port};
 

@@ -128,7 +128,7 @@ impl OAuth2 {
 
     /// Looks for mistakes. Those that Prometheus finds come first, in its
     /// order and words.
-    fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |field, message: &str| Err(ConfigError::new(field, message));
         if self.client_id.is_empty() {
             return wrong("client_id", "oauth2 client_id must be configured");

@@ -44,25 +44,35 @@ pub(super) struct Added {
     secret: bool,
 }
 
+/// Refuses names that no field of `http_headers` may have.
+pub(crate) fn check_added(configured: &BTreeMap<String, HttpHeader>) -> Result<(), ConfigError> {
+    for written in configured.keys() {
+        let name = canonical(written);
+        let message = if RESERVED.contains(&&*name) {
+            format!("setting header {name:?} is not allowed")
+        } else if !is_token(written) {
+            format!("expected the name of a header, found {written:?}")
+        } else {
+            continue;
+        };
+        let field = format!("http_headers.{written}");
+        return Err(ConfigError::new(&field, message));
+    }
+    Ok(())
+}
+
 /// The fields that `http_headers` adds to every request, sorted by name.
 pub(super) fn added(
     configured: &BTreeMap<String, HttpHeader>,
     files: &dyn Files,
 ) -> Result<Box<[Added]>, ConfigError> {
+    check_added(configured)?;
     let mut fields = Vec::new();
     for (written, header) in configured {
         let wrong = |field: &str, message: String| {
             ConfigError::new(&format!("http_headers.{written}{field}"), message)
         };
         let name = canonical(written);
-        if RESERVED.contains(&&*name) {
-            let message = format!("setting header {name:?} is not allowed");
-            return Err(wrong("", message));
-        }
-        if !is_token(written) {
-            let message = format!("expected the name of a header, found {written:?}");
-            return Err(wrong("", message));
-        }
         if FRAMING.contains(&&*name) {
             continue;
         }

@@ -139,24 +139,7 @@ impl Module {
             .options(&[], files)
             .map_err(|error| error.within("tls_config"))?;
         let exchanges = &config.query_response;
-        if exchanges.len() > MAX_EXCHANGES {
-            let found = exchanges.len();
-            let message = format!("expected at most {MAX_EXCHANGES} entries, found {found}");
-            return Err(ConfigError::new("query_response", message));
-        }
-        let mut secured = config.tls;
-        let mut names: Vec<&str> = Vec::new();
-        for (index, exchange) in exchanges.iter().enumerate() {
-            let within = |error: ConfigError| error.within(&format!("query_response[{index}]"));
-            exchange.check(&mut names).map_err(within)?;
-            if exchange.starttls && core::mem::replace(&mut secured, true) {
-                let message = match config.tls {
-                    true => "tls: true has secured the connection before: expected one of the two",
-                    false => "an entry before this one has secured the connection",
-                };
-                return Err(within(ConfigError::new("starttls", message)));
-            }
-        }
+        let secured = check_dialogue(exchanges, config.tls)?;
         Ok(Self {
             families: config::families(&config.preferred_ip_protocol, config.ip_protocol_fallback),
             source: config.source_ip_address,
@@ -176,6 +159,30 @@ impl Module {
             Secure::AtOnce(options) | Secure::Later(options) => Some(options),
         }
     }
+}
+
+/// Finds mistakes in a dialogue on a connection that is secured from its
+/// beginning, or is not: whether it is in the end.
+pub(crate) fn check_dialogue(exchanges: &[QueryResponse], tls: bool) -> Result<bool, ConfigError> {
+    if exchanges.len() > MAX_EXCHANGES {
+        let found = exchanges.len();
+        let message = format!("expected at most {MAX_EXCHANGES} entries, found {found}");
+        return Err(ConfigError::new("query_response", message));
+    }
+    let mut secured = tls;
+    let mut names: Vec<&str> = Vec::new();
+    for (index, exchange) in exchanges.iter().enumerate() {
+        let within = |error: ConfigError| error.within(&format!("query_response[{index}]"));
+        exchange.check(&mut names).map_err(within)?;
+        if exchange.starttls && core::mem::replace(&mut secured, true) {
+            let message = match tls {
+                true => "tls: true has secured the connection before: expected one of the two",
+                false => "an entry before this one has secured the connection",
+            };
+            return Err(within(ConfigError::new("starttls", message)));
+        }
+    }
+    Ok(secured)
 }
 
 impl QueryResponse {

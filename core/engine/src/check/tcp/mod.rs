@@ -38,6 +38,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub(crate) use config::check_dialogue;
 pub use config::{Config, Label, Module, QueryResponse};
 
 use self::config::Secure;
