@@ -4,8 +4,9 @@
 //! so the form is part of a metric's identity. Go does not print the name that
 //! is in the certificate: it sorts the attributes it knows into fields and
 //! prints those in a fixed order (all values of one field joined with `+`),
-//! followed by the attributes that it does not know, last one first, as
-//! `1.2.3=#` and the hex of the value encoded anew.
+//! followed by the attributes that it does not know, last one first: text as
+//! `1.2.3=text`, anything else as `1.2.3=#` and the hex of its DER. (Releases
+//! of Go differ here; this is what blackbox_exporter 0.28.0 shows.)
 
 use std::fmt::Write;
 
@@ -19,12 +20,12 @@ use crate::text::hex;
 const FIELDS: [(u64, &str); 9] = [
     (5, "SERIALNUMBER"),
     (3, "CN"),
-    (17, "POSTALCODE"),
-    (9, "STREET"),
-    (8, "ST"),
-    (7, "L"),
     (11, "OU"),
     (10, "O"),
+    (17, "POSTALCODE"),
+    (9, "STREET"),
+    (7, "L"),
+    (8, "ST"),
     (6, "C"),
 ];
 
@@ -38,7 +39,7 @@ pub(crate) fn go_string(name: &X509Name<'_>) -> String {
     for attribute in name.iter_attributes() {
         let (oid, value) = (attribute.attr_type(), attribute.attr_value());
         let Some(index) = field(oid) else {
-            others.push(format!("{}=#{}", oid.to_id_string(), hex(&encode(value))));
+            others.push(unknown(oid, value));
             continue;
         };
         // A known attribute that is not a string is not printed at all.
@@ -68,6 +69,19 @@ pub(crate) fn go_string(name: &X509Name<'_>) -> String {
             out.push(',');
         }
         out.push_str(other);
+    }
+    out
+}
+
+/// An attribute that Go has no field for.
+fn unknown(oid: &Oid<'_>, value: &Any<'_>) -> String {
+    let mut out = format!("{}=", oid.to_id_string());
+    match decode(value) {
+        Some(text) => escape(&text, &mut out),
+        None => {
+            out.push('#');
+            out.push_str(&hex(&tlv(identifier(value), value.data)));
+        }
     }
     out
 }
@@ -125,28 +139,12 @@ fn decode(value: &Any<'_>) -> Option<String> {
     }
 }
 
-/// DER of a value as Go's `asn1.Marshal` writes it: a string becomes a
-/// PrintableString where its characters allow, else a UTF8String, whatever it
-/// was before. Other types keep their tag.
-fn encode(value: &Any<'_>) -> Vec<u8> {
-    match decode(value) {
-        Some(text) if text.bytes().all(is_printable) => tlv(0x13, text.as_bytes()),
-        Some(text) => tlv(0x0c, text.as_bytes()),
-        None => tlv(identifier(value), value.data),
-    }
-}
-
 /// The identifier octet. Attribute values have low tag numbers; a higher one
 /// would need more octets and is shown by its low bits.
 fn identifier(value: &Any<'_>) -> u8 {
     let header = &value.header;
     let constructed = if header.is_constructed() { 0x20 } else { 0 };
     ((header.class() as u8) << 6) | constructed | (value.tag().0 & 0x1f) as u8
-}
-
-/// The characters of PrintableString (X.680 section 41.4).
-fn is_printable(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
 /// Tag, length and value with a definite length (X.690 section 8.1.3).
@@ -232,7 +230,7 @@ mod tests {
                     &[(CN, UTF8, b"host")],
                     &[(SERIAL, PRINTABLE, b"42")],
                 ],
-                "SERIALNUMBER=42,CN=host,POSTALCODE=80331,STREET=Road 1,ST=Bavaria,L=Munich,OU=Unit,O=Org,C=DE",
+                "SERIALNUMBER=42,CN=host,OU=Unit,O=Org,POSTALCODE=80331,STREET=Road 1,L=Munich,ST=Bavaria,C=DE",
             ),
             // Several values of one type form one RDN, wherever they stood.
             (
@@ -259,12 +257,11 @@ mod tests {
             ),
             (&[&[(CN, T61, b"M\xfcller")]], "CN=M\u{fc}ller"),
             (&[&[(CN, BMP, b"\x00M\x00\xfc")]], "CN=M\u{fc}"),
-            // '@' is not in PrintableString, so Go writes a UTF8String.
             (
                 &[&[(EMAIL, IA5, b"a@b")], &[(CN, UTF8, b"x")]],
-                "CN=x,1.2.840.113549.1.9.1=#0c03614062",
+                "CN=x,1.2.840.113549.1.9.1=a@b",
             ),
-            (&[&[(PRIVATE, UTF8, b"ab")]], "1.2.3=#13026162"),
+            (&[&[(PRIVATE, UTF8, b"a,b ")]], r"1.2.3=a\,b\ "),
             (&[&[(PRIVATE, 0x02, b"\x05")]], "1.2.3=#020105"),
             (
                 &[
@@ -272,7 +269,7 @@ mod tests {
                     &[(DOMAIN, IA5, b"example")],
                     &[(CN, UTF8, b"x")],
                 ],
-                "CN=x,0.9.2342.19200300.100.1.25=#13076578616d706c65,0.9.2342.19200300.100.1.25=#1303636f6d",
+                "CN=x,0.9.2342.19200300.100.1.25=example,0.9.2342.19200300.100.1.25=com",
             ),
         ];
         for (rdns, expected) in table {
@@ -283,7 +280,7 @@ mod tests {
     #[test]
     fn long_values_have_long_lengths() {
         let long = [b'a'; 300];
-        let printed = print(&[&[(PRIVATE, UTF8, &long)]]);
-        assert!(printed.starts_with("1.2.3=#1382012c6161"), "{printed}");
+        let printed = print(&[&[(PRIVATE, 0x04, &long)]]);
+        assert!(printed.starts_with("1.2.3=#0482012c6161"), "{printed}");
     }
 }

@@ -40,11 +40,18 @@ pub(super) struct NativeHistogram {
 
 impl Exposition {
     pub(super) fn read(format: Format, body: &[u8]) -> Self {
-        let exposition = match format {
+        let mut exposition = match format {
             Format::Text004 => read_text(body, false),
             Format::OpenMetrics1 => read_text(body, true),
             Format::Protobuf => read_proto(body),
         };
+        // To Prometheus an empty label is no label.
+        let series = exposition.families.values_mut();
+        let series = series.flat_map(|family| &mut family.series);
+        let natives = exposition.natives.iter_mut().map(|(_, labels, _)| labels);
+        for labels in series.map(|(_, labels, _)| labels).chain(natives) {
+            labels.retain(|_, value| !value.is_empty());
+        }
         for (name, family) in &exposition.families {
             family.check(name);
         }
@@ -79,7 +86,6 @@ impl Family {
         for (series, labels, _) in &self.series {
             assert!(seen.insert((series, labels)), "{series}{labels:?} twice");
             assert!(labels.keys().all(|name| is_label_name(name)), "{labels:?}");
-            assert!(labels.values().all(|v| !v.is_empty()), "{labels:?}");
             let belongs = match self.kind.as_str() {
                 "histogram" => ["_bucket", "_sum", "_count"]
                     .iter()

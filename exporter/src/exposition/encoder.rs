@@ -203,9 +203,10 @@ pub struct Family<'e, W> {
 
 impl<W: Write> Family<'_, W> {
     /// Writes one series: the labels of the target, then those of the metric.
-    /// Of `extra`, labels with an empty value are left out, and no name may be
-    /// in `labels` (see [`LabelSet::new`]). The order of `extra` is kept, so
-    /// keep it the same from scrape to scrape.
+    /// Of `extra`, labels with an empty value are written too, as
+    /// blackbox_exporter does (`subject=""`): to Prometheus they are absent. No
+    /// name of it may be in `labels` (see [`LabelSet::new`]). The order of
+    /// `extra` is kept, so keep it the same from scrape to scrape.
     ///
     /// # Errors
     /// Those of the sink.

@@ -127,7 +127,7 @@ impl Proto {
         for (name, escaped) in pairs(labels) {
             label(&mut self.metric, name, escaped);
         }
-        for (name, value) in extra.iter().filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in extra {
             self.inner.clear();
             super::text::escape(&mut self.inner, value, true);
             // Escaping keeps UTF-8 intact.

@@ -87,7 +87,7 @@ probe_success{instance="b:80",job="web"} 0
 # HELP probity_results_total Results
 # TYPE probity_results_total counter
 probity_results_total{instance="a:80",job="web",result="success"} 1e+06
-probity_results_total{instance="b:80",job="web",result="failure"} 3
+probity_results_total{instance="b:80",job="web",result="failure",empty=""} 3
 # TYPE probe_other untyped
 probe_other{v="\"\\\n"} NaN
 probe_other -0.25

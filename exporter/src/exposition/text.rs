@@ -142,7 +142,7 @@ impl Text {
             out.extend_from_slice(labels.as_bytes());
             before = b',';
         }
-        for (name, value) in extra.iter().filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in extra {
             out.push(before);
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"=\"");
