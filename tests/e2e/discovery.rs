@@ -152,7 +152,10 @@ fn a_folder_that_cannot_be_listed_takes_nothing_with_it() {
     let (targets, away) = (folder.path().join("targets"), folder.path().join("away"));
     fs::rename(&targets, &away).expect("a folder");
     server.reload().ok();
-    assert!(!server.log().lines(&["Cannot list files"]).is_empty());
+    until("that is in the log", || {
+        let lines = server.log().lines(&["Cannot list files"]);
+        (!lines.is_empty()).then_some(())
+    });
     assert_eq!(instances(&server), ["one"]);
     fs::rename(&away, &targets).expect("a folder");
     folder.write("targets/a.json", &json(&peer, &["two"]));

@@ -169,8 +169,8 @@ fn tls(section: TlsSection, http2: bool, folder: &Path) -> Result<Option<Tls>, C
         let why = "expected client_ca or client_ca_file beside this policy: the system's roots do not vouch for clients";
         return refuse("client_auth_type", why);
     }
-    if !section.client_allowed_sans.is_empty() && !auth.verifies() {
-        let why = "expected a client_auth_type that verifies certificates: without it anybody is let in, whatever their names";
+    if !section.client_allowed_sans.is_empty() && auth == ClientAuth::None {
+        let why = "expected a client_auth_type beside it: without one anybody is let in, whatever their names";
         return refuse("client_allowed_sans", why);
     }
     Tls::new(section, auth, http2, folder).map(Some)
