@@ -184,7 +184,7 @@ fn targets_are_decoded_twice() {
         format!("http://127.0.0.1:{port}/api/v1%3Alatest"),
         format!("http%3A%2F%2F127.0.0.1%3A{port}%2Fpath"),
         // The second time this cannot be decoded, and stays.
-        format!("http://127.0.0.1:{port}/%25zz%25"),
+        format!("http://127.0.0.1:{port}/?%25zz%25"),
     ] {
         let answer = server.get(&format!("/probe?target={target}")).ok();
         let samples = Samples::parse(answer.text());
