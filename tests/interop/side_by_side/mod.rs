@@ -40,7 +40,14 @@ struct Suite {
     upstream: PathBuf,
     cases: Vec<Case>,
     world: OnceLock<World>,
-    outcomes: Vec<OnceLock<Vec<Difference>>>,
+    outcomes: Vec<OnceLock<Outcome>>,
+}
+
+/// What a case has shown.
+struct Outcome {
+    differences: Vec<Difference>,
+    /// Both programs refuse the file or the module, or do not start.
+    both_refuse: bool,
 }
 
 /// One field that the two programs show differently; `None` if one has none.
@@ -90,7 +97,7 @@ impl Suite {
         targets.filter_map(peers::missing_for).next()
     }
 
-    fn outcome(&self, index: usize) -> &[Difference] {
+    fn outcome(&self, index: usize) -> &Outcome {
         let world = self
             .world
             .get_or_init(|| World::start(&self.upstream, &self.cases));
@@ -100,7 +107,10 @@ impl Suite {
             let [upstream, ours] = world.compare(index, case);
             let differences = differences(&upstream, &ours);
             report(&case.name, begun.elapsed(), &differences);
-            differences
+            Outcome {
+                differences,
+                both_refuse: refuses(&upstream) && refuses(&ours),
+            }
         })
     }
 
@@ -109,14 +119,22 @@ impl Suite {
             let text = format!("{program} is not installed");
             return Ok(Completion::ignored_with(text));
         }
-        let name = &self.cases[index].name;
-        let (pending, unlisted): (Vec<&Difference>, Vec<_>) = self
-            .outcome(index)
+        let case = &self.cases[index];
+        let (name, refused) = (&case.name, cases::is_refusal(&case.name));
+        let outcome = self.outcome(index);
+        if outcome.both_refuse && !refused {
+            return Err("both programs refuse this: it compares nothing else".into());
+        }
+        let (pending, unlisted): (Vec<&Difference>, Vec<_>) = outcome
+            .differences
             .iter()
             .filter(|difference| !is_listed(name, difference))
             .partition(|difference| is_pending(name, difference));
         if !unlisted.is_empty() {
             return Err(Failed::from(shown(&unlisted)));
+        }
+        if refused && !outcome.both_refuse && pending.is_empty() {
+            return Err("meant to be refused by both programs, and is not".into());
         }
         Ok(match pending.len() {
             0 => Completion::Completed,
@@ -135,6 +153,7 @@ impl Suite {
                 matches(listed.case, name)
                     && self
                         .outcome(index)
+                        .differences
                         .iter()
                         .any(|difference| covers(listed, name, difference))
             });
@@ -185,16 +204,42 @@ fn shown(differences: &[&Difference]) -> String {
     text
 }
 
+/// Whether a program does not take what the case gives it.
+fn refuses(fields: &Fields) -> bool {
+    fields.contains_key("module")
+        || fields.contains_key("process")
+        || fields.get("exit").is_some_and(|code| code != "0")
+}
+
 fn differences(upstream: &Fields, ours: &Fields) -> Vec<Difference> {
+    let difference = |field: &str, upstream, ours| Difference {
+        field: field.to_owned(),
+        upstream,
+        ours,
+    };
+    let of = |field| (upstream.get(field).cloned(), ours.get(field).cloned());
+    // Where one has not looked there is nothing else to compare.
+    if let (one, other) = of("module")
+        && one.is_some() != other.is_some()
+    {
+        return vec![difference("module", one, other)];
+    }
+    if let (Some(one), Some(other)) = of("status")
+        && one != other
+    {
+        let with_body = |fields: &Fields, status: String| match fields.get("body") {
+            Some(body) => format!("{status}: {body}"),
+            None => status,
+        };
+        let one = with_body(upstream, one);
+        let other = with_body(ours, other);
+        return vec![difference("status", Some(one), Some(other))];
+    }
     let names: BTreeSet<&String> = upstream.keys().chain(ours.keys()).collect();
     names
         .into_iter()
         .filter(|name| !same(name, upstream.get(*name), ours.get(*name)))
-        .map(|name| Difference {
-            field: name.clone(),
-            upstream: upstream.get(name).cloned(),
-            ours: ours.get(name).cloned(),
-        })
+        .map(|name| difference(name, upstream.get(name).cloned(), ours.get(name).cloned()))
         .collect()
 }
 
@@ -203,6 +248,11 @@ fn same(field: &str, upstream: Option<&String>, ours: Option<&String>) -> bool {
         // Ours says where, and more; the sentence itself has to be in it.
         (Some(upstream), Some(ours)) if field == "sentence" || field == "module" => {
             ours.contains(upstream.as_str())
+        }
+        // That one lacks the family is told by its series.
+        (None, Some(_)) | (Some(_), None) => {
+            let field = field.rsplit(": ").next().unwrap_or(field);
+            field.starts_with("help ") || field.starts_with("type ")
         }
         _ => upstream == ours,
     }

@@ -300,6 +300,8 @@ impl Running {
     /// What has come since the last time, once all connections have ended.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let begun = Instant::now();
+        // A connection that was closed at once may not have been taken yet.
+        std::thread::sleep(Duration::from_millis(10));
         while self.shared.open.load(Ordering::Acquire) > 0
             && begun.elapsed() < Duration::from_secs(2)
         {

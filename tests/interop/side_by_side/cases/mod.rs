@@ -12,10 +12,12 @@ mod neighbours;
 mod oauth2;
 mod proxies;
 mod redirects;
+mod refusals;
 mod regexps;
 mod surface;
 mod tcp;
 
+pub(crate) use self::refusals::is_refusal;
 use super::case::Case;
 use super::server::Server;
 
