@@ -33,8 +33,8 @@ pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
 /// something has to be matched against it.
 pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of an HTTP body that CEL expressions look at: as JSON it takes some
-/// twenty times as much while they do.
+/// Bytes of an HTTP body that CEL expressions look at. How many values they may
+/// be is for who evaluates them to bound.
 pub const MAX_JSON_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bytes that a compressed HTTP body may decode to when a module sets no

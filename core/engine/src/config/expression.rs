@@ -6,8 +6,9 @@ use core::fmt;
 
 /// A compiled expression that says yes or no about a body.
 ///
-/// Its evaluation must be bounded in time and memory whatever the body: it is
-/// the peer's.
+/// The body is the peer's, and the evaluation keeps the worker from its other
+/// runs: whatever the body, it must end within some tens of milliseconds, or
+/// say at once that it would take too long.
 pub trait Expression: fmt::Debug + Send + Sync {
     /// The expression as it was written.
     fn source(&self) -> &str;
@@ -15,8 +16,9 @@ pub trait Expression: fmt::Debug + Send + Sync {
     /// Evaluates the expression with `body` being the value of the JSON text.
     ///
     /// # Errors
-    /// Why there is no answer: the body is no JSON, the result is neither true
-    /// nor false, or its evaluation failed.
+    /// Why there is no answer: the body is no JSON or too large for the
+    /// expression, the result is neither true nor false, or its evaluation
+    /// failed.
     fn holds(&self, json: &[u8]) -> Result<bool, String>;
 }
 
