@@ -82,9 +82,8 @@ fn entries<'a>(
 /// `text.matches(pattern)` or `matches(text, pattern)`.
 fn matches(call: &mut CallExpr, patterns: &mut Vec<Arc<Pattern>>) -> Result<(), String> {
     let operands = usize::from(call.target.is_some()) + call.args.len();
-    let pattern = match (operands, call.args.pop()) {
-        (2, Some(pattern)) => pattern,
-        _ => return Err("expected a text and a pattern for `matches`".into()),
+    let (2, Some(pattern)) = (operands, call.args.pop()) else {
+        return Err("expected a text and a pattern for `matches`".into());
     };
     let Expr::Literal(LiteralValue::String(source)) = pattern.expr else {
         return Err("expected a string literal as the pattern of `matches`: \
