@@ -29,7 +29,8 @@ use super::oauth2::{OAuth2, TokenSource};
 
 /// The `http` section of a module, with the names of blackbox_exporter.
 ///
-/// Files are read when the configuration is, not with every probe.
+/// Files are read when the configuration is; a host that sees them change
+/// compiles the module anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -50,8 +51,8 @@ pub struct Config {
     /// The opposite of `follow_redirects`, which it overrides; deprecated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_follow_redirects: Option<bool>,
-    /// Whether redirects are followed, at most 10 of them. No cookies are
-    /// carried from one response to the next request.
+    /// Whether redirects are followed, at most 10 of them, with the cookies that
+    /// they set.
     pub follow_redirects: bool,
     /// Whether `https` servers are offered HTTP/2 (by ALPN), which they may
     /// choose or not.
