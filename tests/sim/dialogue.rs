@@ -7,10 +7,13 @@ use probity_engine::check::Module;
 use probity_engine::{Outcome, Phase, Reason};
 use probity_simulator::checker::TICK;
 use probity_simulator::spec::module;
-use probity_simulator::{Behaviour, Options, Record, Script, Step, World};
+use probity_simulator::{Behaviour, Certificate, Options, Record, Step, Tls, World};
 use serde_json::json;
 
-use crate::lab::{SERVER, TIMEOUT, address, assert_failure, probe, probe_in, probe_pieces, server};
+use crate::lab::{
+    SERVER, TIMEOUT, address, assert_failure, assert_success, phase, probe, probe_in, probe_pieces,
+    server,
+};
 
 /// Expects a greeting and asks to be let go.
 fn greeting() -> Module {
@@ -20,16 +23,11 @@ fn greeting() -> Module {
 }
 
 fn talk(steps: impl IntoIterator<Item = Step>) -> Behaviour {
-    Behaviour::Talk(Script::new(steps))
+    Behaviour::talk(steps)
 }
 
 fn greeted(steps: impl IntoIterator<Item = Step>) -> Record {
     probe_pieces(&greeting(), SERVER, &talk(steps))
-}
-
-fn phase(record: &Record, wanted: Phase) -> Option<Duration> {
-    let found = record.phases.iter().find(|(phase, _)| *phase == wanted);
-    found.map(|(_, spent)| *spent)
 }
 
 #[test]
@@ -102,8 +100,117 @@ fn a_peer_cannot_talk_for_ever() {
     assert_failure(&binary, Reason::ExpectMismatch, r"\xff\xfe\r\x80");
 }
 
+/// TestTCPConnectionQueryResponseMatching, from the peer's side: it resets
+/// whoever says anything but what was captured from its own banner.
 #[test]
-fn a_greeting_is_not_tls() {
+fn what_was_heard_is_said_again() {
+    let module = module(json!({"prober": "tcp", "tcp": {"query_response": [
+        {
+            "expect": r"^hello from (\S+) (?P<build>\S+)$",
+            "send": "you are ${1}, build ${build}",
+            "labels": [{"name": "host", "value": "$1"}],
+        },
+        {"expect": "^so it is$"},
+    ]}}));
+    let server = talk([
+        Step::Send("hello from".into()),
+        Step::Pause(Duration::from_millis(30)),
+        Step::Send(" b17 0.9-rc\r\n".into()),
+        Step::Expect("you are b17, build 0.9-rc\n".into()),
+        Step::Drip("so it is\n".into(), Duration::from_millis(3)),
+    ]);
+    assert_success(&probe_pieces(&module, SERVER, &server));
+    let other = talk([
+        Step::Send("hello from b17 1.0\n".into()),
+        Step::Expect("you are b17, build 0.9-rc\n".into()),
+    ]);
+    let record = probe_pieces(&module, SERVER, &other);
+    assert_failure(&record, Reason::PeerReset, "query_response[1]");
+}
+
+/// A line may have 64 KiB with its end, as in Go's `bufio.Scanner`.
+#[test]
+fn a_line_has_a_longest_length() {
+    let line = |length: usize| {
+        let text = format!("220 {}\n", "x".repeat(length - 5));
+        greeted([
+            Step::Send(text.into()),
+            Step::Expect("QUIT\r\n".into()),
+            Step::Close,
+        ])
+    };
+    let most = probity_engine::limits::MAX_LINE_BYTES;
+    assert_success(&line(most - 1));
+    let record = line(most + 1);
+    assert_failure(&record, Reason::AnswerLimit, "longer than 65536 bytes");
+}
+
+fn smtp() -> Module {
+    module(json!({"prober": "tcp", "tcp": {"query_response": [
+        {"expect": "^220 ", "send": "EHLO probe\r"},
+        {"expect": "^250.STARTTLS", "send": "STARTTLS\r"},
+        {"expect": "^220 ", "starttls": true},
+        {"send": "EHLO again\r"},
+        {"expect": "^250.AUTH", "send": "QUIT\r"},
+    ]}}))
+}
+
+/// A mail server that goes this way when it is asked to secure the connection.
+fn mail(then: impl IntoIterator<Item = Step>) -> Behaviour {
+    let begin = [
+        Step::Send("220 mail.example ESMTP\r\n".into()),
+        Step::Expect("EHLO probe\r\n".into()),
+        Step::Send("250-mail.example\r\n250-SIZE\r\n250 STARTTLS\r\n".into()),
+        Step::Expect("STARTTLS\r\n".into()),
+    ];
+    talk(begin.into_iter().chain(then))
+}
+
+fn secured(certificate: Certificate) -> [Step; 6] {
+    [
+        Step::Send("220 go ahead\r\n".into()),
+        Step::Secure(Tls::Speaks(certificate)),
+        Step::Expect("EHLO again\r\n".into()),
+        Step::Send("250 AUTH PLAIN\r\n".into()),
+        Step::Expect("QUIT\r\n".into()),
+        Step::Close,
+    ]
+}
+
+/// TestTCPConnectionQueryResponseStartTLS: what is said next is said inside.
+#[test]
+fn a_connection_is_secured_midway() {
+    let record = probe_pieces(&smtp(), SERVER, &mail(secured(Certificate::Good)));
+    assert_success(&record);
+    assert!(phase(&record, Phase::Tls).is_some_and(|spent| spent > Duration::ZERO));
+    for (certificate, reason) in [
+        (Certificate::Expired, Reason::TlsCertificateExpired),
+        (Certificate::SelfSigned, Reason::TlsUnknownIssuer),
+        (Certificate::OtherName, Reason::TlsNameMismatch),
+    ] {
+        let record = probe_pieces(&smtp(), SERVER, &mail(secured(certificate)));
+        assert_failure(&record, reason, "");
+        assert_eq!(record.phase, Phase::Tls);
+    }
+}
+
+#[test]
+fn a_connection_that_cannot_be_secured_midway_fails() {
+    let go = || Step::Send("220 go ahead\r\n".into());
+    for (then, reason) in [
+        (
+            vec![Step::Send("454 not now\r\n".into()), Step::Close],
+            Reason::ExpectMismatch,
+        ),
+        (vec![go(), Step::Secure(Tls::Silent)], Reason::TimeoutTls),
+        (vec![go(), Step::Secure(Tls::Alert)], Reason::TlsAlert),
+        (vec![go(), Step::Secure(Tls::Resets)], Reason::TlsHandshake),
+        (vec![go()], Reason::TlsNotTls),
+        (vec![go(), Step::Close], Reason::TlsHandshake),
+    ] {
+        let record = probe_pieces(&smtp(), SERVER, &mail(then));
+        assert_failure(&record, reason, "");
+    }
     let starttls = module(json!({"prober": "tcp", "tcp": {"query_response": [
         {"expect": "^220 ", "starttls": true},
     ]}}));

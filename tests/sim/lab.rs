@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use probity_engine::check::Module;
-use probity_engine::{Outcome, Reason};
+use probity_engine::{Outcome, Phase, Reason};
 use probity_simulator::spec::{Plan, module};
 use probity_simulator::{Behaviour, Faults, Options, Pieces, Record, World};
 use serde_json::{Value, json};
@@ -76,13 +76,14 @@ pub(crate) fn probe_in(world: &mut World, module: &Module, target: &str) -> Reco
 /// same verdict.
 #[track_caller]
 pub(crate) fn probe_pieces(module: &Module, target: &str, behaviour: &Behaviour) -> Record {
-    let mut records = Vec::new();
-    for (seed, pieces) in [
-        (1, Pieces::Whole),
-        (2, Pieces::Segments),
-        (3, Pieces::Random),
-        (4, Pieces::Random),
-    ] {
+    probe_among(module, target, &[(SERVER, behaviour.clone())])
+}
+
+/// The same with several servers. The verdict depends on no seed, and equal
+/// seeds give equal records.
+#[track_caller]
+pub(crate) fn probe_among(module: &Module, target: &str, peers: &[(&str, Behaviour)]) -> Record {
+    let through = |seed: u64, pieces: Pieces| {
         let faults = Faults {
             pieces,
             ..Faults::default()
@@ -91,14 +92,40 @@ pub(crate) fn probe_pieces(module: &Module, target: &str, behaviour: &Behaviour)
             faults,
             ..Options::quiet(seed)
         });
-        world.serve(server(), behaviour.clone());
-        records.push(probe_in(&mut world, module, target));
-    }
-    let first = records.swap_remove(0);
-    for other in &records {
-        assert_eq!(other.outcome, first.outcome);
+        for (at, behaviour) in peers {
+            world.serve(address(at), behaviour.clone());
+        }
+        for (name, to) in NAMES {
+            world.name(name, address(to).ip());
+        }
+        probe_in(&mut world, module, target)
+    };
+    let first = through(1, Pieces::Whole);
+    for (seed, pieces) in [
+        (2, Pieces::Segments),
+        (3, Pieces::Random),
+        (4, Pieces::Random),
+    ] {
+        let other = through(seed, pieces);
+        assert_eq!(other.outcome, first.outcome, "{}", other.detail);
+        assert_eq!(through(seed, pieces), other, "seed {seed}");
     }
     first
+}
+
+/// What a proxy can look up.
+const NAMES: &[(&str, &str)] = &[("a.example", SERVER)];
+
+/// How long a phase took, if it ended.
+pub(crate) fn phase(record: &Record, wanted: Phase) -> Option<Duration> {
+    let found = record.phases.iter().find(|(phase, _)| *phase == wanted);
+    found.map(|(_, spent)| *spent)
+}
+
+/// Expects a success.
+#[track_caller]
+pub(crate) fn assert_success(record: &Record) {
+    assert_eq!(record.outcome, Outcome::Success, "{}", record.detail);
 }
 
 /// Expects a failure for this reason, in these words.

@@ -2,11 +2,14 @@
 //! the proof that the checkers see what is wrong.
 
 mod bad_input;
+mod coded;
 mod dialogue;
 mod http2;
 mod lab;
 mod load;
 mod names;
 mod proof;
+mod proxies;
 mod schedule;
 mod swarm;
+mod tokens;

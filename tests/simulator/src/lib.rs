@@ -32,7 +32,9 @@ mod world;
 
 pub use faults::{Faults, Pieces};
 pub use payload::Payload;
-pub use peer::{Answer, Behaviour, Certificate, Script, Step, Tls, Zone, h2, http};
+pub use peer::{
+    Answer, Behaviour, Certificate, Proxy, Script, Step, Tls, Zone, coded, h2, http, oauth2, proxy,
+};
 pub use prober::Prober;
 pub use rng::{Ppm, Rng};
 pub use world::{Options, Record, World};

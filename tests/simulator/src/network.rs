@@ -1,7 +1,7 @@
 //! The network and the servers in it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::checker::Truth;
 use crate::faults::Faults;
 use crate::link::{Link, LinkId, Links, State};
 use crate::payload::Payload;
-use crate::peer::{self, Behaviour, Reaction, Then, Tls};
+use crate::peer::{self, Behaviour, Hello, Reached, Reaction, Then, Tls};
 use crate::queue::Queue;
 use crate::rng::Rng;
 
@@ -31,7 +31,11 @@ pub(crate) enum News {
 #[derive(Debug)]
 enum Event {
     Opened(LinkId),
+    /// The beginning of a handshake reaches the peer.
+    Hello(LinkId, Hello),
     Secured(LinkId, Arc<TlsInfo>),
+    /// The peer learns what came of a connection of its own.
+    Reached(LinkId, Reached),
     /// Bytes reach us.
     Data(LinkId, Payload),
     /// The end reaches us.
@@ -63,6 +67,8 @@ pub(crate) struct Network {
     /// Addresses towards which something went wrong that nobody has been told.
     pub(crate) misbehaved: Vec<SocketAddr>,
     peers: BTreeMap<SocketAddr, Behaviour>,
+    /// What peers can look up.
+    names: BTreeMap<String, IpAddr>,
     links: Links,
     queue: Queue<Event>,
     rng: Rng,
@@ -77,6 +83,7 @@ impl Network {
             truth: Truth::default(),
             misbehaved: Vec::new(),
             peers: BTreeMap::new(),
+            names: BTreeMap::new(),
             links: Links::default(),
             queue: Queue::new(),
             rng,
@@ -86,6 +93,10 @@ impl Network {
 
     pub(crate) fn serve(&mut self, at: SocketAddr, behaviour: Behaviour) {
         self.peers.insert(at, behaviour);
+    }
+
+    pub(crate) fn name(&mut self, name: &str, address: IpAddr) {
+        self.names.insert(name.into(), address);
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
@@ -109,7 +120,9 @@ impl Network {
                 return Some(News::Closed(*run, *conn, why.clone()));
             }
             Event::Opened(id)
+            | Event::Hello(id, _)
             | Event::Secured(id, _)
+            | Event::Reached(id, _)
             | Event::Data(id, _)
             | Event::Closed(id, _)
             | Event::Sent(id, _)
@@ -126,12 +139,26 @@ impl Network {
                 self.react(id, peer::Event::Accepted { datagram }, at);
                 News::Opened(run, conn)
             }
+            Event::Hello(_, hello) => {
+                let shaken = link.session.shake(&hello);
+                self.answer(id, shaken, at);
+                News::Nothing
+            }
             Event::Secured(_, info) => {
                 link.state = State::Secured;
                 self.react(id, peer::Event::Secured, at);
                 News::Secured(run, conn, info)
             }
-            Event::Data(_, data) if link.state != State::Securing => News::Data(run, conn, data),
+            Event::Reached(_, reached) => {
+                self.react(id, peer::Event::Reached(&reached), at);
+                News::Nothing
+            }
+            // What comes in plain text where a handshake is expected.
+            Event::Data(..) if link.state == State::Securing => {
+                self.links.remove(id);
+                News::Closed(run, conn, Tls::not_tls())
+            }
+            Event::Data(_, data) => News::Data(run, conn, data),
             Event::Closed(_, why) => {
                 self.links.remove(id);
                 News::Closed(run, conn, why)
@@ -144,7 +171,7 @@ impl Network {
                 self.react(id, peer::Event::Woken, at);
                 News::Nothing
             }
-            Event::Data(..) | Event::Stale(..) => News::Nothing,
+            Event::Stale(..) => News::Nothing,
         })
     }
 
@@ -224,23 +251,27 @@ impl Network {
 
     /// See [`probity_engine::Output::Secure`].
     pub(crate) fn secure(&mut self, run: RunId, conn: Conn, params: &TlsParams<'_>, now: Instant) {
-        let trip = self.way() + self.way();
+        let way = self.way();
         let Some((id, link)) = self.find(run, conn) else {
             return;
         };
         link.state = State::Securing;
-        let at = link.to_us.max(now + trip);
-        link.to_us = at;
-        let shaken = match &link.behaviour {
-            Behaviour::Tls(tls, inner) => tls.shake(params, inner.protocol()),
-            Behaviour::Http(_) | Behaviour::Dns(_) => Some(Err(Tls::not_tls())),
-            Behaviour::Talk(script) if !script.is_empty() => Some(Err(Tls::not_tls())),
-            _ => None,
+        let at = link.to_peer.max(now + way);
+        link.to_peer = at;
+        self.queue.plan(at, Event::Hello(id, Hello::new(params)));
+    }
+
+    /// What a peer makes of a handshake, after all that it sent before.
+    fn answer(&mut self, id: LinkId, shaken: Option<Result<Arc<TlsInfo>, Closed>>, at: Instant) {
+        let way = self.way();
+        let (Some(shaken), Some(link)) = (shaken, self.links.get_mut(id)) else {
+            return;
         };
+        let at = link.to_us.max(at + way);
+        link.to_us = at;
         match shaken {
-            Some(Ok(info)) => self.queue.plan(at, Event::Secured(id, info)),
-            Some(Err(why)) => self.queue.plan(at, Event::Closed(id, why)),
-            None => {}
+            Ok(info) => self.queue.plan(at, Event::Secured(id, info)),
+            Err(why) => self.queue.plan(at, Event::Closed(id, why)),
         }
     }
 
@@ -317,10 +348,28 @@ impl Network {
                 let at = at + after.max(SHORTEST_WAIT);
                 self.queue.plan(at, Event::Woken(id));
             }
+            Then::Reach(far) => self.reach(id, &far, at),
             Then::Close => self.end(id, Closed::End, at),
             Then::Reset => self.end(id, Closed::Reset, at),
         }
         self.reaction = reaction;
+    }
+
+    /// Leads a proxy to somebody else, `host:port`. The way there has no faults
+    /// but those of who is there.
+    fn reach(&mut self, id: LinkId, far: &str, at: Instant) {
+        let known = far.parse().ok().or_else(|| {
+            let (host, port) = far.rsplit_once(':')?;
+            Some(SocketAddr::new(*self.names.get(host)?, port.parse().ok()?))
+        });
+        let reached = match known.and_then(|known| self.peers.get(&known)) {
+            Some(Behaviour::Blackhole) => return,
+            Some(Behaviour::Refuse) => Reached::Refused,
+            Some(Behaviour::Unreachable) | None => Reached::Unreachable,
+            Some(behaviour) => Reached::There(behaviour.clone()),
+        };
+        let trip = self.way() + self.way();
+        self.queue.plan(at + trip, Event::Reached(id, reached));
     }
 
     /// A DNS server that says something else: nothing, or noise.

@@ -201,6 +201,11 @@ impl World {
         self.side.network.serve(at, behaviour);
     }
 
+    /// Tells the peers where a name leads; the engine asks DNS.
+    pub fn name(&mut self, name: &str, address: IpAddr) {
+        self.side.network.name(name, address);
+    }
+
     /// Changes the network's and the machine's temper. The driver's greatest
     /// lag stays what the checkers were told.
     pub fn set_faults(&mut self, faults: Faults) {

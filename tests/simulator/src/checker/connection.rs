@@ -14,8 +14,8 @@ pub struct Connections {
 }
 
 /// ```text
-/// Opening -> Open -> Securing -> Secured
-///    `---------`-------`-----------`-----> Gone -> forgotten
+/// Opening -> Open -> Securing -> Secured -> Nesting -> Nested
+///    `---------`-------`-----------`---------`---------`---> Gone -> forgotten
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -23,6 +23,9 @@ enum State {
     Open,
     Securing,
     Secured,
+    /// There may be a second layer inside, with who is behind a proxy.
+    Nesting,
+    Nested,
     /// The world ended it. What the engine asked for before it was told may
     /// still name it, until the engine has nothing more to say.
     Gone,
@@ -64,11 +67,12 @@ impl Connections {
             }
             Output::Secure(conn, _) => match self.find(run, *conn) {
                 Some(state @ State::Open) => *state = State::Securing,
+                Some(state @ State::Secured) => *state = State::Nesting,
                 Some(State::Gone) => {}
                 state => return Err(format!("run {run} secures {conn:?}, which is {state:?}")),
             },
             Output::Send(conn, _) => match self.find(run, *conn) {
-                Some(State::Open | State::Secured | State::Gone) => {}
+                Some(State::Open | State::Secured | State::Nested | State::Gone) => {}
                 state => return Err(format!("run {run} sends on {conn:?}, which is {state:?}")),
             },
             Output::Close(conn) => {
@@ -99,7 +103,10 @@ impl Connections {
             }
             Input::Secured(conn, _) => {
                 if let Some(state) = self.find(run, *conn) {
-                    *state = State::Secured;
+                    *state = match state {
+                        State::Nesting => State::Nested,
+                        _ => State::Secured,
+                    };
                 }
             }
             Input::Closed(conn, _) => {

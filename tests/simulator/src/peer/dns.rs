@@ -103,7 +103,7 @@ impl Server {
                     self.answer(&query, rng, reaction);
                 }
             }
-            Event::Secured | Event::Woken => {}
+            Event::Secured | Event::Woken | Event::Reached(_) => {}
         }
     }
 

@@ -175,7 +175,8 @@ impl Session {
     /// Handles one event.
     pub(crate) fn on(&mut self, event: Event<'_>, reaction: &mut Reaction) {
         match event {
-            Event::Accepted { .. } | Event::Woken => self.player.play(reaction),
+            Event::Accepted { .. } => self.player.play(reaction),
+            Event::Woken => self.player.wake(reaction),
             Event::Data(bytes) => {
                 let asked = self.request.complete;
                 self.request.read(bytes, self.server.window);
@@ -184,7 +185,7 @@ impl Session {
                     self.player.play(reaction);
                 }
             }
-            Event::Secured => {}
+            Event::Secured | Event::Reached(_) => {}
         }
     }
 }

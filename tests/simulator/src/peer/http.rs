@@ -5,18 +5,27 @@ use std::time::Duration;
 use super::{Script, Step};
 use crate::payload::Payload;
 
-/// A server: a script for each path, and one for all others.
+/// A server: scripts for some requests, and one for all others.
 #[derive(Clone, Debug)]
 pub struct Site {
-    paths: Vec<(String, Script)>,
+    rules: Vec<(Rule, Script)>,
     other: Script,
 }
 
+/// Which requests.
+#[derive(Clone, Debug)]
+enum Rule {
+    /// Those for this path.
+    Path(String),
+    /// Those in which this text stands somewhere.
+    Says(String),
+}
+
 impl Site {
-    /// A site that does the same on every path.
+    /// A site that does the same whatever it is asked.
     pub const fn new(script: Script) -> Self {
         Self {
-            paths: Vec::new(),
+            rules: Vec::new(),
             other: script,
         }
     }
@@ -24,12 +33,24 @@ impl Site {
     /// The same with a script of its own for `path`.
     #[must_use]
     pub fn path(mut self, path: &str, script: Script) -> Self {
-        self.paths.push((path.into(), script));
+        self.rules.push((Rule::Path(path.into()), script));
         self
     }
 
-    pub(crate) fn script(&self, path: &str) -> Script {
-        let found = self.paths.iter().find(|(known, _)| known == path);
+    /// The same with a script of its own for requests that say `text` in their
+    /// head or body. The first rule that fits counts.
+    #[must_use]
+    pub fn says(mut self, text: &str, script: Script) -> Self {
+        self.rules.push((Rule::Says(text.into()), script));
+        self
+    }
+
+    pub(crate) fn script(&self, request: &Request<'_>) -> Script {
+        let mut rules = self.rules.iter();
+        let found = rules.find(|(rule, _)| match rule {
+            Rule::Path(path) => path == request.path,
+            Rule::Says(text) => request.says(text),
+        });
         found.map_or(&self.other, |(_, script)| script).clone()
     }
 
@@ -39,11 +60,42 @@ impl Site {
     }
 }
 
-/// The path of a request whose head is complete.
-pub(crate) fn request_path(head: &[u8]) -> Option<&str> {
-    head.windows(4).position(|end| end == b"\r\n\r\n")?;
-    let line = head.split(|byte| *byte == b'\r').next()?;
-    core::str::from_utf8(line).ok()?.split(' ').nth(1)
+/// A request that is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    /// All of it.
+    text: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// Reads one, if all of it is there. What is not text is not a request.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let text = core::str::from_utf8(bytes).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let mut fields = head.split("\r\n");
+        let mut words = fields.next()?.split(' ');
+        let (method, path) = (words.next()?, words.next()?);
+        let length = fields.find_map(|field| {
+            let (name, value) = field.split_once(':')?;
+            let named = name.eq_ignore_ascii_case("Content-Length");
+            named.then(|| value.trim().parse::<usize>().ok())?
+        });
+        let complete = body.len() >= length.unwrap_or(0);
+        complete.then_some(Self { method, path, text })
+    }
+
+    /// Whether this stands somewhere in it.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
+    /// What a proxy passes on of a request in absolute form.
+    pub(crate) fn in_origin_form(&self, authority: &str) -> Vec<u8> {
+        let absolute = format!("http://{authority}");
+        self.text.replacen(&absolute, "", 1).into_bytes()
+    }
 }
 
 /// A whole response with a body of `body` and its length.

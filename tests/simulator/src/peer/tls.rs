@@ -3,8 +3,24 @@
 
 use std::sync::Arc;
 
-use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsParams};
+use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsOptions, TlsParams};
 use probity_engine::{Closed, Reason};
+
+/// What a client says first.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    server_name: String,
+    options: Arc<TlsOptions>,
+}
+
+impl Hello {
+    pub(crate) fn new(params: &TlsParams<'_>) -> Self {
+        Self {
+            server_name: params.server_name.into(),
+            options: Arc::clone(params.options),
+        }
+    }
+}
 
 /// What a server does with a handshake.
 #[derive(Clone, Debug)]
@@ -42,7 +58,7 @@ impl Tls {
     /// it never does.
     pub(crate) fn shake(
         &self,
-        params: &TlsParams<'_>,
+        hello: &Hello,
         protocol: &[u8],
     ) -> Option<Result<Arc<TlsInfo>, Closed>> {
         let certificate = match self {
@@ -54,9 +70,9 @@ impl Tls {
             }
             Self::Speaks(certificate) => *certificate,
         };
-        let info = Arc::new(info(certificate, params, protocol));
+        let info = Arc::new(info(certificate, hello, protocol));
         let (reason, detail) = match certificate {
-            _ if params.options.skip_verify => return Some(Ok(info)),
+            _ if hello.options.skip_verify => return Some(Ok(info)),
             Certificate::Good => return Some(Ok(info)),
             Certificate::Expired => (
                 Reason::TlsCertificateExpired,
@@ -93,20 +109,20 @@ fn failure(reason: Reason, detail: &str, info: Option<Arc<TlsInfo>>) -> Closed {
     }))
 }
 
-fn info(certificate: Certificate, params: &TlsParams<'_>, protocol: &[u8]) -> TlsInfo {
+fn info(certificate: Certificate, hello: &Hello, protocol: &[u8]) -> TlsInfo {
     let end = match certificate {
         Certificate::Expired => EXPIRED,
         _ => VALID,
     };
     let subject = match certificate {
         Certificate::OtherName => "CN=other.example".into(),
-        _ => format!("CN={}", params.server_name),
+        _ => format!("CN={}", hello.server_name),
     };
     TlsInfo {
         version: "TLS 1.3",
         cipher: "TLS_AES_128_GCM_SHA256",
         alpn: {
-            let mut offered = params.options.alpn.iter();
+            let mut offered = hello.options.alpn.iter();
             offered.find(|offered| ***offered == *protocol).cloned()
         },
         chain: Some(Box::new(ChainInfo {
