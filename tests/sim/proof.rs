@@ -7,7 +7,7 @@ use probity_engine::TargetId;
 use probity_simulator::checker::{Condition, Violation};
 use probity_simulator::sabotage::{Defect, Saboteur};
 use probity_simulator::spec::Plan;
-use probity_simulator::{Behaviour, Faults, Options, World, http};
+use probity_simulator::{Behaviour, Faults, Options, World, http, swarm};
 
 use crate::lab::{http as http_module, tcp};
 
@@ -151,6 +151,59 @@ fn two_runs_at_once_are_caught() {
 #[test]
 fn a_forgotten_target_is_caught() {
     assert_caught(Defect::ForgottenTarget, "on schedule");
+}
+
+/// Worlds of the swarm in which a defect must have shown.
+const WORLDS: u64 = 60;
+
+/// The swarm meets every kind of target, and sees what is done to it.
+#[track_caller]
+fn assert_caught_by_swarm(defect: Defect) {
+    let caught = (0..WORLDS).any(|seed| {
+        let lived = swarm::run_around(seed, |engine| Box::new(Saboteur::new(engine, defect)));
+        lived.is_err_and(|found| found.contains("blame"))
+    });
+    assert!(caught, "{defect:?} was not seen in {WORLDS} worlds");
+}
+
+#[test]
+fn a_word_that_is_not_said_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::LostWord);
+}
+
+#[test]
+fn a_connection_that_is_not_secured_midway_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::LostHandshake);
+}
+
+#[test]
+fn a_frame_that_is_lost_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::LostFrame);
+}
+
+#[test]
+fn a_bit_that_flips_in_a_coded_body_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::FlippedBit);
+}
+
+#[test]
+fn a_proxy_that_is_taken_for_the_target_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::OriginForm);
+}
+
+#[test]
+fn a_proxy_that_is_trusted_too_far_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::TrustedProxy);
+}
+
+#[test]
+fn a_token_of_somebody_else_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::WrongToken);
+}
+
+#[test]
+fn a_certificate_that_is_not_looked_at_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::BlindTrust);
 }
 
 #[test]

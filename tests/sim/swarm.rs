@@ -4,7 +4,7 @@
 
 use std::env;
 
-use probity_simulator::swarm;
+use probity_simulator::swarm::{self, Kind};
 
 /// Worlds unless told otherwise.
 const SEEDS: u64 = 1_000;
@@ -29,11 +29,16 @@ fn every_seed_keeps_every_rule() {
     };
     let mut failures = Vec::new();
     let mut reports = [0_u64; 4];
+    let mut kinds = [[0_u64; 4]; Kind::ALL.len()];
     let count = seeds.end - seeds.start;
     for seed in seeds {
         match swarm::run(seed) {
             Ok(summary) => {
                 for (sum, more) in reports.iter_mut().zip(summary.reports) {
+                    *sum += more;
+                }
+                let sums = kinds.iter_mut().flatten();
+                for (sum, more) in sums.zip(summary.kinds.into_iter().flatten()) {
                     *sum += more;
                 }
             }
@@ -54,6 +59,11 @@ fn every_seed_keeps_every_rule() {
             reports[0] > 0 && reports[2] > 0 && reports[3] > 0,
             "{reports:?}"
         );
+        for kind in Kind::ALL {
+            let [success, _, failure, unknown] = kinds[kind.index()];
+            println!("{kind:?}: {:?}", kinds[kind.index()]);
+            assert!(success > 0 && failure > 0 && unknown > 0, "{kind:?}");
+        }
     }
 }
 

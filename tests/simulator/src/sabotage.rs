@@ -9,7 +9,8 @@ use std::time::Duration;
 use probity_engine::fact::{Facts, Labels};
 use probity_engine::threshold::Transition;
 use probity_engine::{
-    Conn, Engine, Instant, Outcome, Output, Phase, Phases, Reason, Report, RunId, Spec, TargetId,
+    Closed, Conn, Engine, Input, Instant, Outcome, Output, Phase, Phases, Reason, Report, RunId,
+    Spec, TargetId,
 };
 
 use crate::prober::Prober;
@@ -49,6 +50,22 @@ pub enum Defect {
     TwoAtOnce,
     /// All runs of one target vanish.
     ForgottenTarget,
+    /// What was captured is not said in a dialogue.
+    LostWord,
+    /// A connection is not secured midway, although that was agreed.
+    LostHandshake,
+    /// What an HTTP/2 server says is overheard once.
+    LostFrame,
+    /// A bit of a coded body is flipped.
+    FlippedBit,
+    /// A proxy is asked for a path, as if it were the target.
+    OriginForm,
+    /// What a proxy says ahead is overlooked.
+    TrustedProxy,
+    /// The token of somebody else is shown.
+    WrongToken,
+    /// A certificate that is not good is good enough.
+    BlindTrust,
 }
 
 /// An engine with a defect.
@@ -59,6 +76,9 @@ pub struct Saboteur {
     /// Occasions to let pass: a defect that shows at once proves less.
     patience: u32,
     victim: Option<RunId>,
+    /// A connection that is watched: of a mail server that was asked to secure
+    /// it, or of HTTP/2.
+    watched: Option<(RunId, Conn)>,
     forgotten: Option<TargetId>,
     asleep_until: Option<Instant>,
     held: Option<(Instant, RunId, Held)>,
@@ -86,6 +106,7 @@ impl Saboteur {
             defect,
             patience: 20,
             victim: None,
+            watched: None,
             forgotten: None,
             asleep_until: None,
             held: None,
@@ -109,6 +130,38 @@ impl Prober for Saboteur {
 
     fn engine_mut(&mut self) -> &mut Engine {
         &mut self.engine
+    }
+
+    fn handle_input(&mut self, run: RunId, input: Input<'_>, now: Instant) {
+        let changed;
+        let input = match (self.defect, input) {
+            (Defect::LostFrame, Input::Data(conn, _))
+                if self.watched == Some((run, conn)) && Self::strikes(&mut self.patience) =>
+            {
+                return;
+            }
+            (Defect::FlippedBit, Input::Data(conn, data)) => match coded_body(data) {
+                Some(at) if Self::strikes(&mut self.patience) => {
+                    changed = flipped(data, at);
+                    Input::Data(conn, &changed)
+                }
+                _ => Input::Data(conn, data),
+            },
+            // It is rare enough to be done always.
+            (Defect::TrustedProxy, Input::Data(conn, data)) => {
+                Input::Data(conn, &data[..data.len() - words_ahead(data)])
+            }
+            (Defect::BlindTrust, Input::Closed(conn, Closed::Tls(failure))) => {
+                if let Some(info) = &failure.info {
+                    return self
+                        .engine
+                        .handle_input(run, Input::Secured(conn, info), now);
+                }
+                Input::Closed(conn, Closed::Tls(failure))
+            }
+            (_, input) => input,
+        };
+        self.engine.handle_input(run, input, now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -135,6 +188,7 @@ impl Prober for Saboteur {
             defect,
             patience,
             victim,
+            watched,
             forgotten,
             held,
             ..
@@ -145,6 +199,7 @@ impl Prober for Saboteur {
             sink(run, Output::Report(report.lend()));
         }
         while let Some((run, output)) = engine.poll_output() {
+            let changed;
             let output = match output {
                 Output::Report(report) => {
                     let Some(report) = spoil(
@@ -182,6 +237,23 @@ impl Prober for Saboteur {
                     sink(run, Output::Close(conn));
                     Output::Send(conn, b"one more thing")
                 }
+                Output::Send(conn, bytes) => {
+                    watch(*defect, watched, (run, conn), bytes);
+                    match misspelt(*defect, bytes) {
+                        Some(other) if Self::strikes(patience) => {
+                            changed = other;
+                            Output::Send(conn, &changed)
+                        }
+                        _ => Output::Send(conn, bytes),
+                    }
+                }
+                Output::Secure(conn, _)
+                    if *defect == Defect::LostHandshake
+                        && *watched == Some((run, conn))
+                        && Self::strikes(patience) =>
+                {
+                    continue;
+                }
                 other => other,
             };
             sink(run, output);
@@ -191,6 +263,64 @@ impl Prober for Saboteur {
             }
         }
     }
+}
+
+/// Notes whether what is said makes a connection worth watching. It is, as long
+/// as nothing else is said.
+fn watch(defect: Defect, watched: &mut Option<(RunId, Conn)>, which: (RunId, Conn), said: &[u8]) {
+    let worth = match defect {
+        Defect::LostHandshake => said.starts_with(b"STARTTLS"),
+        Defect::LostFrame => said.starts_with(b"PRI * HTTP/2.0"),
+        _ => false,
+    };
+    if worth {
+        *watched = Some(which);
+    } else if *watched == Some(which) {
+        *watched = None;
+    }
+}
+
+/// What is said instead, if this is an occasion.
+fn misspelt(defect: Defect, bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let other = match defect {
+        Defect::LostWord if text.starts_with("HELO ") => "HELO \r\n".into(),
+        Defect::OriginForm if text.starts_with("GET http://") => {
+            let path = text.splitn(4, '/').nth(3)?;
+            format!("GET /{path}")
+        }
+        Defect::WrongToken => {
+            let (before, after) = text.split_once("Authorization: Bearer ")?;
+            format!("{before}Authorization: Bearer x{after}")
+        }
+        _ => return None,
+    };
+    Some(other.into_bytes())
+}
+
+/// Where the middle of a coded body is.
+fn coded_body(data: &[u8]) -> Option<usize> {
+    const FIELD: &[u8] = b"\r\nContent-Encoding: ";
+    data.windows(FIELD.len()).position(|part| part == FIELD)?;
+    let head = data.windows(4).position(|part| part == b"\r\n\r\n")? + 4;
+    (data.len() > head + 8).then_some((head + data.len()) / 2)
+}
+
+fn flipped(data: &[u8], at: usize) -> Vec<u8> {
+    let mut data = data.to_vec();
+    data[at] ^= 1;
+    data
+}
+
+/// How many bytes a proxy says too many.
+fn words_ahead(data: &[u8]) -> usize {
+    let answer = b"HTTP/1.1 200 Connected\r\n\r\n";
+    let length = match data {
+        [5, 0, 0, 1, ..] => 10,
+        data if data.starts_with(answer) => answer.len(),
+        _ => return 0,
+    };
+    data.len().saturating_sub(length)
 }
 
 /// What is remembered between occasions.
@@ -222,7 +352,15 @@ fn spoil<'a>(
         | Defect::LostRun
         | Defect::LeakedConnection
         | Defect::Spin
-        | Defect::UseAfterClose => false,
+        | Defect::UseAfterClose
+        | Defect::LostWord
+        | Defect::LostHandshake
+        | Defect::LostFrame
+        | Defect::FlippedBit
+        | Defect::OriginForm
+        | Defect::TrustedProxy
+        | Defect::WrongToken
+        | Defect::BlindTrust => false,
         Defect::DoubleReport
         | Defect::LateReport
         | Defect::GhostOutput
@@ -263,11 +401,8 @@ fn spoil<'a>(
         Defect::OffSchedule => report.due += Duration::from_micros(1),
         Defect::TwoAtOnce => report.started = Instant::ZERO,
         Defect::ForgottenTarget => *forgotten = report.target,
-        Defect::LostTimer
-        | Defect::LostRun
-        | Defect::LeakedConnection
-        | Defect::Spin
-        | Defect::UseAfterClose => {}
+        // No occasions to these.
+        _ => {}
     }
     Some(report)
 }

@@ -85,7 +85,10 @@ fn is_cut_off(report: &Report<'_>) -> bool {
     answered
         && report.phase == Phase::Transfer
         && report.phases.get(Phase::Transfer).is_none()
-        && report.outcome != Outcome::Failure(Reason::BodyLimit)
+        && !matches!(
+            report.outcome,
+            Outcome::Failure(Reason::BodyLimit | Reason::BodyEncoding)
+        )
 }
 
 impl Checker for Flips {

@@ -4,22 +4,24 @@
 //! in some seeds and to different degrees; what is demanded is safety. Then all
 //! faults stop, and every target must be published as what it is, in time.
 
+mod kind;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::check::Module;
 use probity_engine::resolve::ResolverConfig;
-use probity_engine::threshold::Kind;
-use probity_engine::{Config, Limits, Spec, TargetId};
-use serde_json::json;
+use probity_engine::{Config, Limits, Spec, TargetId, threshold};
 
+pub use self::kind::Kind;
+
+use self::kind::{Home, Servers};
 use crate::checker::{Condition, TICK};
 use crate::faults::Faults;
-use crate::peer::{Answer, Behaviour, Certificate, Script, Step, Tls, Zone, http};
+use crate::peer::{Answer, Zone};
 use crate::prober::Prober;
 use crate::rng::Rng;
-use crate::spec::{self, Plan};
+use crate::spec::Plan;
 use crate::world::{Options, World};
 
 /// What happened in a world.
@@ -27,6 +29,8 @@ use crate::world::{Options, World};
 pub struct Summary {
     /// Reports by [`Outcome::index`](probity_engine::Outcome::index).
     pub reports: [u64; 4],
+    /// Reports of targets of each [`Kind`] that were there to the end.
+    pub kinds: [[u64; 4]; Kind::ALL.len()],
     /// See [`World::digest`].
     pub digest: u64,
     /// Whether liveness was demanded: not of an engine without room.
@@ -49,8 +53,11 @@ struct Inhabitant {
     id: TargetId,
     spec: Arc<Spec>,
     plan: Plan,
+    kind: Kind,
     at: SocketAddr,
-    healthy: Behaviour,
+    /// Who may stand on the way.
+    between: SocketAddr,
+    healthy: Servers,
     nature: Nature,
     named: bool,
     present: bool,
@@ -61,13 +68,6 @@ enum Nature {
     Healthy,
     Failing,
     Mixed,
-}
-
-/// The modules that targets are made of.
-struct Modules {
-    tcp: Module,
-    tls: Module,
-    http: Module,
 }
 
 /// Lives through the world of `seed`.
@@ -104,6 +104,7 @@ pub fn run_around(
     } else {
         world.run_until(since + bound.unwrap_or_default());
     }
+    let kinds = kinds(&world, &people);
     complaints.extend(world.finish().iter().map(ToString::to_string));
     if world.connections() > 0 {
         complaints.push(format!("{} connections are left", world.connections()));
@@ -113,6 +114,7 @@ pub fn run_around(
     }
     Ok(Summary {
         reports: world.counts(),
+        kinds,
         digest: world.digest(),
         roomy,
     })
@@ -156,21 +158,19 @@ fn options(seed: u64, rng: &mut Rng) -> (Options, bool) {
 
 /// Makes targets, their servers and their names.
 fn settle(rng: &mut Rng, world: &mut World) -> Vec<Inhabitant> {
-    let modules = Modules {
-        tcp: spec::module(json!({"prober": "tcp"})),
-        tls: spec::module(json!({"prober": "tcp", "tcp": {"tls": true}})),
-        http: spec::module(json!({"prober": "http"})),
-    };
     let count = rng.between(1, 40) as u8;
     let mut names = Vec::new();
     let mut people = Vec::new();
     for number in 0..count {
-        let one = inhabitant(rng, &modules, number, &mut names);
-        let behaviour = match one.nature {
+        let one = inhabitant(rng, number, &mut names);
+        let servers = match one.nature {
             Nature::Healthy | Nature::Mixed => one.healthy.clone(),
-            Nature::Failing => failing(rng, &one),
+            Nature::Failing => one.failing(rng),
         };
-        world.serve(one.at, behaviour);
+        serve(world, &servers);
+        if one.named {
+            world.name(&name(number), one.at.ip());
+        }
         let added = world.upsert(one.id, Arc::clone(&one.spec));
         assert!(added.is_ok(), "a world has fewer targets than the limit");
         world.expect(one.id, one.condition());
@@ -183,9 +183,23 @@ fn settle(rng: &mut Rng, world: &mut World) -> Vec<Inhabitant> {
     people
 }
 
+fn serve(world: &mut World, servers: &Servers) {
+    for (at, behaviour) in servers {
+        world.serve(*at, behaviour.clone());
+    }
+}
+
+fn name(number: u8) -> String {
+    format!("host{number}.example")
+}
+
 fn plan(rng: &mut Rng) -> Plan {
     let period = Duration::from_millis(rng.between(1_000, 4_000));
-    let kind = *rng.pick(&[Kind::Plain, Kind::Plain, Kind::Readiness]);
+    let kind = *rng.pick(&[
+        threshold::Kind::Plain,
+        threshold::Kind::Plain,
+        threshold::Kind::Readiness,
+    ]);
     // Some runs may outlast their period, which the kubelet allows.
     let periods = if rng.chance(200_000) { 2 } else { 1 };
     let longest = period.as_millis() as u64 * periods;
@@ -204,12 +218,7 @@ fn plan(rng: &mut Rng) -> Plan {
     }
 }
 
-fn inhabitant(
-    rng: &mut Rng,
-    modules: &Modules,
-    number: u8,
-    names: &mut Vec<(String, Answer)>,
-) -> Inhabitant {
+fn inhabitant(rng: &mut Rng, number: u8, names: &mut Vec<(String, Answer)>) -> Inhabitant {
     let nature = *rng.pick(&[
         Nature::Healthy,
         Nature::Healthy,
@@ -217,42 +226,35 @@ fn inhabitant(
         Nature::Mixed,
     ]);
     let plan = plan(rng);
-    let at = SocketAddr::from(([192, 0, 2, number + 1], 8_000));
-    // Only of healthy targets is the name looked up: a broken answer could
-    // lead to somebody else's server.
+    // A port of its own: whoever is led to a wrong address finds nobody.
+    let at = SocketAddr::from(([192, 0, 2, number + 1], 8_000 + u16::from(number)));
+    let between = SocketAddr::from(([198, 51, 100, number + 1], 3_128));
+    // Only of healthy targets is the name looked up: what comes of a broken
+    // answer is nobody's failure.
     let named = nature == Nature::Healthy && rng.chance(500_000);
     let host = if named {
-        let name = format!("host{number}.example");
+        let name = name(number);
         name_of(rng, &name, at, names);
         format!("{name}:{}", at.port())
     } else {
         at.to_string()
     };
-    let good = Tls::Speaks(Certificate::Good);
-    let (spec, healthy) = match rng.below(5) {
-        0 => (plan.spec(&modules.tcp, &host), Behaviour::silent()),
-        1 => {
-            let server = Behaviour::silent().secured(good);
-            (plan.spec(&modules.tls, &host), server)
-        }
-        2 => {
-            let server = healthy_site(rng, &format!("https://{host}")).secured(good);
-            (
-                plan.spec(&modules.http, &format!("https://{host}/")),
-                server,
-            )
-        }
-        _ => {
-            let server = healthy_site(rng, &format!("http://{host}"));
-            (plan.spec(&modules.http, &format!("http://{host}/")), server)
-        }
+    let kind = *rng.pick(&Kind::ALL);
+    let home = Home {
+        kind,
+        at,
+        host: &host,
+        between,
     };
+    let (spec, healthy) = kind::healthy(rng, &home, &plan);
     Inhabitant {
         // Ids are hashes in real life.
         id: TargetId(rng.u64()),
         spec,
         plan,
+        kind,
         at,
+        between,
         healthy,
         nature,
         named,
@@ -280,73 +282,27 @@ fn name_of(rng: &mut Rng, name: &str, at: SocketAddr, names: &mut Vec<(String, A
     names.push((name.into(), answer));
 }
 
-fn healthy_site(rng: &mut Rng, base: &str) -> Behaviour {
-    match rng.below(6) {
-        0 => http::slow(Duration::from_millis(rng.between(1, 100))),
-        1 => http::dripping(Duration::from_micros(rng.between(1, 500))),
-        2 => {
-            let there = Script::new([Step::Send(http::response("200 OK", &[], "here"))]);
-            http::Site::new(http::redirect(&format!("{base}/there")))
-                .path("/there", there)
-                .serve()
-        }
-        3 => http::closing("HTTP/1.1 200 OK\r\n\r\nuntil the end"),
-        4 => http::answering(
-            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
-             5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: x\r\n\r\n",
-        ),
-        _ => http::ok(),
-    }
-}
-
-/// A server that no check can be content with.
-fn failing(rng: &mut Rng, one: &Inhabitant) -> Behaviour {
-    let dead = [
-        Behaviour::Refuse,
-        Behaviour::Unreachable,
-        Behaviour::Blackhole,
-    ];
-    let insecure = [
-        Tls::Speaks(Certificate::Expired),
-        Tls::Speaks(Certificate::SelfSigned),
-        Tls::Speaks(Certificate::OtherName),
-        Tls::Silent,
-        Tls::Alert,
-        Tls::Resets,
-    ];
-    let flood = Duration::from_millis(1);
-    let bad_sites = [
-        http::status("503 Service Unavailable"),
-        http::endless_headers(),
-        http::endless_body(1_024, flood),
-        http::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-        http::answering(&b"\x00\x01\x02\xff\xfe\r\n\r\n"[..]),
-        http::closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
-        http::Site::new(http::redirect("/round")).serve(),
-        Behaviour::silent(),
-        Behaviour::Talk(Script::new([Step::Close])),
-        Behaviour::Talk(Script::new([Step::Reset])),
-    ];
-    let secured = one.spec.check.tls().is_some() && matches!(one.healthy, Behaviour::Tls(..));
-    let speaks_http = one.spec.check.kind() == "http";
-    match rng.below(3) {
-        0 if secured => Behaviour::silent().secured(rng.pick(&insecure).clone()),
-        1 if speaks_http && secured => rng
-            .pick(&bad_sites)
-            .clone()
-            .secured(Tls::Speaks(Certificate::Good)),
-        1 | 2 if speaks_http && !secured => rng.pick(&bad_sites).clone(),
-        _ => rng.pick(&dead).clone(),
-    }
-}
-
 impl Inhabitant {
     fn condition(&self) -> Condition {
         match self.nature {
-            Nature::Healthy => Condition::Healthy(vec![self.at]),
+            Nature::Healthy => {
+                let ways = self.healthy.iter();
+                Condition::Healthy(ways.map(|(at, _)| *at).collect())
+            }
             Nature::Failing => Condition::Failing,
             Nature::Mixed => Condition::Mixed,
         }
+    }
+
+    /// Servers with which its check cannot be content.
+    fn failing(&self, rng: &mut Rng) -> Servers {
+        let home = Home {
+            kind: self.kind,
+            at: self.at,
+            host: "",
+            between: self.between,
+        };
+        kind::failing(rng, &home, &self.healthy)
     }
 
     /// How long after the last fault it may take until it is published as what
@@ -385,7 +341,7 @@ fn live(rng: &mut Rng, world: &mut World, people: &mut [Inhabitant]) {
                 if one.present && rng.chance(500_000) {
                     one.plan.failure = rng.between(1, 4) as u32;
                     let mut spec = (*one.spec).clone();
-                    spec.threshold = threshold(&one.plan);
+                    spec.threshold = judged(&one.plan);
                     one.spec = Arc::new(spec);
                 }
                 add(world, one);
@@ -396,21 +352,19 @@ fn live(rng: &mut Rng, world: &mut World, people: &mut [Inhabitant]) {
                 let _ = world.run_once(Arc::clone(&one.spec), one.plan.timeout);
             }
             _ if one.nature == Nature::Mixed => {
-                let behaviour = if rng.chance(500_000) {
-                    failing(rng, one)
-                } else {
-                    one.healthy.clone()
+                let servers = match rng.chance(500_000) {
+                    true => one.failing(rng),
+                    false => one.healthy.clone(),
                 };
-                world.serve(one.at, behaviour);
+                serve(world, &servers);
             }
             _ => {}
         }
     }
 }
 
-fn threshold(plan: &Plan) -> probity_engine::threshold::Config {
-    probity_engine::threshold::Config::new(plan.kind, plan.success, plan.failure)
-        .unwrap_or_default()
+fn judged(plan: &Plan) -> threshold::Config {
+    threshold::Config::new(plan.kind, plan.success, plan.failure).unwrap_or_default()
 }
 
 fn add(world: &mut World, one: &mut Inhabitant) {
@@ -426,11 +380,24 @@ fn calm(world: &mut World, people: &mut [Inhabitant]) {
     for one in people {
         if one.nature == Nature::Mixed {
             one.nature = Nature::Healthy;
-            world.serve(one.at, one.healthy.clone());
+            serve(world, &one.healthy);
             world.expect(one.id, Condition::Mixed);
         }
         add(world, one);
     }
+}
+
+/// Sums up what was reported of each kind of target.
+fn kinds(world: &World, people: &[Inhabitant]) -> [[u64; 4]; Kind::ALL.len()] {
+    let mut sums = [[0; 4]; Kind::ALL.len()];
+    for one in people {
+        let results = world.engine().target(one.id).map(|it| it.results);
+        let sum = &mut sums[one.kind.index()];
+        for (sum, more) in sum.iter_mut().zip(results.unwrap_or_default()) {
+            *sum += more;
+        }
+    }
+    sums
 }
 
 /// Waits until every target must be published as what it is, and sees that it
@@ -472,9 +439,9 @@ fn expect_published(
         let last = target
             .and_then(|it| it.last)
             .map(|it| (it.outcome, it.finished));
-        let (now, id, at) = (world.now(), one.id, one.at);
+        let (now, id, at, kind) = (world.now(), one.id, one.at, one.kind);
         complaints.push(format!(
-            "[{now}] liveness: {id:?} at {at} {complaint}: published {up:?}, last {last:?}"
+            "[{now}] liveness: {id:?} ({kind:?} at {at}) {complaint}: published {up:?}, last {last:?}"
         ));
     }
 }
