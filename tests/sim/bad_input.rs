@@ -190,7 +190,7 @@ fn injected_headers_are_malformed_or_harmless() {
         "HTTP/1.1 200 OK\r\n: no name\r\n\r\n",
         "HTTP/1.1 200 OK\r\nName with space: x\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
-        "HTTP/9.9 200 OK\r\n\r\n",
+        "HTTP/9.99 200 OK\r\n\r\n",
     ] {
         let record = probe_pieces(&http(), URL, &http::closing(head));
         assert_failure(&record, Reason::HttpMalformed, "");

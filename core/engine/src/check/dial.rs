@@ -88,6 +88,14 @@ impl Destination<'_> {
     }
 }
 
+/// Where a destination is.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    At(IpAddr),
+    /// This proxy is to find it.
+    ByProxy(Arc<Proxy>),
+}
+
 /// How far a connection is.
 #[derive(Debug, Default)]
 pub(crate) enum Dial {
@@ -137,16 +145,29 @@ enum Leg {
 impl Dial {
     /// Starts from [`Dial::Idle`]. The phase `resolve` must be the current one.
     pub(crate) fn start(&mut self, to: Destination<'_>, cx: &mut Cx<'_>) {
-        if to.via.is_some_and(|via| via.by_name)
-            && let Some(proxy) = to.proxy(None)
-        {
-            cx.skip_phase();
-            return self.detour(proxy, None, to, cx);
+        *self = Self::Resolving;
+        if let Some(found) = to.look_up(cx) {
+            self.reach(to, found, cx);
         }
-        match cx.resolve(to.host, to.families) {
-            Resolution::Known(answer) => self.resolved(to, answer, cx),
-            Resolution::Pending => *self = Self::Resolving,
+    }
+
+    /// Goes on from [`Dial::Idle`] to what was looked up before.
+    pub(crate) fn reach(&mut self, to: Destination<'_>, found: Found, cx: &mut Cx<'_>) {
+        let address = match found {
+            Found::ByProxy(proxy) => return self.detour(proxy, None, to, cx),
+            Found::At(address) => address,
+        };
+        if let Some(proxy) = to.proxy(Some(address)) {
+            return self.detour(proxy, Some(address), to, cx);
         }
+        let endpoint = Endpoint {
+            transport: Transport::Tcp,
+            to: SocketAddr::new(address, to.port),
+            from: to.source,
+        };
+        cx.trace(format_args!("connecting to {}", endpoint.to));
+        cx.begin(Phase::Connect);
+        *self = Self::Connecting(cx.open_target(endpoint));
     }
 
     /// Handles an event. Returns the connection when it becomes usable; the
@@ -159,14 +180,9 @@ impl Dial {
     ) -> Option<Conn> {
         match (&mut *self, input) {
             (Self::Resolving, Input::Resolved(answer)) => {
-                let answer = match answer {
-                    Ok(addresses) => to.families.choose(addresses).ok_or(ResolveError {
-                        reason: Reason::DnsNoAddress,
-                        server: None,
-                    }),
-                    Err(error) => Err(*error),
-                };
-                self.resolved(to, answer, cx);
+                if let Some(found) = to.on_looked_up(answer, cx) {
+                    self.reach(to, found, cx);
+                }
             }
             (Self::Connecting(conn), Input::Opened(opened)) if conn == opened => {
                 return self.connected(to, *opened, cx);
@@ -219,31 +235,6 @@ impl Dial {
         conn
     }
 
-    fn resolved(
-        &mut self,
-        to: Destination<'_>,
-        answer: Result<IpAddr, ResolveError>,
-        cx: &mut Cx<'_>,
-    ) {
-        cx.end_phase();
-        note_lookup(answer.as_ref().ok().copied(), cx);
-        let address = match answer {
-            Ok(address) => address,
-            Err(error) => return not_resolved(to, error, cx),
-        };
-        if let Some(proxy) = to.proxy(Some(address)) {
-            return self.detour(proxy, Some(address), to, cx);
-        }
-        let endpoint = Endpoint {
-            transport: Transport::Tcp,
-            to: SocketAddr::new(address, to.port),
-            from: to.source,
-        };
-        cx.trace(format_args!("connecting to {}", endpoint.to));
-        cx.begin(Phase::Connect);
-        *self = Self::Connecting(cx.open_target(endpoint));
-    }
-
     /// Sets out for a proxy. Until the target is at the other end all counts
     /// as the phase `connect`.
     fn detour(
@@ -292,6 +283,49 @@ impl Dial {
 }
 
 impl<'a> Destination<'a> {
+    /// Looks the host up, in the phase `resolve`. `None` if the answer is still
+    /// to come, or there is none and the run has ended.
+    pub(crate) fn look_up(self, cx: &mut Cx<'_>) -> Option<Found> {
+        if self.via.is_some_and(|via| via.by_name)
+            && let Some(proxy) = self.proxy(None)
+        {
+            cx.skip_phase();
+            return Some(Found::ByProxy(proxy));
+        }
+        match cx.resolve(self.host, self.families) {
+            Resolution::Known(answer) => self.looked_up(answer, cx),
+            Resolution::Pending => None,
+        }
+    }
+
+    /// The answer came later. `None` if that has ended the run.
+    pub(crate) fn on_looked_up(
+        self,
+        answer: &Result<&[IpAddr], ResolveError>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Found> {
+        let answer = match answer {
+            Ok(addresses) => self.families.choose(addresses).ok_or(ResolveError {
+                reason: Reason::DnsNoAddress,
+                server: None,
+            }),
+            Err(error) => Err(*error),
+        };
+        self.looked_up(answer, cx)
+    }
+
+    fn looked_up(self, answer: Result<IpAddr, ResolveError>, cx: &mut Cx<'_>) -> Option<Found> {
+        cx.end_phase();
+        note_lookup(answer.as_ref().ok().copied(), cx);
+        match answer {
+            Ok(address) => Some(Found::At(address)),
+            Err(error) => {
+                not_resolved(self, error, cx);
+                None
+            }
+        }
+    }
+
     /// How to get to the proxy on the way there. Either IP protocol will do.
     /// Go tries both at once; IPv4 is what proxies listen on most.
     fn first_leg<'b>(&self, proxy: &'b Proxy) -> Destination<'b>

@@ -109,6 +109,10 @@ pub(crate) trait Check: Sized {
     /// Handles one event. Never called again after [`Cx::finish`].
     fn on(&mut self, spec: &Self::Spec, input: Input<'_>, cx: &mut Cx<'_>);
 
+    /// The time of the run is over: sets what facts follow from that. The
+    /// verdict is the engine's.
+    fn on_expiry(&self, _: &Self::Spec, _: &mut Cx<'_>) {}
+
     /// Whether an answer has begun well and has not been read to its end: a
     /// run that ends so has learnt nothing, as the kubelet sees it.
     fn is_cut_off(&self) -> bool {
@@ -407,6 +411,16 @@ macro_rules! checks {
                     }
                     (Self::Unusable, CheckSpec::Unusable(_, unusable)) => unusable.on(&input, cx),
                     _ => debug_assert!(false, "a run's state is made from its own spec"),
+                }
+            }
+
+            /// See [`Check::on_expiry`].
+            pub(crate) fn on_expiry(&self, spec: &CheckSpec, cx: &mut Cx<'_>) {
+                match (self, spec) {
+                    $((Self::$variant(check), CheckSpec::$variant(spec)) => {
+                        check.on_expiry(spec, cx);
+                    })+
+                    _ => {}
                 }
             }
 

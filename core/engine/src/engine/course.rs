@@ -106,6 +106,15 @@ impl Engine {
             let detail = format_args!("the prober looked {late:?} after the deadline");
             run.core.finish(Outcome::Unknown(Reason::Overload), detail);
         } else {
+            if let State::Checking { spec, check, .. } = &run.state {
+                let mut cx = Cx {
+                    now,
+                    id,
+                    core: &mut run.core,
+                    shared: &mut self.shared,
+                };
+                check.on_expiry(&spec.check, &mut cx);
+            }
             let phase = run.core.phase;
             let spent = run.core.total(now);
             let doing = Doing(run.core.party, phase, run.core.address);

@@ -98,6 +98,11 @@ impl Answer {
         self.progress == Progress::Reading
     }
 
+    /// Whether the body is to be matched.
+    pub(super) fn is_matched(&self) -> bool {
+        self.matched
+    }
+
     /// Ends the run: the redirect was refused, its body is not read.
     pub(super) fn refuse(mut self, place: Place<'_>, cx: &mut Cx<'_>) {
         if core::mem::take(&mut self.matched) {

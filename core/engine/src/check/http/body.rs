@@ -137,7 +137,7 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
     };
     // An HTTP/1.0 server does not know the field (RFC 9112 section 6.1 calls
     // it faulty); like Go, go by what HTTP/1.0 has.
-    let chunked = head.version == Version::Http11 && is_chunked(head)?;
+    let chunked = head.version.has_chunks() && is_chunked(head)?;
     match head.status {
         // Whatever the new protocol is, it goes on until the peer closes.
         101 if !to_head && head.version != Version::Http2 => {
@@ -370,6 +370,7 @@ fn longer(line: u16) -> Result<u16, BodyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::http::response::Raw;
     use alloc::vec::Vec;
     use alloc::{format, vec};
     use proptest::prelude::*;
@@ -401,7 +402,8 @@ mod tests {
 
     fn announce(head: &str, to_head: bool) -> Result<(Framing, i64), BodyError> {
         let mut fields = Head::fields();
-        let head = Head::parse(head.as_bytes(), &mut fields).unwrap();
+        let raw = Raw::new(head.as_bytes()).unwrap();
+        let head = Head::parse(&raw, &mut fields).unwrap();
         announced(&head, to_head).map(|announced| (announced.framing, announced.length))
     }
 

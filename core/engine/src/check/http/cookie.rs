@@ -223,6 +223,7 @@ fn is_within(path: &str, outer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::http::response::Raw;
     use alloc::format;
 
     fn url(text: &str) -> Url {
@@ -239,7 +240,8 @@ mod tests {
         let lines: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
         let text = format!("HTTP/1.1 302 Found\r\n{lines}\r\n");
         let mut fields = Head::fields();
-        let head = Head::parse(text.as_bytes(), &mut fields).unwrap();
+        let raw = Raw::new(text.as_bytes()).unwrap();
+        let head = Head::parse(&raw, &mut fields).unwrap();
         jar.take(&head, &url(from));
     }
 

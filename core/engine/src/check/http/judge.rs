@@ -129,7 +129,7 @@ pub(super) fn json(module: &Module, body: &[u8]) -> Result<(), String> {
 
 /// Judges how the response came: in which version, over TLS or not.
 pub(super) fn transport(module: &Module, version: Version, secured: bool) -> Option<Fault> {
-    if !module.versions.is_empty() && module.versions.iter().all(|valid| valid != version.name()) {
+    if !module.versions.is_empty() && module.versions.iter().all(|name| !version.is_named(name)) {
         Some(Fault::Version(version))
     } else if module.fail_if_ssl && secured {
         Some(Fault::Secured)
@@ -274,9 +274,13 @@ impl<T: fmt::Display> fmt::Display for OneOf<'_, T> {
 mod tests {
     use super::*;
     use crate::check::http::config::{Config, HeaderMatch};
+    use crate::check::http::response::Raw;
     use crate::config::{NoFiles, Pattern};
     use alloc::string::ToString as _;
     use alloc::vec;
+
+    const HTTP_10: Version = Version::Written { major: 1, minor: 0 };
+    const HTTP_11: Version = Version::Written { major: 1, minor: 1 };
 
     fn module(change: impl FnOnce(&mut Config)) -> Module {
         let mut config = Config::default();
@@ -330,7 +334,8 @@ mod tests {
             .collect();
         let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
         let mut fields = Head::fields();
-        let head = Head::parse(text.as_bytes(), &mut fields).unwrap();
+        let raw = Raw::new(text.as_bytes()).unwrap();
+        let head = Head::parse(&raw, &mut fields).unwrap();
         said(&module, headers(&module, &head))
     }
 
@@ -397,23 +402,17 @@ mod tests {
         let versions = module(|config| {
             config.valid_http_versions = vec!["HTTP/1.1".into(), "HTTP/2.0".into()]
         });
-        assert_eq!(transport(&versions, Version::Http11, false), None);
-        let fault = transport(&versions, Version::Http10, false);
+        assert_eq!(transport(&versions, HTTP_11, false), None);
+        let fault = transport(&versions, HTTP_10, false);
         assert_eq!(
             said(&versions, fault).unwrap(),
             "version HTTP/1.0, expected one of HTTP/1.1, HTTP/2.0"
         );
         let plain = module(|config| config.fail_if_ssl = true);
-        assert_eq!(
-            transport(&plain, Version::Http11, true),
-            Some(Fault::Secured)
-        );
-        assert_eq!(transport(&plain, Version::Http11, false), None);
+        assert_eq!(transport(&plain, HTTP_11, true), Some(Fault::Secured));
+        assert_eq!(transport(&plain, HTTP_11, false), None);
         let secure = module(|config| config.fail_if_not_ssl = true);
-        assert_eq!(
-            transport(&secure, Version::Http11, false),
-            Some(Fault::Plain)
-        );
-        assert_eq!(transport(&secure, Version::Http11, true), None);
+        assert_eq!(transport(&secure, HTTP_11, false), Some(Fault::Plain));
+        assert_eq!(transport(&secure, HTTP_11, true), None);
     }
 }

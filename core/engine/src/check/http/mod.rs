@@ -63,7 +63,7 @@ use self::response::Head;
 use self::token::Fetch;
 use self::url::{Url, UrlError};
 use super::cx::Cx;
-use super::dial::{self, Dial, Route};
+use super::dial::{self, Dial, Found, Route};
 use super::excerpt::Excerpt;
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files, Secret};
@@ -133,8 +133,10 @@ pub(crate) struct Http {
 
 #[derive(Debug)]
 enum State {
-    /// Getting a token first.
-    Fetching(Box<Fetch>),
+    /// Looking up a target for which a token is needed.
+    LookingUp,
+    /// Getting the token. Where the target is is known.
+    Fetching(Box<Fetch>, Found),
     /// Resolving, connecting, securing.
     Dialing(Dial),
     /// The request was sent, the response is being read.
@@ -277,18 +279,23 @@ impl Check for Http {
             cx.set(CEL_FAILED, 0.0);
         }
         match (&mut self.state, input) {
-            (State::Dialing(_), Input::Start) if let Some(source) = &spec.module.tokens => {
-                self.state = State::Fetching(Box::new(Fetch::start(source, cx)));
+            (State::Dialing(_), Input::Start) if spec.module.tokens.is_some() => {
+                self.state = State::LookingUp;
+                let found = place.destination().look_up(cx);
+                self.fetch(spec, found, cx);
             }
-            (State::Fetching(fetch), input) => {
+            (State::LookingUp, Input::Resolved(answer)) => {
+                let found = place.destination().on_looked_up(&answer, cx);
+                self.fetch(spec, found, cx);
+            }
+            (State::Fetching(fetch, found), input) => {
                 let Some(source) = &spec.module.tokens else {
                     return;
                 };
                 if let Some(token) = fetch.on(source, input, cx) {
                     self.token = Some(Box::new(token));
-                    cx.begin(Phase::Resolve);
                     let mut dial = Dial::Idle;
-                    dial.start(place.destination(), cx);
+                    dial.reach(place.destination(), found.clone(), cx);
                     self.state = State::Dialing(dial);
                 }
             }
@@ -314,12 +321,27 @@ impl Check for Http {
         }
     }
 
+    fn on_expiry(&self, spec: &Spec, cx: &mut Cx<'_>) {
+        if let State::Asked(_, protocol) = &self.state
+            && protocol.answer().is_some_and(Answer::is_matched)
+        {
+            judge::unread(&spec.module, cx);
+        }
+    }
+
     fn is_cut_off(&self) -> bool {
         matches!(&self.state, State::Asked(_, protocol) if protocol.is_cut_off())
     }
 }
 
 impl Http {
+    /// Sets out for a token, if the target was found.
+    fn fetch(&mut self, spec: &Spec, found: Option<Found>, cx: &mut Cx<'_>) {
+        if let (Some(found), Some(source)) = (found, &spec.module.tokens) {
+            self.state = State::Fetching(Box::new(Fetch::start(source, cx)), found);
+        }
+    }
+
     /// Sends the request on a connection that is ready for it.
     fn ask(&mut self, spec: &Spec, conn: Conn, cx: &mut Cx<'_>) {
         let hop = self.hop.as_deref();
@@ -338,7 +360,7 @@ impl Http {
         }
         let route = match &self.state {
             State::Dialing(dial) => dial.route(),
-            State::Fetching(_) | State::Asked(..) => Route::Through,
+            State::LookingUp | State::Fetching(..) | State::Asked(..) => Route::Through,
         };
         match (route, hop) {
             (Route::Forwarded(proxy), _) => cx.send(conn, &request.forwarded(&proxy)),
@@ -362,17 +384,17 @@ impl Http {
         let bytes = heads.gather(data);
         let mut at = 0;
         loop {
-            let length = match heads.next(&bytes[at..]) {
-                Ok(Some(length)) => length,
+            let raw = match heads.next(&bytes[at..]) {
+                Ok(Some(raw)) => raw,
                 Ok(None) => return heads.keep(bytes, at),
                 Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
             };
             let mut fields = Head::fields();
-            let head = match Head::parse(&bytes[at..at + length], &mut fields) {
+            let head = match Head::parse(&raw, &mut fields) {
                 Ok(head) => head,
                 Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
             };
-            at += length;
+            at += raw.len();
             cx.trace(format_args!("received status {}", head.status));
             if head.is_interim() {
                 continue;

@@ -252,15 +252,17 @@ impl TokenSource {
 
     /// The request, for `proxy` in absolute form.
     pub(super) fn request(&self, style: Style, proxy: Option<&Proxy>) -> Vec<u8> {
-        let mut body = String::new();
-        for (name, value) in &self.parameters {
-            parameter(name, value, &mut body);
-        }
+        let mut parameters = self.parameters.clone();
         if style == Style::Parameters {
-            parameter("client_id", &self.client_id, &mut body);
-            if !self.client_secret.reveal().is_empty() {
-                parameter("client_secret", self.client_secret.reveal(), &mut body);
+            parameters.insert("client_id".into(), self.client_id.clone());
+            let secret = self.client_secret.reveal();
+            if !secret.is_empty() {
+                parameters.insert("client_secret".into(), secret.into());
             }
+        }
+        let mut body = String::new();
+        for (name, value) in &parameters {
+            parameter(name, value, &mut body);
         }
         let authority = self.url.authority();
         // Writing to a String cannot fail.
@@ -347,7 +349,9 @@ mod tests {
         let body = text(Style::Parameters, &section());
         assert!(!body.contains("Authorization"));
         assert!(
-            body.ends_with("&client_id=me+%26+you&client_secret=s%3A3"),
+            body.ends_with(
+                "\r\n\r\nclient_id=me+%26+you&client_secret=s%3A3&grant_type=client_credentials&scope=a+b+c"
+            ),
             "{body}"
         );
         let mut other = section();

@@ -56,12 +56,16 @@ impl Default for Http1 {
 impl Protocol {
     /// See [`Check::is_cut_off`](crate::check::Check::is_cut_off).
     pub(super) fn is_cut_off(&self) -> bool {
-        let answer = match self {
+        self.answer().is_some_and(Answer::is_cut_off)
+    }
+
+    /// The final response, once its head is there.
+    pub(super) fn answer(&self) -> Option<&Answer> {
+        match self {
             Self::H1(Http1::Head(_)) => None,
             Self::H1(Http1::Body(answer)) => Some(answer),
             Self::H2(exchange) => exchange.answer.as_ref(),
-        };
-        answer.is_some_and(Answer::is_cut_off)
+        }
     }
 
     /// The connection ended.

@@ -29,6 +29,32 @@ pub(super) struct Head<'h, 'b> {
     fields: &'h [httparse::Header<'b>],
 }
 
+/// The bytes of a complete head: what [`Heads::next`] found.
+#[derive(Debug)]
+pub(super) struct Raw<'b> {
+    version: Version,
+    /// With one of the versions that the parser knows.
+    text: Cow<'b, [u8]>,
+}
+
+impl<'b> Raw<'b> {
+    pub(super) fn new(bytes: &'b [u8]) -> Result<Self, HeadError<'b>> {
+        let version = Version::read(bytes).ok_or(HeadError::NotHttp(bytes))?;
+        let text = match version {
+            Version::Written {
+                major: 1,
+                minor: 0 | 1,
+            } => Cow::Borrowed(bytes),
+            _ => Cow::Owned([b"HTTP/1.1", &bytes[8..]].concat()),
+        };
+        Ok(Self { version, text })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+}
+
 /// Why what arrived is no head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadError<'b> {
@@ -78,9 +104,9 @@ impl<'h, 'b> Head<'h, 'b> {
         [const { MaybeUninit::uninit() }; MAX_HEADERS]
     }
 
-    /// Reads a head that is complete: what [`Heads::next`] found.
+    /// Reads a head that is complete.
     pub(super) fn parse(
-        bytes: &'b [u8],
+        raw: &'b Raw<'_>,
         fields: &'h mut Fields<'b>,
     ) -> Result<Self, HeadError<'b>> {
         let mut response = httparse::Response::new(&mut []);
@@ -90,20 +116,17 @@ impl<'h, 'b> Head<'h, 'b> {
             // Go lets it pass; the danger that RFC 9112 section 5.1 sees in it
             // is that of an intermediary, and here the response ends.
             .allow_spaces_after_header_name_in_responses(true)
-            .parse_response_with_uninit_headers(&mut response, bytes, fields);
+            .parse_response_with_uninit_headers(&mut response, &raw.text, fields);
         match parsed {
             Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(HeadError::NotHttp(bytes)),
-            Err(httparse::Error::Version) => return Err(HeadError::NotHttp(bytes)),
+            Ok(httparse::Status::Partial) => return Err(HeadError::NotHttp(&raw.text)),
+            Err(httparse::Error::Version) => return Err(HeadError::NotHttp(&raw.text)),
             Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
             Err(error) => return Err(HeadError::Malformed(error)),
         }
-        match (response.version, response.code) {
-            (Some(minor_version), Some(status)) if status >= 100 => Ok(Self {
-                version: match minor_version {
-                    0 => Version::Http10,
-                    _ => Version::Http11,
-                },
+        match response.code {
+            Some(status) if status >= 100 => Ok(Self {
+                version: raw.version,
                 status,
                 ended: false,
                 fields: response.headers,
@@ -197,18 +220,16 @@ impl Heads {
         Cow::Owned(held)
     }
 
-    /// The length of the head at the front of `bytes`, or `None` if it is not
-    /// complete: the caller then gives the rest to [`Heads::keep`].
-    pub(super) fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<usize>, HeadError<'b>> {
-        let begin = b"HTTP/1.";
-        let seen = bytes.len().min(begin.len());
-        if bytes[..seen] != begin[..seen] {
+    /// The head at the front of `bytes`, or `None` if it is not complete: the
+    /// caller then gives the rest to [`Heads::keep`].
+    pub(super) fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<Raw<'b>>, HeadError<'b>> {
+        if !Version::may_begin(bytes) {
             return Err(HeadError::NotHttp(bytes));
         }
         let end = end_of_head(bytes, self.searched);
         self.searched = 0;
         match end {
-            Some(end) if end <= MAX_HEAD_BYTES => Ok(Some(end)),
+            Some(end) if end <= MAX_HEAD_BYTES => Raw::new(&bytes[..end]).map(Some),
             None if bytes.len() <= MAX_HEAD_BYTES => {
                 // The last two bytes may begin what ends the head.
                 self.searched = bytes.len().saturating_sub(2);
@@ -264,17 +285,17 @@ mod tests {
             let bytes = heads.gather(part);
             let mut at = 0;
             loop {
-                let length = match heads.next(&bytes[at..]) {
-                    Ok(Some(length)) => length,
+                let raw = match heads.next(&bytes[at..]) {
+                    Ok(Some(raw)) => raw,
                     Ok(None) => break,
                     Err(error) => return (statuses, Some(error.reason()), Vec::new()),
                 };
                 let mut fields = Head::fields();
-                let head = match Head::parse(&bytes[at..at + length], &mut fields) {
+                let head = match Head::parse(&raw, &mut fields) {
                     Ok(head) => head,
                     Err(error) => return (statuses, Some(error.reason()), Vec::new()),
                 };
-                at += length;
+                at += raw.len();
                 statuses.push(head.status);
                 if !head.is_interim() {
                     let mut rest = bytes[at..].to_vec();
@@ -300,6 +321,8 @@ mod tests {
             ("HTTP/1.1 503 \n\n", 503),
             ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", 200),
             ("HTTP/1.1 999 X\r\nA: b\n\r\nbody", 999),
+            ("HTTP/2.0 200 OK\r\n\r\n", 200),
+            ("HTTP/0.9 204 OK\r\n\r\n", 204),
         ] {
             assert_eq!(parse(text), Ok(status), "{text}");
         }
@@ -312,8 +335,8 @@ mod tests {
             "H2",
             "\r\nHTTP/1.1 200 OK\r\n\r\n",
             "http/1.1 200 OK\r\n\r\n",
-            "HTTP/2.0 200 OK\r\n\r\n",
-            "HTTP/1.2 200 OK\r\n\r\n",
+            "HTTP/1 200 OK\r\n\r\n",
+            "HTTP/1.10 200 OK\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
             "HTTP/1.1 099 OK\r\n\r\n",
             "HTTP/1.1 2000 OK\r\n\r\n",
@@ -358,7 +381,8 @@ mod tests {
     fn values_are_found_whatever_the_case_and_folded_lines_unfolded() {
         let text = b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:  b \r\nX: 1\r\n  2\r\n\r\n";
         let mut fields = Head::fields();
-        let head = Head::parse(text, &mut fields).unwrap();
+        let raw = Raw::new(text).unwrap();
+        let head = Head::parse(&raw, &mut fields).unwrap();
         let cookies: Vec<_> = head.values("SET-COOKIE").collect();
         assert_eq!(cookies, [b"a", b"b"]);
         assert_eq!(&*unfolded(head.value("x").unwrap()), b"1    2");
@@ -421,7 +445,7 @@ mod tests {
     proptest! {
         #[test]
         fn splitting_the_input_changes_nothing(
-            text in "(HTTP/1\\.[01] [1-5][0-9]{2} ?[A-Z]{0,3}\r?\n(([A-C]: ?[a-z]{0,4}( \r\n)?|[:x])\r?\n){0,3}\r?\n){0,3}.{0,4}",
+            text in "(HTTP/[0-2]\\.[0-3] [1-5][0-9]{2} ?[A-Z]{0,3}\r?\n(([A-C]: ?[a-z]{0,4}( \r\n)?|[:x])\r?\n){0,3}\r?\n){0,3}.{0,4}",
             cuts in proptest::collection::vec(0..200_usize, 0..12),
         ) {
             let bytes = text.as_bytes();

@@ -196,6 +196,14 @@ fn a_silent_peer_runs_into_the_deadline_of_its_phase() {
     assert_eq!(slow.outcome, Outcome::Failure(Reason::TimeoutTransfer));
     assert_eq!(slow.fact("http_status_code"), Some(200.0));
     assert_eq!(slow.fact("http_uncompressed_body_length"), Some(2.0));
+    assert_eq!(slow.fact("failed_due_to_regex"), Some(0.0));
+    let unread = run_with(
+        "192.0.2.7",
+        &[answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")],
+        |config| config.fail_if_body_matches_regexp = pattern("x"),
+    );
+    assert_eq!(unread.outcome, Outcome::Failure(Reason::TimeoutTransfer));
+    assert_eq!(unread.fact("failed_due_to_regex"), Some(1.0));
 }
 
 #[test]

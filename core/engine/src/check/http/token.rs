@@ -15,7 +15,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 use super::body::{self, Framing, Piece};
 use super::oauth2::{Style, TokenSource};
@@ -30,7 +31,7 @@ use crate::config::Secret;
 use crate::id::Conn;
 use crate::io::{Closed, Input};
 use crate::limits::MAX_TOKEN_ANSWER_BYTES;
-use crate::outcome::Reason;
+use crate::outcome::{Phase, Reason};
 
 /// A token that is being fetched.
 #[derive(Debug)]
@@ -63,18 +64,22 @@ struct Refusal {
 }
 
 impl Fetch {
-    /// Sets out. Until there is a token the run deals with nobody else.
+    /// Sets out, when the target has been found. Until there is a token the
+    /// run deals with nobody else.
     pub(super) fn start(source: &TokenSource, cx: &mut Cx<'_>) -> Self {
+        // It is on the way to the target, but its time is not the target's.
+        cx.begin(Phase::Connect);
         cx.abandon_phase();
         cx.core.party = Party::TokenEndpoint;
-        Self::attempt(source, Style::Header, cx)
+        let fetch = Self::attempt(source, Style::Header, cx);
+        cx.attribute(of_endpoint, &Named(&source.url));
+        fetch
     }
 
     fn attempt(source: &TokenSource, style: Style, cx: &mut Cx<'_>) -> Self {
         cx.trace(format_args!("fetching a token from {}", source.url));
         let mut dial = Dial::Idle;
         dial.start(source.destination(), cx);
-        cx.attribute(of_endpoint, &Named(&source.url));
         let stage = Stage::Dialing(dial);
         Self { style, stage }
     }
@@ -144,8 +149,8 @@ impl Fetch {
         let bytes = heads.gather(data);
         let mut at = 0;
         let answer = loop {
-            let length = match heads.next(&bytes[at..]) {
-                Ok(Some(length)) => length,
+            let raw = match heads.next(&bytes[at..]) {
+                Ok(Some(raw)) => raw,
                 Ok(None) => {
                     heads.keep(bytes, at);
                     return None;
@@ -153,11 +158,11 @@ impl Fetch {
                 Err(error) => break malformed(format!("{error}")),
             };
             let mut fields = Head::fields();
-            let head = match Head::parse(&bytes[at..at + length], &mut fields) {
+            let head = match Head::parse(&raw, &mut fields) {
                 Ok(head) => head,
                 Err(error) => break malformed(format!("{error}")),
             };
-            at += length;
+            at += raw.len();
             if !head.is_interim() {
                 break Answer::new(&head);
             }
@@ -240,7 +245,7 @@ impl Answer {
             (Err(_), true) => {
                 // It may hold a token all the same: it is not shown.
                 return malformed(format!(
-                    "answered {} with {} bytes that are no JSON object of texts",
+                    "answered {} with {} bytes that are no token in JSON",
                     self.status,
                     self.held.len()
                 ));
@@ -273,8 +278,25 @@ impl Answer {
 struct Fields {
     access_token: Option<String>,
     token_type: Option<String>,
+    /// Longer than this run, but it has to make sense, as for Go.
+    #[serde(rename = "expires_in", default, deserialize_with = "seconds")]
+    _expires_in: (),
+    #[serde(rename = "refresh_token")]
+    _refresh_token: Option<String>,
     error: Option<String>,
     error_description: Option<String>,
+    #[serde(rename = "error_uri")]
+    _error_uri: Option<String>,
+}
+
+/// A whole number, which some servers write as a text, or nothing.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(()),
+        Value::Number(number) if number.is_i64() => Ok(()),
+        Value::String(text) if serde_json::from_str::<i64>(&text).is_ok() => Ok(()),
+        _ => Err(de::Error::custom("expected a number of seconds")),
+    }
 }
 
 impl Fields {
@@ -388,8 +410,13 @@ mod tests {
             ),
             (
                 false,
-                r#"{"access_token":"t","token_type":"DPoP"}"#,
+                r#"{"access_token":"t","token_type":"DPoP","expires_in":"60"}"#,
                 "DPoP t",
+            ),
+            (
+                false,
+                r#"{"access_token":"t","expires_in":null}"#,
+                "Bearer t",
             ),
             (true, "access_token=a%2Bb&token_type=MAC", "MAC a+b"),
         ] {
@@ -404,19 +431,31 @@ mod tests {
                 200,
                 "<html>",
                 Reason::Oauth2Malformed,
-                "answered 200 with 6 bytes that are no JSON object of texts",
+                "answered 200 with 6 bytes that are no token in JSON",
+            ),
+            (
+                200,
+                r#"{"access_token":"t","expires_in":"soon"}"#,
+                Reason::Oauth2Malformed,
+                "answered 200 with 40 bytes that are no token in JSON",
+            ),
+            (
+                200,
+                r#"{"access_token":"t","expires_in":1.5}"#,
+                Reason::Oauth2Malformed,
+                "answered 200 with 37 bytes that are no token in JSON",
             ),
             (
                 200,
                 r#"{"access_token":"s3cret","token_type":["Bearer"]}"#,
                 Reason::Oauth2Malformed,
-                "answered 200 with 49 bytes that are no JSON object of texts",
+                "answered 200 with 49 bytes that are no token in JSON",
             ),
             (
                 200,
                 "access_token=s3cret",
                 Reason::Oauth2Malformed,
-                "answered 200 with 19 bytes that are no JSON object of texts",
+                "answered 200 with 19 bytes that are no token in JSON",
             ),
             (
                 200,

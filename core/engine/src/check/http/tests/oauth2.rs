@@ -69,7 +69,10 @@ fn who_asks_is_said_another_way_if_the_first_does_not_do() {
     let seen = run("http://a.example/", &[refused, token(), ok("")]);
     seen.succeeded();
     assert!(!seen.requests[1].contains("Authorization"));
-    assert!(seen.requests[1].ends_with("&client_id=me&client_secret=s3cret"));
+    assert!(
+        seen.requests[1]
+            .ends_with("\r\n\r\nclient_id=me&client_secret=s3cret&grant_type=client_credentials")
+    );
     assert!(seen.requests[2].contains("Bearer t0k"));
 }
 
@@ -91,7 +94,7 @@ fn a_run_without_a_token_ends_with_a_reason_of_its_own() {
         (
             ok("garbage"),
             Reason::Oauth2Malformed,
-            "answered 200 with 7 bytes that are no JSON object of texts",
+            "answered 200 with 7 bytes that are no token in JSON",
         ),
         (
             answers("nonsense"),
@@ -132,9 +135,10 @@ fn a_run_without_a_token_ends_with_a_reason_of_its_own() {
             reason,
             &format!("the token endpoint https://id.example/token: {words}"),
         );
-        assert!(seen.phases.is_empty() && !seen.secured);
+        assert!(seen.phases == [Phase::Resolve] && !seen.secured);
         assert_eq!(seen.fact("http_status_code"), Some(0.0));
-        assert_eq!(seen.fact("ip_protocol"), None);
+        assert_eq!(seen.fact("ip_protocol"), Some(4.0));
+        assert_eq!(seen.fact("http_duration_secondsconnect"), Some(0.0));
         assert!(!seen.detail.contains("s3cret"));
     }
 }
