@@ -42,8 +42,9 @@ impl Files for SystemFiles {
     }
 }
 
-/// An error without the number that std appends to it.
-fn words(error: &std::io::Error) -> String {
+/// An error of the system without the number that std appends to it: who reads
+/// it has no use for that.
+pub fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_lowercase(),

@@ -13,7 +13,9 @@ use crate::error::Mistake;
 use crate::file::Modules;
 use crate::groups::Group;
 use crate::suggest;
-use crate::written::{Buckets, FileSdConfig, Written};
+use crate::written::{
+    Buckets, FileSdConfig, KubeThreshold, MOST_RESULTS, Seconds, Threshold, Written,
+};
 
 /// Which series a job's targets have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -134,7 +136,7 @@ impl Job {
         let module = module.and_then(|module| module.module());
         let schedule = keep(&mut mistakes, schedule(&written, module_timeout));
         let threshold = keep(&mut mistakes, thresholds(&written));
-        let classic_buckets = keep(&mut mistakes, buckets(&written.classic_buckets));
+        let classic_buckets = keep(&mut mistakes, buckets(&written));
         let files = keep(&mut mistakes, sources(&written.file_sd_configs));
         for (index, group) in written.static_configs.iter().enumerate() {
             let mut found = group.check();
@@ -188,15 +190,15 @@ fn unprobeable(group: &Group, module: &Module) -> Vec<Mistake> {
 fn schedule(written: &Written, module_timeout: Option<Duration>) -> Result<Schedule, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut one_of = |own: (&'static str, Option<JobDuration>),
-                      kube: (&'static str, Option<u32>)| {
+                      kube: (&'static str, Option<Seconds>)| {
         if own.1.is_some() && kube.1.is_some() {
             let message = format!("expected one of {} and {}, found both", own.0, kube.0);
             mistakes.push(Mistake::new(kube.0, message));
         }
         let kube_value = kube
             .1
-            .filter(|seconds| *seconds > 0)
-            .map(|s| Duration::from_secs(s.into()));
+            .filter(|seconds| seconds.0 > 0)
+            .map(|seconds| Duration::from_secs(seconds.0.into()));
         let name = if own.1.is_some() { own.0 } else { kube.0 };
         (name, own.1.map(|duration| duration.0).or(kube_value))
     };
@@ -256,15 +258,17 @@ fn schedule(written: &Written, module_timeout: Option<Duration>) -> Result<Sched
 /// come from there; under our own it is a mistake.
 fn thresholds(written: &Written) -> Result<threshold::Config, Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    let mut one_of = |own: (&str, Option<u32>), kube: (&str, Option<u32>)| {
-        if own.1.is_some() && kube.1.is_some() {
+    let mut one_of = |own: (&str, Option<Threshold>), kube: (&str, Option<KubeThreshold>)| {
+        let (ours, theirs) = (own.1.map(|it| it.0), kube.1.map(|it| it.0));
+        if ours.is_some() && theirs.is_some() {
             let message = format!("expected one of {} and {}, found both", own.0, kube.0);
             mistakes.push(Mistake::new(kube.0, message));
         }
-        if own.1 == Some(0) {
-            mistakes.push(Mistake::new(own.0, "expected an integer from 1, found 0"));
+        if ours == Some(0) {
+            let message = format!("expected an integer from 1 to {MOST_RESULTS}, found 0");
+            mistakes.push(Mistake::new(own.0, message));
         }
-        own.1.or(kube.1).unwrap_or(0)
+        ours.or(theirs).unwrap_or(0)
     };
     let success = one_of(
         ("success_threshold", written.success_threshold),
@@ -282,8 +286,13 @@ fn thresholds(written: &Written) -> Result<threshold::Config, Vec<Mistake>> {
     Err(mistakes)
 }
 
-fn buckets(written: &Buckets) -> Result<Option<Box<[f64]>>, Vec<Mistake>> {
-    let bounds = match written {
+fn buckets(written: &Written) -> Result<Option<Box<[f64]>>, Vec<Mistake>> {
+    let asked = !matches!(written.classic_buckets, Buckets::Default(false));
+    if asked && written.metrics == Metrics::Minimal {
+        let message = "expected one of classic_buckets and metrics: minimal, which leaves histograms out, found both: drop classic_buckets for few series, or metrics for histograms";
+        return Err(vec![Mistake::new("classic_buckets", message)]);
+    }
+    let bounds = match &written.classic_buckets {
         Buckets::Default(false) => return Ok(None),
         Buckets::Default(true) => return Ok(Some(Job::DEFAULT_BUCKETS.into())),
         Buckets::Bounds(bounds) => bounds,

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use probity_engine::Schedule;
+use serde::de::{Error as _, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::duration::JobDuration;
@@ -24,9 +25,9 @@ pub(crate) struct Written {
     #[serde(default)]
     pub(crate) initial_delay: Option<JobDuration>,
     #[serde(default)]
-    pub(crate) success_threshold: Option<u32>,
+    pub(crate) success_threshold: Option<Threshold>,
     #[serde(default)]
-    pub(crate) failure_threshold: Option<u32>,
+    pub(crate) failure_threshold: Option<Threshold>,
     #[serde(default)]
     pub(crate) static_configs: Vec<Group>,
     #[serde(default)]
@@ -36,15 +37,15 @@ pub(crate) struct Written {
     #[serde(default)]
     pub(crate) classic_buckets: Buckets,
     #[serde(default, rename = "periodSeconds")]
-    pub(crate) period_seconds: Option<u32>,
+    pub(crate) period_seconds: Option<Seconds>,
     #[serde(default, rename = "timeoutSeconds")]
-    pub(crate) timeout_seconds: Option<u32>,
+    pub(crate) timeout_seconds: Option<Seconds>,
     #[serde(default, rename = "initialDelaySeconds")]
-    pub(crate) initial_delay_seconds: Option<u32>,
+    pub(crate) initial_delay_seconds: Option<Seconds>,
     #[serde(default, rename = "successThreshold")]
-    pub(crate) success_threshold_kube: Option<u32>,
+    pub(crate) success_threshold_kube: Option<KubeThreshold>,
     #[serde(default, rename = "failureThreshold")]
-    pub(crate) failure_threshold_kube: Option<u32>,
+    pub(crate) failure_threshold_kube: Option<KubeThreshold>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +58,46 @@ pub(crate) struct FileSdConfig {
     pub(crate) files: Vec<String>,
     #[serde(default)]
     pub(crate) refresh_interval: Option<JobDuration>,
+}
+
+/// Whole seconds of the Kubernetes probe API, of which 0 stands for the default;
+/// at most what a schedule can have.
+pub(crate) type Seconds = Integer<0, { Schedule::LONGEST.as_secs() }>;
+/// Results in a row, under our own name.
+pub(crate) type Threshold = Integer<1, MOST_RESULTS>;
+/// The same in the Kubernetes probe API, where 0 stands for the default.
+pub(crate) type KubeThreshold = Integer<0, MOST_RESULTS>;
+
+/// Its thresholds are `int32`.
+pub(crate) const MOST_RESULTS: u64 = i32::MAX as u64;
+
+/// An integer that a mistake names the range of. `MOST` is within 32 bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Integer<const LEAST: u64, const MOST: u64>(pub(crate) u32);
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Integer<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u32(IntegerVisitor)
+    }
+}
+
+struct IntegerVisitor<const LEAST: u64, const MOST: u64>;
+
+impl<const LEAST: u64, const MOST: u64> Visitor<'_> for IntegerVisitor<LEAST, MOST> {
+    type Value = Integer<LEAST, MOST>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer from {LEAST} to {MOST}")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        let out = || E::invalid_value(Unexpected::Unsigned(value), &self);
+        // Too few is said with the other mistakes of the job.
+        if value > MOST {
+            return Err(out());
+        }
+        u32::try_from(value).map(Integer).map_err(|_| out())
+    }
 }
 
 /// `classic_buckets`: bounds in seconds, or whether to have the usual ones.

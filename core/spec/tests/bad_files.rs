@@ -372,7 +372,7 @@ jobs:
   timeout: 5m
   success_threshold: 0
 ",
-            "f.yml:4:13: jobs[0].interval: expected a duration such as 15s, 1m30s, 250ms or 1d, found \"never\"\nf.yml:7:3: jobs[1]: field intervall not found, did you mean `interval`?\nf.yml:9:11: jobs[2].module: unknown module `nothing_of_the_sort`, expected one of http_2xx, http_post_2xx, imap_starttls, irc_banner, pop3s_banner, smtp_starttls, ssh_banner, ssh_banner_extract, tcp_connect, tls_connect\nf.yml:10:12: jobs[2].timeout: expected at most the interval, 1m (the default), found 5m\nf.yml:11:22: jobs[2].success_threshold: expected an integer from 1, found 0",
+            "f.yml:4:13: jobs[0].interval: expected a duration such as 15s, 1m30s, 250ms or 1d, found \"never\"\nf.yml:7:3: jobs[1]: field intervall not found, did you mean `interval`?\nf.yml:9:11: jobs[2].module: unknown module `nothing_of_the_sort`, expected one of http_2xx, http_post_2xx, imap_starttls, irc_banner, pop3s_banner, smtp_starttls, ssh_banner, ssh_banner_extract, tcp_connect, tls_connect\nf.yml:10:12: jobs[2].timeout: expected at most the interval, 1m (the default), found 5m\nf.yml:11:22: jobs[2].success_threshold: expected an integer from 1 to 2147483647, found 0",
         ),
     ]);
 }
@@ -426,15 +426,15 @@ fn schedules() {
         ),
         (
             "periodSeconds: 5s",
-            "f.yml:4:18: jobs[0].periodSeconds: expected an integer from 0 to 4294967295, found \"5s\"",
+            "f.yml:4:18: jobs[0].periodSeconds: expected an integer from 0 to 31622400, found \"5s\"",
         ),
         (
             "periodSeconds: -1",
-            "f.yml:4:18: jobs[0].periodSeconds: expected an integer from 0 to 4294967295, found -1",
+            "f.yml:4:18: jobs[0].periodSeconds: expected an integer from 0 to 31622400, found -1",
         ),
         (
             "timeoutSeconds: 1.5",
-            "f.yml:4:19: jobs[0].timeoutSeconds: expected an integer from 0 to 4294967295, found \"1.5\"",
+            "f.yml:4:19: jobs[0].timeoutSeconds: expected an integer from 0 to 31622400, found \"1.5\"",
         ),
         (
             "initial_delay: 2y",
@@ -446,11 +446,11 @@ fn schedules() {
         ),
         (
             "success_threshold: 0",
-            "f.yml:4:22: jobs[0].success_threshold: expected an integer from 1, found 0",
+            "f.yml:4:22: jobs[0].success_threshold: expected an integer from 1 to 2147483647, found 0",
         ),
         (
             "failure_threshold: many",
-            "f.yml:4:22: jobs[0].failure_threshold: expected an integer from 0 to 4294967295, found \"many\"",
+            "f.yml:4:22: jobs[0].failure_threshold: expected an integer from 1 to 2147483647, found \"many\"",
         ),
         (
             "failure_threshold: 3\n  failureThreshold: 3",
@@ -458,7 +458,19 @@ fn schedules() {
         ),
         (
             "failureThreshold: 5000000000",
-            "f.yml:4:21: jobs[0].failureThreshold: expected an integer from 0 to 4294967295, found 5000000000",
+            "f.yml:4:21: jobs[0].failureThreshold: expected an integer from 0 to 2147483647, found 5000000000",
+        ),
+        (
+            "initialDelaySeconds: 31622401",
+            "f.yml:4:24: jobs[0].initialDelaySeconds: expected an integer from 0 to 31622400, found 31622401",
+        ),
+        (
+            "metrics: minimal\n  classic_buckets: true",
+            "f.yml:5:20: jobs[0].classic_buckets: expected one of classic_buckets and metrics: minimal, which leaves histograms out, found both: drop classic_buckets for few series, or metrics for histograms",
+        ),
+        (
+            "classic_buckets: [1, 2]\n  metrics: minimal",
+            "f.yml:4:20: jobs[0].classic_buckets: expected one of classic_buckets and metrics: minimal, which leaves histograms out, found both: drop classic_buckets for few series, or metrics for histograms",
         ),
         (
             "initialDelay: 5s",

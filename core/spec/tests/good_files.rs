@@ -181,10 +181,13 @@ fn the_timeout_is_the_jobs_or_the_modules_but_never_beyond_the_interval() {
 
 #[test]
 fn files_and_buckets() {
+    let few = job("  metrics: minimal\n  classic_buckets: false\n");
+    assert_eq!(few.metrics(), Metrics::Minimal);
+    assert_eq!(few.classic_buckets(), None);
     let job = job(
-        "  metrics: minimal\n  classic_buckets: [0.1, 1, 2.5e0]\n  file_sd_configs:\n  - files: [a.json, 'b/*.yml']\n    refresh_interval: 1h\n  - files: [c.yaml]\n",
+        "  metrics: full\n  classic_buckets: [0.1, 1, 2.5e0]\n  file_sd_configs:\n  - files: [a.json, 'b/*.yml']\n    refresh_interval: 1h\n  - files: [c.yaml]\n",
     );
-    assert_eq!(job.metrics(), Metrics::Minimal);
+    assert_eq!(job.metrics(), Metrics::Full);
     assert_eq!(job.classic_buckets(), Some([0.1, 1.0, 2.5].as_slice()));
     assert_eq!(job.files()[0].refresh_interval, Duration::from_secs(3600));
     assert_eq!(job.files()[0].patterns[1].as_str(), "b/*.yml");
@@ -271,11 +274,10 @@ jobs:
 - job_name: 'on'
   module: m
   interval: 2m
-  metrics: minimal
   classic_buckets: [0.5, 1]
   static_configs: [{targets: ['http://a/'], labels: {shard: '0x1', note: '- x'}}]
   file_sd_configs: [{files: ['*.yml']}]
-- {job_name: b, module: n, initial_delay: 1500ms}
+- {job_name: b, module: n, initial_delay: 1500ms, metrics: minimal}
 ";
     let file = parse(text);
     let rendered = file.render().unwrap();
