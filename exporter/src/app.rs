@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bridge::Bridge;
 use crate::control::Request;
-use crate::events::{Event, Events};
+use crate::events::Events;
 use crate::files::Stamps;
 use crate::history::{History, Probed};
 use crate::journal::Journal;
@@ -252,7 +252,7 @@ impl App {
             looks: Semaphore::new(LOOKS),
             running: RwLock::new(Arc::new(running)),
             ready: AtomicBool::new(false),
-            events: Mutex::new(Events::default()),
+            events: Mutex::new(Events::starting_at(unix_now())),
             events_dropped: AtomicU64::new(0),
             // Whoever is here has read a good file.
             last_reload: Mutex::new(Reload {
@@ -346,14 +346,9 @@ impl App {
         lock(&self.history)
     }
 
-    /// The events, to add to them.
-    pub fn events_mut(&self) -> MutexGuard<'_, Events> {
+    /// What happened to targets of late.
+    pub fn events(&self) -> MutexGuard<'_, Events> {
         lock(&self.events)
-    }
-
-    /// The events, the latest first.
-    pub fn events(&self) -> Vec<Event> {
-        lock(&self.events).list()
     }
 
     /// Counts notices that the driver had no room for.

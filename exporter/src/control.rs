@@ -465,7 +465,7 @@ pub fn follow(app: &App, owner: &watch::Receiver<bool>) {
                 continue;
             };
             let at = app.bridge.handle().unix_time(notice.at);
-            app.events_mut().record(notice, &name, at);
+            app.events().record(notice, &name, at);
             log_flip(notice, &name);
         }
         if notices.stopped {

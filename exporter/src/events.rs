@@ -1,8 +1,9 @@
 //! What happened lately, worded as Kubernetes words it: `Unhealthy`, a
 //! message, how often, first and last time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 use std::time::Duration;
 
 use probity_driver::Notice;
@@ -11,10 +12,15 @@ use serde::Serialize;
 
 /// Events of each class that are remembered.
 pub const LIMIT: usize = 1_024;
+/// Events of each class that are remembered to have been forgotten.
+const FORGOTTEN: usize = 16 * LIMIT;
 
 /// Something that happened to a target, any number of times in the same way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
+    /// Number of its last occurrence: every one, of any target, has a higher
+    /// one than those before it.
+    pub sequence: u64,
     /// `Warning` or `Normal`.
     #[serde(rename = "type")]
     pub severity: &'static str,
@@ -54,22 +60,58 @@ pub struct Name {
 pub struct Events {
     results: Ring,
     flips: Ring,
+    /// See [`Event::sequence`].
+    latest: u64,
 }
 
 /// Events in which repetitions are counted, as the kubelet's recorder does.
 #[derive(Debug, Default)]
 struct Ring {
-    events: VecDeque<Event>,
-    /// Sequence number of the first of them.
-    first: u64,
+    /// By sequence number: what was not seen for longest comes first.
+    events: BTreeMap<u64, Event>,
     /// Sequence number by what makes two events the same.
     known: HashMap<(TargetId, &'static str, String), u64>,
+    /// Sequence numbers of the latest that were forgotten, in order.
+    forgotten: VecDeque<u64>,
+}
+
+/// Where in the events somebody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The latest first, without the first so many.
+    Latest(usize),
+    /// In order, what happened after the event of this sequence number.
+    Since(u64),
+}
+
+/// Some of the events.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page {
+    /// How many there are to be read from the place on, on all pages.
+    pub total: usize,
+    /// Where to go on: [`Place::Since`].
+    pub next: u64,
+    /// Events, of any job, that were forgotten between the place and `next`.
+    /// Only the last 16,384 of each class are counted.
+    pub lost: usize,
+    /// The events.
+    pub events: Vec<Event>,
 }
 
 impl Events {
+    /// Numbers events from the microsecond in which the process starts, so
+    /// that numbers also go up from one process to the next.
+    pub fn starting_at(unix_seconds: f64) -> Self {
+        Self {
+            latest: (unix_seconds * 1e6) as u64,
+            ..Self::default()
+        }
+    }
+
     /// Notes what a run said. `at` is Unix seconds.
     pub fn record(&mut self, notice: &Notice, name: &Name, at: f64) {
-        let event = |(severity, reason, message)| Event {
+        let event = |sequence, (severity, reason, message)| Event {
+            sequence,
             severity,
             reason,
             job: name.job.clone(),
@@ -82,43 +124,109 @@ impl Events {
             target: notice.target,
         };
         if let Some(words) = result(notice) {
-            self.results.add(event(words));
+            self.latest += 1;
+            self.results.add(event(self.latest, words));
         }
         if let Some(words) = flip(notice) {
-            self.flips.add(event(words));
+            self.latest += 1;
+            self.flips.add(event(self.latest, words));
         }
     }
 
-    /// The events, the latest first.
-    pub fn list(&self) -> Vec<Event> {
-        let both = self.flips.events.iter().chain(&self.results.events);
-        let mut list: Vec<Event> = both.cloned().collect();
-        list.sort_by(|a, b| b.last.total_cmp(&a.last));
-        list
+    /// Number of the last event.
+    pub const fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    /// Whether there are events of a job.
+    pub fn know_job(&self, job: &str) -> bool {
+        let mut both = self
+            .flips
+            .events
+            .values()
+            .chain(self.results.events.values());
+        both.any(|event| event.job == job)
+    }
+
+    /// At most `limit` events, of one job if it is given.
+    pub fn page(&self, job: Option<&str>, place: Place, limit: usize) -> Page {
+        let since = match place {
+            Place::Latest(_) => 0,
+            Place::Since(since) => since,
+        };
+        let after = (Bound::Excluded(since), Bound::Unbounded);
+        let rings = [&self.flips, &self.results];
+        let mut found: Vec<&Event> = rings
+            .iter()
+            .flat_map(|ring| ring.events.range(after))
+            .map(|(_, event)| event)
+            .filter(|event| job.is_none_or(|job| event.job == job))
+            .collect();
+        found.sort_unstable_by_key(|event| event.sequence);
+        let total = found.len();
+        let mut next = self.latest;
+        match place {
+            Place::Latest(offset) => {
+                found.reverse();
+                found.drain(..offset.min(total));
+                found.truncate(limit);
+            }
+            Place::Since(_) => {
+                found.truncate(limit);
+                if found.len() < total {
+                    next = found.last().map_or(since, |event| event.sequence);
+                }
+            }
+        }
+        Page {
+            total,
+            next,
+            lost: rings.iter().map(|ring| ring.lost(since, next)).sum(),
+            events: found.into_iter().cloned().collect(),
+        }
     }
 }
 
 impl Ring {
     fn add(&mut self, event: Event) {
+        let sequence = event.sequence;
         let key = (event.target, event.reason, event.message.clone());
-        let known = self.known.get(&key);
-        let index = known.and_then(|sequence| sequence.checked_sub(self.first));
-        if let Some(known) = index.and_then(|index| self.events.get_mut(index as usize)) {
-            known.count += 1;
-            known.last = event.last;
-            known.repeated = format!("x{} over {}", known.count, Age(known.last - known.first));
+        let known = self.known.get(&key).and_then(|at| self.events.remove(at));
+        let event = match known {
+            Some(mut known) => {
+                known.sequence = sequence;
+                known.count += 1;
+                known.last = event.last;
+                known.repeated = format!("x{} over {}", known.count, Age(known.last - known.first));
+                known
+            }
+            None => {
+                self.make_room();
+                event
+            }
+        };
+        self.known.insert(key, sequence);
+        self.events.insert(sequence, event);
+    }
+
+    fn make_room(&mut self) {
+        if self.events.len() < LIMIT {
             return;
         }
-        if self.events.len() == LIMIT
-            && let Some(oldest) = self.events.pop_front()
-        {
+        if let Some((sequence, oldest)) = self.events.pop_first() {
             self.known
                 .remove(&(oldest.target, oldest.reason, oldest.message));
-            self.first += 1;
+            if self.forgotten.len() == FORGOTTEN {
+                self.forgotten.pop_front();
+            }
+            self.forgotten.push_back(sequence);
         }
-        self.known
-            .insert(key, self.first + self.events.len() as u64);
-        self.events.push_back(event);
+    }
+
+    /// How many were forgotten after `since` and up to `until`.
+    fn lost(&self, since: u64, until: u64) -> usize {
+        let up_to = |end: u64| self.forgotten.partition_point(|sequence| *sequence <= end);
+        up_to(until).saturating_sub(up_to(since))
     }
 }
 
@@ -210,6 +318,68 @@ mod tests {
         }
     }
 
+    /// All, the latest first.
+    fn list(events: &Events) -> Vec<Event> {
+        events.page(None, Place::Latest(0), usize::MAX).events
+    }
+
+    fn fail(events: &mut Events, target: u64) {
+        let outcome = Outcome::Failure(Reason::HttpStatus);
+        events.record(&notice(target, outcome), &name(), 1.0);
+    }
+
+    #[test]
+    fn pages_follow_each_other_and_what_is_repeated_comes_again() {
+        let mut events = Events::starting_at(1.0);
+        assert_eq!(events.latest(), 1_000_000);
+        for target in 0..5 {
+            fail(&mut events, target);
+        }
+        let targets =
+            |page: &Page| -> Vec<u64> { page.events.iter().map(|event| event.target.0).collect() };
+        let page = events.page(None, Place::Since(0), 2);
+        assert_eq!((page.total, targets(&page)), (5, vec![0, 1]));
+        let page = events.page(None, Place::Since(page.next), 2);
+        assert_eq!((page.total, targets(&page)), (3, vec![2, 3]));
+        fail(&mut events, 0);
+        let page = events.page(None, Place::Since(page.next), 2);
+        assert_eq!(targets(&page), [4, 0]);
+        assert_eq!((page.next, page.lost), (events.latest(), 0));
+        let page = events.page(None, Place::Since(page.next), 2);
+        assert_eq!((page.total, page.next), (0, events.latest()));
+        let nothing = events.page(None, Place::Since(7), 0);
+        assert_eq!((nothing.total, nothing.next), (5, 7));
+
+        let page = events.page(None, Place::Latest(1), 2);
+        assert_eq!((page.total, targets(&page)), (5, vec![4, 3]));
+        assert_eq!(page.next, events.latest());
+        assert_eq!(events.page(None, Place::Latest(9), 2).events, []);
+        assert_eq!(events.page(Some("other"), Place::Since(0), 9).total, 0);
+        assert_eq!(events.page(Some("web"), Place::Since(0), 9).total, 5);
+        assert!(events.know_job("web") && !events.know_job("other"));
+    }
+
+    #[test]
+    fn what_was_forgotten_before_it_was_read_is_counted() {
+        let mut events = Events::default();
+        for target in 0..LIMIT as u64 {
+            fail(&mut events, target);
+        }
+        // Those up to 3 have been read.
+        for target in 0..10 {
+            fail(&mut events, LIMIT as u64 + target);
+        }
+        let page = events.page(None, Place::Since(3), 1);
+        assert_eq!((page.events[0].sequence, page.lost), (11, 7));
+        assert_eq!(events.page(None, Place::Since(page.next), 1).lost, 0);
+        // Seen again, and so the last to be forgotten.
+        fail(&mut events, 10);
+        fail(&mut events, 5_000);
+        let kept = list(&events);
+        assert!(kept.iter().any(|event| event.target == TargetId(10)));
+        assert!(!kept.iter().any(|event| event.target == TargetId(11)));
+    }
+
     #[test]
     fn repetitions_are_counted() {
         let mut events = Events::default();
@@ -217,7 +387,7 @@ mod tests {
         for at in [100.0, 110.0, 120.0] {
             events.record(&notice(1, refused), &name(), at);
         }
-        let list = events.list();
+        let list = list(&events);
         assert_eq!(list.len(), 1);
         assert_eq!(list[0].reason, "Unhealthy");
         assert_eq!(list[0].message, "Probe failed: connect_refused in connect");
@@ -244,8 +414,7 @@ mod tests {
             run: 1,
         });
         events.record(&up, &name(), 2.0);
-        let messages: Vec<_> = events
-            .list()
+        let messages: Vec<_> = list(&events)
             .into_iter()
             .map(|event| event.message)
             .collect();
@@ -274,7 +443,7 @@ mod tests {
             &name(),
             3e4,
         );
-        let list = events.list();
+        let list = list(&events);
         assert_eq!((list[0].target, list[0].count), (TargetId(last), 2));
         assert_eq!((list[1].target, list[1].count), (TargetId(0), 1));
     }
@@ -293,7 +462,7 @@ mod tests {
             let outcome = Outcome::Failure(Reason::HttpStatus);
             events.record(&notice(target, outcome), &name(), 2.0);
         }
-        assert!(events.list().iter().any(|event| event.reason == "Down"));
+        assert!(list(&events).iter().any(|event| event.reason == "Down"));
     }
 
     #[test]

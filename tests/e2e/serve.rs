@@ -18,6 +18,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         probe_answers_as_blackbox_exporter,
         the_scrape_timeout_bounds_a_probe,
         targets_can_be_filtered_and_paged,
+        what_the_api_does_not_know_is_refused,
+        events_are_read_in_pages,
         config_hides_secrets,
         pages_for_people,
         without_a_file_it_has_the_usual_modules,
@@ -217,7 +219,8 @@ fn targets_can_be_filtered_and_paged() {
     };
     assert_eq!(total(""), 4);
     assert_eq!(total("job=web"), 3);
-    assert_eq!(total("job=nosuch"), 0);
+    assert_eq!(total("outcome=failure"), 1);
+    assert_eq!(total("outcome=unknown"), 0);
     assert_eq!(total("health=up"), 3);
     assert_eq!(total("health=down"), 1);
     assert_eq!(total("health=unknown"), 0);
@@ -253,9 +256,114 @@ fn targets_can_be_filtered_and_paged() {
     assert_eq!(target["last"]["phase"], "connect");
     assert!(target["results"]["failure"].as_u64() >= Some(2));
     assert!(target["next"].as_f64() > target["last"]["finished"].as_f64());
-    for query in ["health=sick", "offset=-1", "limit=x"] {
-        assert_eq!(ask(query).status, 400, "{query}");
+    let last = &target["last"];
+    let phases = last["phases_seconds"].as_object().expect("phases");
+    let sum: f64 = phases.values().filter_map(serde_json::Value::as_f64).sum();
+    let total = last["duration_seconds"].as_f64().expect("a number");
+    assert!((sum - total).abs() < 1e-9, "{last}");
+    small.server.stop();
+}
+
+fn what_the_api_does_not_know_is_refused() {
+    let small = Small::start();
+    let outcomes = "expected one of success, warning, failure, unknown, found \"bad\"";
+    for (path, status, words) in [
+        (
+            "/api/v1/targets?state=up",
+            400,
+            "unknown query parameter \"state\": expected one of job, health, outcome, reason, target, offset, limit",
+        ),
+        (
+            "/api/v1/targets?health=sick",
+            400,
+            "health: expected one of up, down, unknown, found \"sick\"",
+        ),
+        ("/api/v1/targets?outcome=bad", 400, outcomes),
+        (
+            "/api/v1/targets?reason=bogus",
+            400,
+            "connect_refused, connect_timeout",
+        ),
+        (
+            "/api/v1/targets?offset=-1",
+            400,
+            "offset: expected a number, found \"-1\"",
+        ),
+        ("/api/v1/targets?limit=x", 400, "limit: expected a number"),
+        (
+            "/api/v1/targets?job=web&job=raw",
+            400,
+            "job: expected once, found twice",
+        ),
+        (
+            "/api/v1/targets?job=nosuch",
+            404,
+            "there is no job \"nosuch\"",
+        ),
+        (
+            "/api/v1/events?reason=Down",
+            400,
+            "unknown query parameter \"reason\": expected one of job, since, offset, limit",
+        ),
+        (
+            "/api/v1/events?since=1&offset=1",
+            400,
+            "expected one of since (in order) and offset",
+        ),
+        (
+            "/api/v1/events?since=99999999999999999",
+            400,
+            "since: expected at most",
+        ),
+        (
+            "/api/v1/events?job=nosuch",
+            404,
+            "there is no job \"nosuch\"",
+        ),
+    ] {
+        let answer = small.server.get(path);
+        assert_eq!(answer.status, status, "{path}");
+        let answer = answer.json();
+        assert_eq!(answer["status"], "error");
+        let sentence = answer["error"].as_str().expect("a sentence");
+        assert!(sentence.contains(words), "{path}: {sentence}");
     }
+    let answer = small.server.get("/fleet?jbo=web");
+    let sentence = "unknown query parameter \"jbo\": expected one of job, page, pages\n";
+    assert_eq!((answer.status, answer.text()), (400, sentence));
+    // Prometheus may send what it likes where it may send anything.
+    assert_eq!(small.server.get("/metrics?x=1&x=2&%zz").status, 200);
+    small.server.stop();
+}
+
+fn events_are_read_in_pages() {
+    let small = Small::start();
+    let ask = |query: &str| {
+        let answer = small.server.get(&format!("/api/v1/events?{query}"));
+        answer.ok().json()["data"].clone()
+    };
+    let mut since = 0;
+    let mut seen = Vec::new();
+    until("all targets have been told of", || {
+        let page = ask(&format!("job=web&since={since}&limit=1"));
+        since = page["next"].as_u64().expect("a number");
+        assert_eq!(page["lost"], 0);
+        let events = page["events"].as_array().expect("a list").clone();
+        assert!(events.len() <= 1);
+        for event in &events {
+            assert_eq!(event["job"], "web");
+            assert_eq!(event["sequence"], since);
+            let known = event["reason"] == "Healthy" || event["reason"] == "Down";
+            seen.extend(known.then(|| event["instance"].to_string()));
+        }
+        seen.sort();
+        seen.dedup();
+        (seen.len() == 3).then_some(())
+    });
+    let latest = ask("offset=1&limit=2");
+    assert_eq!(latest["events"].as_array().map(Vec::len), Some(2));
+    assert!(latest["events"][0]["sequence"].as_u64() > latest["events"][1]["sequence"].as_u64());
+    assert!(latest["total"].as_u64() >= Some(4));
     small.server.stop();
 }
 
@@ -293,6 +401,8 @@ fn pages_for_people() {
         "<td>web</td><td>3</td><td>2</td>",
         "<td>raw</td><td>1</td><td>1</td>",
         "Unhealthy",
+        "<form action=\"probe\">",
+        "<option>web</option>",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
@@ -301,7 +411,7 @@ fn pages_for_people() {
         .split("href=\"")
         .skip(1)
         .filter_map(|rest| rest.split('"').next());
-    for link in links.filter(|link| !link.starts_with("probe")) {
+    for link in links.filter(|link| *link != "./") {
         assert_eq!(server.get(&format!("/{link}")).status, 200, "{link}");
     }
     for path in ["/metrics", "/fleet"] {

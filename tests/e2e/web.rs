@@ -445,6 +445,8 @@ fn everything_is_under_the_prefix() {
         ] {
             assert_eq!(server.get(path).status, 200, "{path}");
         }
+        let lost = server.get("/x/a/b").ok();
+        assert!(lost.text().contains("<base href=\"../\">"), "{lost:?}");
         for path in ["/metrics", "/probe", "/xy", "/nosuch"] {
             let answer = server.get(path);
             assert_eq!(

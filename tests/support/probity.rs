@@ -302,7 +302,7 @@ impl Probity {
     /// # Panics
     /// If the answer is not what the API promises.
     pub fn events(&self) -> Vec<serde_json::Value> {
-        let answer = self.get("/api/v1/events").ok().json();
+        let answer = self.get("/api/v1/events?limit=10000").ok().json();
         answer["data"]["events"]
             .as_array()
             .expect("a list of events")

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use probity_engine::resolve::ResolverConfig;
+use probity_spec::words;
 
 use crate::http::base::{self, Base, External};
 
@@ -172,11 +173,13 @@ pub struct Engine {
         default_value_t = 0
     )]
     pub destination_rate: u32,
-    /// Connections that may go out to one address at once before the rate applies.
+    /// Connections that may go out to one address at once before the rate
+    /// applies; at least 1.
     #[arg(
         long = "engine.destination-burst",
         value_name = "N",
-        default_value_t = 100
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub destination_burst: u32,
     /// How long runs in flight may take to finish when the process is told to
@@ -216,7 +219,7 @@ impl Dns {
             Err(error) if error.kind() == ErrorKind::NotFound && path.starts_with("/etc") => {
                 Ok(String::new())
             }
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+            Err(error) => Err(format!("cannot read {}: {}", path.display(), words(&error))),
         };
         Ok(ResolverConfig::system(
             &read(&self.resolv_conf)?,
@@ -441,6 +444,7 @@ mod tests {
             &["probity", "--web.systemd-socket"],
             &["probity", "--config.auto-reload-interval=0"],
             &["probity", "--config.check=true"],
+            &["probity", "--engine.destination-burst=0"],
             &["probity", "check"],
             &["probity", "demo", "--interval=often"],
             &["probity", "demo", "--interval=0s"],

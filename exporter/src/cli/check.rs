@@ -3,7 +3,9 @@
 //! A line of `--output json` has these fields: `target`, `module`, `outcome`
 //! (`success`, `warning`, `failure`, `unknown`), `reason` and `detail` (null
 //! and empty for a plain success), `phase` in which the run ended,
-//! `duration_seconds`, `phases_seconds` by name, `address`, `facts` (the
+//! `duration_seconds`, `phases_seconds` by name (of a run that was no success
+//! also `phase`, with the time that the completed ones leave, so that they add
+//! up to the duration), `address`, `facts` (the
 //! numbers of the module's kind by metric name, with labels as in series),
 //! `labels` (those of `probe_expect_info` by name), and
 //! `tls` (null without a handshake): `version`, `cipher`,
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use probity_driver::{Driver, Handle, Once, OwnedReport};
 use probity_engine::check::TargetParams;
+use probity_engine::config::GoDuration;
 use probity_engine::threshold::{self, Kind};
 use probity_engine::{GroupId, Outcome, Schedule, Spec};
 use serde::Serialize;
@@ -29,6 +32,7 @@ use crate::control::{self, Source};
 use crate::exposition::{Encoder, Format, LabelSet};
 use crate::render::families::TAKEN;
 use crate::render::probe;
+use crate::render::spent::spent;
 
 /// Exit status: some target failed.
 const FAILURE: u8 = 1;
@@ -120,8 +124,10 @@ fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
     })?;
     let own = module.timeout().unwrap_or(Duration::MAX);
     let timeout = args.timeout.min(own);
-    let schedule = Schedule::new(timeout, timeout, Duration::ZERO)
-        .map_err(|_| format!("timeout must be between 1ms and 366 days, not {timeout:?}"))?;
+    let schedule = Schedule::new(timeout, timeout, Duration::ZERO).map_err(|_| {
+        let found = GoDuration(timeout);
+        format!("--timeout: expected a duration from 1ms to 366 days, found {found}")
+    })?;
     let threshold = threshold::Config::new(Kind::Plain, 1, 1).map_err(|error| error.to_string())?;
     let params = TargetParams {
         hostname: args.hostname.as_deref(),
@@ -286,7 +292,8 @@ impl<'a> Line<'a> {
             };
             Some((name, value))
         });
-        let phases = report.phases.iter();
+        let ended = (report.outcome, report.phase);
+        let phases = spent(&report.phases, ended, report.total);
         Self {
             target,
             module,
@@ -296,7 +303,7 @@ impl<'a> Line<'a> {
             phase: report.phase.name(),
             duration_seconds: report.total.as_secs_f64(),
             phases_seconds: phases
-                .map(|(phase, spent)| (phase.name(), spent.as_secs_f64()))
+                .map(|spent| (spent.phase.name(), spent.all().as_secs_f64()))
                 .collect(),
             address: report.address.map(|address| address.to_string()),
             facts: facts.collect(),
@@ -415,7 +422,7 @@ mod tests {
             ),
             (
                 &["--timeout=0s", "x"],
-                "timeout must be between 1ms and 366 days",
+                "--timeout: expected a duration from 1ms to 366 days, found 0s",
             ),
         ] {
             let (result, text) = check(args);
@@ -443,6 +450,11 @@ mod tests {
         assert!(lines[0]["phases_seconds"]["connect"].as_f64().unwrap() > 0.0);
         assert_eq!(lines[1]["reason"], "connect_refused");
         assert_eq!(lines[1]["phase"], "connect");
+        let phases = lines[1]["phases_seconds"].as_object().unwrap();
+        let sum: f64 = phases.values().filter_map(|it| it.as_f64()).sum();
+        let total = lines[1]["duration_seconds"].as_f64().unwrap();
+        assert!(phases["connect"].as_f64() > Some(0.0), "{phases:?}");
+        assert!((sum - total).abs() < 1e-9, "{phases:?} {total}");
         assert_eq!(lines[1]["address"], dead.to_string());
     }
 

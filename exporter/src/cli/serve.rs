@@ -12,7 +12,7 @@ use listenfd::ListenFd;
 use probity_driver::{Driver, Handle};
 use probity_engine::Level;
 use probity_engine::check::TargetParams;
-use probity_spec::{Dropped, Fleet, Groups};
+use probity_spec::{Dropped, Fleet, Groups, words};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -161,17 +161,16 @@ impl Listen {
         match self {
             Self::At(addresses) => {
                 for address in addresses {
-                    let listener = TcpListener::bind(address).await.map_err(|error| {
-                        StartError(format!("cannot listen on {address}: {error}"))
-                    })?;
-                    listeners.push(listener);
+                    let listener = TcpListener::bind(address).await;
+                    listeners.push(listener.map_err(|error| taken(*address, &error))?);
                 }
             }
             Self::Systemd => {
                 let mut passed = ListenFd::from_env();
                 for index in 0..passed.len() {
                     let unusable = |error: io::Error| {
-                        StartError(format!("socket {index} that was passed on: {error}"))
+                        let why = words(&error);
+                        StartError(format!("socket {index} that was passed on: {why}"))
                     };
                     let Some(listener) = passed.take_tcp_listener(index).map_err(unusable)? else {
                         continue;
@@ -187,6 +186,21 @@ impl Listen {
         }
         Ok(listeners)
     }
+}
+
+/// Why nobody can be listened for at `address`, and what to do.
+fn taken(address: SocketAddr, error: &io::Error) -> StartError {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there: end it, or",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address:",
+        io::ErrorKind::PermissionDenied => {
+            "that is not permitted (below port 1024 it takes CAP_NET_BIND_SERVICE): permit it, or"
+        }
+        _ => &format!("{}:", words(error)),
+    };
+    StartError(format!(
+        "cannot listen on {address}: {why} choose another with --web.listen-address"
+    ))
 }
 
 /// What a server is started with.
@@ -364,6 +378,25 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
 mod tests {
     use super::*;
     use clap::Parser as _;
+
+    #[test]
+    fn who_cannot_listen_says_where_and_what_to_do() {
+        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = first.local_addr().unwrap();
+        let nowhere: SocketAddr = "192.0.2.55:9115".parse().unwrap();
+        let runtime = runtime().unwrap();
+        for (address, expected) in [
+            (address, "another process listens there: end it, or"),
+            (nowhere, "this machine does not have that address:"),
+        ] {
+            let opened = runtime.block_on(Listen::At(vec![address]).open());
+            let sentence = opened.unwrap_err().to_string();
+            let whole = format!(
+                "cannot listen on {address}: {expected} choose another with --web.listen-address"
+            );
+            assert_eq!(sentence, whole);
+        }
+    }
 
     #[test]
     fn a_server_that_could_not_reload_any_more_ends() {

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use probity_driver::OwnedReport;
+use probity_engine::Outcome;
 use probity_engine::tls::TlsInfo;
-use probity_engine::{Outcome, Phase};
 
 use crate::render::probe::civil;
+use crate::render::spent::spent;
 
 /// Cells of the widest bar. With names and durations a line has 68 columns.
 const BAR: usize = 40;
@@ -88,31 +89,26 @@ fn status(report: &OwnedReport) -> String {
 }
 
 /// A line for each completed phase, and one for that in which a run came to
-/// grief: it gets the time that the others leave.
+/// grief.
 fn phases(report: &OwnedReport) -> Vec<String> {
     let total = report.total.as_secs_f64();
-    let completed: Duration = report.phases.iter().map(|(_, spent)| spent).sum();
-    let mut before = 0.0;
+    let share = |time: Duration| match total > 0.0 {
+        true => ((time.as_secs_f64() / total * BAR as f64).round() as usize).min(BAR),
+        false => 0,
+    };
+    let ended = (report.outcome, report.phase);
+    let mut before = Duration::ZERO;
     let mut lines = Vec::new();
-    for phase in Phase::ALL {
-        let (spent, cell) = match report.phases.get(phase) {
-            Some(spent) => (spent, '█'),
-            None if phase == report.phase && !report.outcome.is_success() => {
-                (report.total.saturating_sub(completed), '░')
-            }
-            None => continue,
-        };
-        let share = |seconds: f64| match total > 0.0 {
-            true => ((seconds / total * BAR as f64).round() as usize).min(BAR),
-            false => 0,
-        };
+    for spent in spent(&report.phases, ended, report.total) {
         let start = share(before).min(BAR - 1);
-        before += spent.as_secs_f64();
-        let bar: String = match share(before).saturating_sub(start) {
+        let middle = share(before + spent.completed).max(start);
+        before += spent.all();
+        let end = share(before);
+        let bar = match end.saturating_sub(start) {
             0 => "▏".into(),
-            length => (0..length).map(|_| cell).collect(),
+            _ => "█".repeat(middle - start) + &"░".repeat(end - middle),
         };
-        let (name, took) = (phase.name(), span(spent));
+        let (name, took) = (spent.phase.name(), span(spent.all()));
         lines.push(format!("{name:<11} {took:>8}  {:start$}{bar}", ""));
     }
     lines

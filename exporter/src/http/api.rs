@@ -8,13 +8,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use probity_driver::{FleetQuery, Handle, Row};
-use probity_engine::Outcome;
+use probity_engine::{Outcome, Reason};
 use serde::Serialize;
 use serde_json::json;
 
 use super::query::Params;
 use crate::app::App;
+use crate::events::Place;
 use crate::render::fleet::Entry;
+use crate::render::spent::spent;
 
 /// Targets in one answer, if the request does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -54,6 +56,7 @@ struct LastResult<'a> {
     /// Unix seconds.
     finished: f64,
     duration_seconds: f64,
+    /// As in `probity check --output json`.
     phases_seconds: serde_json::Map<String, serde_json::Value>,
     address: Option<String>,
     /// Those of `probe_expect_info`, if a dialogue has found any.
@@ -61,47 +64,82 @@ struct LastResult<'a> {
     labels: BTreeMap<&'a str, &'a str>,
 }
 
-/// `?job=`, `?health=up|down|unknown`, `?reason=`, `?target=` (a part of it),
-/// `?offset=`, `?limit=`.
-pub(super) async fn targets(State(app): State<Arc<App>>, query: Params) -> Response {
-    let number = |name: &str, default: usize| match query.get(name) {
-        None => Ok(default),
-        Some(text) => text
-            .parse::<usize>()
-            .map_err(|_| format!("{name}: expected a number, found {text:?}")),
-    };
-    let (offset, limit) = match (number("offset", 0), number("limit", DEFAULT_LIMIT)) {
-        (Ok(offset), Ok(limit)) => (offset, limit.min(MAX_LIMIT)),
-        (Err(sentence), _) | (_, Err(sentence)) => {
-            return error(StatusCode::BAD_REQUEST, &sentence);
-        }
-    };
-    if let Some(health) = query.get("health")
-        && !["up", "down", "unknown"].contains(&health)
-    {
-        let sentence = format!("health: expected up, down or unknown, found {health:?}");
-        return error(StatusCode::BAD_REQUEST, &sentence);
+type Refusal = (StatusCode, String);
+
+fn bad(sentence: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, sentence)
+}
+
+/// Which targets are wanted.
+struct Filter<'q> {
+    job: Option<&'q str>,
+    health: Option<&'static str>,
+    outcome: Option<&'static str>,
+    reason: Option<Reason>,
+    /// A part of its name.
+    target: Option<&'q str>,
+}
+
+impl<'q> Filter<'q> {
+    fn parse(query: &'q Params) -> Result<Self, String> {
+        let health = query.one_of("health", &HEALTHS)?;
+        let outcome = query.one_of("outcome", &Outcome::NAMES)?;
+        let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        let reason = query.one_of("reason", &reasons)?;
+        Ok(Self {
+            job: query.get("job"),
+            health: health.map(|place| HEALTHS[place]),
+            outcome: outcome.map(|place| Outcome::NAMES[place]),
+            reason: reason.map(|place| Reason::ALL[place]),
+            target: query.get("target"),
+        })
     }
+
+    fn matches(&self, job: &str, entry: &Entry, row: &Row) -> bool {
+        let last = row.last.as_ref().map(|last| last.outcome);
+        let (outcome, reason) = (last.map(Outcome::name), last.and_then(Outcome::reason));
+        self.job.is_none_or(|wanted| wanted == job)
+            && self.health.is_none_or(|wanted| wanted == health(row))
+            && (self.outcome.is_none() || self.outcome == outcome)
+            && (self.reason.is_none() || self.reason == reason)
+            && self.target.is_none_or(|part| entry.target.contains(part))
+    }
+}
+
+/// `?job=`, `?health=up|down|unknown`, and of the last result `?outcome=` and
+/// `?reason=`, `?target=` (a part of it), `?offset=`, `?limit=` (100; at most
+/// 10,000).
+pub(super) async fn targets(State(app): State<Arc<App>>, query: Params) -> Response {
+    let answer = some_targets(&app, &query).await;
+    answer.unwrap_or_else(|(status, sentence)| error(status, &sentence))
+}
+
+async fn some_targets(app: &App, query: &Params) -> Result<Response, Refusal> {
+    query
+        .only(&[
+            "job", "health", "outcome", "reason", "target", "offset", "limit",
+        ])
+        .map_err(bad)?;
+    let filter = Filter::parse(query).map_err(bad)?;
+    let offset = query.number("offset").map_err(bad)?.unwrap_or(0);
+    let limit = limit(query)?;
     // Nobody closes it; without a place there would only be no bound.
     let _place = app.looks.acquire().await;
     let running = app.running();
-    let groups = query
-        .get("job")
-        .map(|job| running.group(job).into_iter().collect());
+    let groups = match filter.job {
+        None => None,
+        Some(job) => Some(vec![running.group(job).ok_or_else(|| no_job(job))?]),
+    };
     let asked = FleetQuery {
         groups,
         ..FleetQuery::default()
     };
-    let fleet = match app.bridge.fleet(asked).await {
-        Ok(fleet) => fleet,
-        Err(unavailable) => {
-            return error(StatusCode::SERVICE_UNAVAILABLE, &unavailable.to_string());
-        }
-    };
+    let fleet = app.bridge.fleet(asked).await;
+    let fleet = fleet.map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     let matching: Vec<(&Entry, &Row)> = running
         .index
         .join(&fleet.rows)
-        .filter(|(entry, row)| matches(&query, running.job_name(entry), entry, row))
+        .filter(|(entry, row)| filter.matches(running.job_name(entry), entry, row))
         .collect();
     let page: Vec<Target<'_>> = matching
         .iter()
@@ -109,16 +147,73 @@ pub(super) async fn targets(State(app): State<Arc<App>>, query: Params) -> Respo
         .take(limit)
         .map(|(entry, row)| view(running.job_name(entry), entry, row, app.bridge.handle()))
         .collect();
-    Json(json!({
-        "status": "success",
-        "data": { "total": matching.len(), "offset": offset, "targets": page },
-    }))
-    .into_response()
+    let data = json!({ "total": matching.len(), "offset": offset, "targets": page });
+    Ok(success(&data))
 }
 
-/// The latest first.
-pub(super) async fn events(State(app): State<Arc<App>>) -> Response {
-    Json(json!({ "status": "success", "data": { "events": app.events() } })).into_response()
+/// `?job=`, `?limit=` as for targets, and either `?offset=`, with the latest
+/// first, or `?since=`, in order and from what `next` said.
+pub(super) async fn events(State(app): State<Arc<App>>, query: Params) -> Response {
+    let answer = some_events(&app, &query);
+    answer.unwrap_or_else(|(status, sentence)| error(status, &sentence))
+}
+
+fn some_events(app: &App, query: &Params) -> Result<Response, Refusal> {
+    query
+        .only(&["job", "since", "offset", "limit"])
+        .map_err(bad)?;
+    let since = query.number("since").map_err(bad)?;
+    let offset = query.number("offset").map_err(bad)?;
+    let limit = limit(query)?;
+    let job = query.get("job");
+    let is_configured = job.is_none_or(|job| app.running().group(job).is_some());
+    let events = app.events();
+    let place = match (since, offset) {
+        (None, offset) => Place::Latest(offset.unwrap_or(0)),
+        (Some(since), None) => {
+            let latest = events.latest();
+            if since > latest {
+                return Err(bad(format!(
+                    "since: expected at most the number of the latest event, {latest}, found {since}"
+                )));
+            }
+            Place::Since(since)
+        }
+        (Some(_), Some(_)) => {
+            return Err(bad(
+                "expected one of since (in order) and offset (the latest first), found both".into(),
+            ));
+        }
+    };
+    // What happened to a job outlives it.
+    if let Some(job) = job
+        && !is_configured
+        && !events.know_job(job)
+    {
+        return Err(no_job(job));
+    }
+    let page = events.page(job, place, limit);
+    drop(events);
+    Ok(success(&page))
+}
+
+fn limit(query: &Params) -> Result<usize, Refusal> {
+    let limit = query.number("limit").map_err(bad)?;
+    Ok(limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT))
+}
+
+fn no_job(job: &str) -> Refusal {
+    (StatusCode::NOT_FOUND, format!("there is no job {job:?}"))
+}
+
+fn success(data: &impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Success<'a, T> {
+        status: &'static str,
+        data: &'a T,
+    }
+    let status = "success";
+    Json(Success { status, data }).into_response()
 }
 
 fn error(status: StatusCode, sentence: &str) -> Response {
@@ -129,27 +224,15 @@ fn error(status: StatusCode, sentence: &str) -> Response {
         .into_response()
 }
 
+/// What [`health`] says.
+const HEALTHS: [&str; 3] = ["up", "down", "unknown"];
+
 /// `up`, `down` or `unknown`.
 pub(super) fn health(row: &Row) -> &'static str {
     match row.up {
         Some(up) => crate::events::state(up),
         None => "unknown",
     }
-}
-
-fn matches(query: &Params, job: &str, entry: &Entry, row: &Row) -> bool {
-    let last = row.last.as_ref().map(|last| last.outcome);
-    let reason = last.and_then(Outcome::reason).map(|reason| reason.name());
-    query.get("job").is_none_or(|wanted| wanted == job)
-        && query
-            .get("health")
-            .is_none_or(|wanted| wanted == health(row))
-        && query
-            .get("reason")
-            .is_none_or(|wanted| Some(wanted) == reason)
-        && query
-            .get("target")
-            .is_none_or(|part| entry.target.contains(part))
 }
 
 fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Target<'a> {
@@ -177,10 +260,8 @@ fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Ta
             phase: last.phase.name(),
             finished: handle.unix_time(last.finished),
             duration_seconds: last.total.as_secs_f64(),
-            phases_seconds: last
-                .phases
-                .iter()
-                .map(|(phase, spent)| (phase.name().to_owned(), spent.as_secs_f64().into()))
+            phases_seconds: spent(&last.phases, (last.outcome, last.phase), last.total)
+                .map(|it| (it.phase.name().to_owned(), it.all().as_secs_f64().into()))
                 .collect(),
             address: last.address.map(|address| address.to_string()),
             labels: last.labels.iter().collect(),

@@ -18,6 +18,9 @@ pub(super) async fn all(
     query: Params,
     headers: HeaderMap,
 ) -> Response {
+    if let Err(sentence) = query.only(&["job", "page", "pages"]) {
+        return plain(StatusCode::BAD_REQUEST, sentence + "\n");
+    }
     let wanted = Wanted::by(&headers, Format::ALL);
     // Scrapes that do not fit wait for nobody: Prometheus tries again.
     let Ok(permit) = Arc::clone(&app.scrapes).try_acquire_owned() else {

@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use probity_driver::{FleetQuery, Row};
 
 use super::api::health;
-use super::base::Base;
 use crate::app::{App, Running};
-use crate::events::Event;
+use crate::events::{Event, Place};
 use crate::history::Record;
 
 /// Events on the page.
@@ -25,16 +24,13 @@ struct Count {
     unknown: usize,
 }
 
-pub(super) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
     let running = app.running();
     // Nobody closes it; without a place there would only be no bound.
     let _place = app.looks.acquire().await;
     let rows = app.bridge.fleet(FleetQuery::default()).await;
-    // The page's own example probes whoever serves it, by the name it was asked for.
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let mut html = HEAD.replace(EXAMPLE, &escape(host.unwrap_or(EXAMPLE)));
+    let mut html = head("");
+    write_form(&mut html, &running);
     html.push_str("<h2>Fleet</h2>\n");
     match rows {
         Err(unavailable) => {
@@ -44,24 +40,45 @@ pub(super) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
         Ok(fleet) => write_jobs(&mut html, &running, &fleet.rows),
     }
     write_probes(&mut html, app.history().list().rev());
-    write_events(&mut html, &app.events());
+    let events = app.events().page(None, Place::Latest(0), EVENTS);
+    write_events(&mut html, &events.events);
     html.push_str("</body></html>\n");
     finished(html)
 }
 
 /// The page for paths that do not exist: health checks ask for those often,
-/// and no copy of the fleet should be made for each.
-pub(super) fn without_fleet(app: &App, base: &Base) -> Response {
-    let mut html = HEAD.to_owned();
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        html,
-        "<p>The fleet is <a href=\"{}\">on the first page</a>.</p>",
-        escape(base.prefix())
-    );
+/// and no copy of the fleet should be made for each. `rest` is the path under
+/// the prefix.
+pub(super) fn without_fleet(app: &App, rest: &str) -> Response {
+    let mut html = head(rest);
+    html.push_str("<p>The fleet is <a href=\"./\">on the first page</a>.</p>\n");
     write_probes(&mut html, app.history().list().rev());
     html.push_str("</body></html>\n");
     finished(html)
+}
+
+/// The beginning of a page at the path `rest`. All links are relative to the
+/// first page, wherever a reverse proxy has it.
+fn head(rest: &str) -> String {
+    let up = "../".repeat(rest.matches('/').count());
+    HEAD.replace(BASE, if up.is_empty() { "./" } else { &up })
+}
+
+/// A form for `/probe` with the modules that can be used.
+fn write_form(html: &mut String, running: &Running) {
+    let modules = running.file.modules();
+    let usable = modules.filter(|(_, module)| module.module().is_some());
+    html.push_str(FORM);
+    for (name, _) in usable {
+        let selected = if name == DEFAULT_MODULE {
+            " selected"
+        } else {
+            ""
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(html, "<option{selected}>{}</option>", escape(name));
+    }
+    html.push_str(FORM_END);
 }
 
 fn finished(html: String) -> Response {
@@ -163,11 +180,14 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// What stands in [`HEAD`] for the host of the request.
-const EXAMPLE: &str = "localhost:9115";
+/// What stands in [`HEAD`] for the way to the first page.
+const BASE: &str = "{base}";
+
+/// What `/probe` takes if it is not told.
+const DEFAULT_MODULE: &str = "http_2xx";
 
 const HEAD: &str = r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>probity</title>
+<html lang="en"><head><meta charset="utf-8"><base href="{base}"><title>probity</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
@@ -176,15 +196,20 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px soli
 .bad { color: #d33; font-weight: bold; }
 </style></head><body>
 <h1>probity</h1>
-<p><a href="probe?target=prometheus.io&amp;module=http_2xx">Probe prometheus.io for http_2xx</a>
-(<a href="probe?target=prometheus.io&amp;module=http_2xx&amp;debug=true">debug</a>) &middot;
-<a href="probe?target=http://localhost:9115/-/healthy&amp;module=http_2xx">Probe this exporter</a>
-(<a href="probe?target=http://localhost:9115/-/healthy&amp;module=http_2xx&amp;debug=true">and say how</a>) &middot;
-<a href="metrics">metrics</a> &middot;
+<p><a href="metrics">metrics</a> &middot;
 <a href="fleet">fleet</a> &middot;
 <a href="api/v1/targets">targets</a> &middot;
 <a href="api/v1/events">events</a> &middot;
 <a href="config">config</a></p>
+"#;
+
+const FORM: &str = r#"<form action="probe">
+<label>Target <input name="target" required size="40" placeholder="https://a.example/ or host:port"></label>
+<label>Module <select name="module">"#;
+
+const FORM_END: &str = r#"</select></label>
+<label><input type="checkbox" name="debug" value="true" checked> say how</label>
+<button>Probe</button></form>
 "#;
 
 #[cfg(test)]
@@ -197,19 +222,41 @@ mod tests {
     use probity_engine::GroupId;
     use probity_spec::{DEFAULT, File, SystemFiles};
 
-    #[test]
-    fn a_job_without_targets_is_listed() {
-        let job = JobView {
-            name: "<i>".into(),
+    fn running(text: &str, job: &str) -> Running {
+        let view = JobView {
+            name: job.into(),
             ..JobView::default()
         };
-        let mut running = Running {
-            file: File::parse("t", DEFAULT, &SystemFiles).unwrap(),
+        Running {
+            file: File::parse("t", text, &SystemFiles).unwrap(),
             stamps: crate::files::Stamps::default(),
-            index: Index::new(vec![job], Vec::new()),
-            jobs: vec![("<i>".into(), GroupId(0))],
+            index: Index::new(vec![view], Vec::new()),
+            jobs: vec![(job.into(), GroupId(0))],
             texts: Texts::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_form_has_the_modules_that_can_be_used() {
+        let text = "modules: {'a<b': {prober: tcp}, far: {prober: icmp}, http_2xx: {prober: http}}";
+        let mut html = String::new();
+        write_form(&mut html, &running(text, "web"));
+        let options = "<option>a&lt;b</option><option selected>http_2xx</option></select>";
+        assert!(html.contains(options), "{html}");
+    }
+
+    #[test]
+    fn links_lead_to_the_first_page_from_everywhere() {
+        for (rest, base) in [("", "./"), ("nosuch", "./"), ("a/b/c", "../../")] {
+            let html = head(rest);
+            let base = format!("<base href=\"{base}\">");
+            assert!(html.contains(&base) && !html.contains("href=\"/"), "{html}");
+        }
+    }
+
+    #[test]
+    fn a_job_without_targets_is_listed() {
+        let mut running = running(DEFAULT, "<i>");
         let mut html = String::new();
         write_jobs(&mut html, &running, &[]);
         let row = "<tr><td>&lt;i&gt;</td><td>0</td><td>0</td><td>0</td><td>0</td></tr>";

@@ -94,7 +94,7 @@ fn elsewhere(app: &App, base: &Base, uri: &Uri) -> Response {
         let text = format!("{path} does not exist; {} lists what does\n", base.prefix());
         return plain(StatusCode::NOT_FOUND, text);
     }
-    landing::without_fleet(app, base)
+    landing::without_fleet(app, rest)
 }
 
 /// A path without empty segments, `.` and `..`, as Go's `ServeMux` has them.

@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod own;
 pub mod probe;
 mod process;
+pub mod spent;
 
 #[cfg(test)]
 pub(crate) mod bench;
