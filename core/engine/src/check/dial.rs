@@ -13,6 +13,7 @@ use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
 use super::cx::{Cx, Party, Resolution};
+use super::excerpt::Excerpt;
 use super::tunnel::{Far, Progress, Tunnel};
 use crate::config::{Proxies, Proxy, ProxyKind};
 use crate::fact::Fact;
@@ -200,6 +201,15 @@ impl Dial {
             (Self::Securing(conn), Input::Closed(closed, why)) if conn == closed => {
                 not_secured(why, cx);
             }
+            // It came before anybody was asked to secure the connection: in the
+            // same batch, behind what a proxy should have ended with.
+            (Self::Securing(conn), Input::Data(from, data)) if conn == from => cx.fail(
+                Reason::TlsNotTls,
+                format_args!(
+                    "expected a TLS handshake, found {} in plain text",
+                    Excerpt(data)
+                ),
+            ),
             (Self::Detour(_), input) => return self.on_detour(to, input, cx),
             // Anything else is late news of a connection that was given up.
             _ => {}

@@ -72,7 +72,10 @@ impl Blame {
         }
         match (condition, outcome) {
             (Condition::Failing, Outcome::Success | Outcome::Warning(_)) => {
-                Err(format!("{id:?} is failing and was reported as {outcome:?}"))
+                let (kind, at) = (report.spec.check.kind(), report.address);
+                Err(format!(
+                    "{id:?} ({kind} at {at:?}) is failing and was reported as {outcome:?}"
+                ))
             }
             (Condition::Healthy(addresses), Outcome::Failure(_)) => {
                 let excused = |at: Instant| at >= report.started;

@@ -49,6 +49,10 @@ struct Plan {
 /// How often is looked for targets that are forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Connections of one run that have to wait for their destination's rate: those
+/// of a chain of redirects.
+const HELD_BACK: u32 = 12;
+
 impl OnSchedule {
     pub(super) const fn new(terms: Terms) -> Self {
         Self {
@@ -151,14 +155,15 @@ impl Plan {
         self.owed = (passed(seen) > passed(since)).then_some(report.finished);
     }
 
-    /// Until when there must be something to report.
-    fn patience(&self, begun: Instant, slack: Duration) -> Instant {
+    /// Until when there must be something to report, if a run may be held back
+    /// `holds` times.
+    fn patience(&self, begun: Instant, holds: u32, slack: Duration) -> Instant {
         let begin = self.added.max(begun) + self.schedule.initial_delay();
         let last = self.finished.unwrap_or(begin).max(begin).max(self.since);
         let (period, timeout) = (self.schedule.period(), self.schedule.timeout());
         // Due within a period, may queue for a timeout, be held back for
-        // another one, and last for the third.
-        last + period + timeout * 3 + slack
+        // others, and last for one more.
+        last + period + timeout * (2 + holds) + slack
     }
 }
 
@@ -234,8 +239,13 @@ impl Checker for OnSchedule {
         };
         self.swept = now;
         let slack = (TICK + self.terms.longest_lag) * 4;
+        // Each connection of a run may have to wait for its destination.
+        let holds = match self.terms.limits.starts_per_destination {
+            0 => 0,
+            _ => HELD_BACK,
+        };
         let mut probed = self.targets.iter().filter(|(_, plan)| !plan.holds);
-        match probed.find(|(_, plan)| now > plan.patience(begun, slack)) {
+        match probed.find(|(_, plan)| now > plan.patience(begun, holds, slack)) {
             Some((id, plan)) => {
                 let last = plan.finished;
                 Err(format!(

@@ -231,6 +231,22 @@ fn a_silent_proxy_is_named_when_the_time_is_over() {
     );
 }
 
+/// What follows in the same batch arrives before anybody was asked to secure
+/// the connection.
+#[test]
+fn a_proxy_must_not_talk_ahead_in_another_piece_either() {
+    let peer = Peer {
+        sends: [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b"ahead"]
+            .map(Into::into)
+            .into(),
+        ..Peer::default()
+    };
+    run_through(PROXY, "https://a.example", &[turns([peer])]).failed(
+        Reason::TlsNotTls,
+        "expected a TLS handshake, found \"ahead\" in plain text",
+    );
+}
+
 /// What the target does wrong is its own fault, proxy or not.
 #[test]
 fn beyond_the_proxy_it_is_the_target_that_fails() {
