@@ -83,6 +83,10 @@ pub const MAX_STEP_BYTES: usize = 1_024;
 /// Largest capacity, in bytes, of the buffer that a slot keeps for its next run.
 pub const POOLED_BUFFER_BYTES: usize = 16 * 1024;
 
+/// The same of the buffer for what a peer said: the head of a response that did
+/// not arrive at once, or a body that is matched.
+pub const POOLED_ANSWER_BYTES: usize = 4 * 1024;
+
 /// Scheduled runs that one call of `handle_timeout` starts. Small, so that
 /// starting a burst never keeps the driver from reading its sockets.
 pub const STARTS_PER_TURN: usize = 64;

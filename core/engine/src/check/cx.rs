@@ -13,7 +13,9 @@ use crate::engine::shared::{Effect, Payload, Shared};
 use crate::fact::{Facts, Labels};
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, ResolveError};
-use crate::limits::{MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS};
+use crate::limits::{
+    MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS, POOLED_ANSWER_BYTES,
+};
 use crate::outcome::{Outcome, Phase, Phases, Reason};
 use crate::report::{Level, Step};
 use crate::rng::Rng;
@@ -58,6 +60,8 @@ pub(crate) struct RunCore {
     pub(crate) runs: u64,
     /// Bytes that queued outputs refer to.
     pub(crate) out: Vec<u8>,
+    /// See [`Cx::take_buffer`].
+    spare: Vec<u8>,
     /// A bit for each connection that is open.
     pub(crate) open: u32,
     /// Connections opened so far.
@@ -95,6 +99,7 @@ impl RunCore {
             outcome: None,
             runs: 1,
             out: Vec::new(),
+            spare: Vec::new(),
             open: 0,
             opened: 0,
             waiting: None,
@@ -107,6 +112,7 @@ impl RunCore {
     pub(crate) fn reset(&mut self, due: Instant, now: Instant) {
         let detail = core::mem::take(&mut self.detail);
         let out = core::mem::take(&mut self.out);
+        let spare = core::mem::take(&mut self.spare);
         *self = Self::new();
         self.due = due;
         self.started = now;
@@ -120,6 +126,7 @@ impl RunCore {
             self.out = out;
             self.out.clear();
         }
+        self.spare = spare;
     }
 
     pub(crate) const fn is_open(&self, conn: Conn) -> bool {
@@ -401,6 +408,23 @@ impl Cx<'_> {
             text.truncate(text.floor_char_boundary(MAX_STEP_BYTES));
             let at = self.now;
             trace.push(Step { at, level, text });
+        }
+    }
+
+    /// An empty buffer to hold for a while what the peer said. There is one
+    /// that survives from one run of the slot to the next, if it is
+    /// [given back](Self::give_buffer).
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.core.spare)
+    }
+
+    /// Gives a buffer back that is not needed any more. A large one is not
+    /// kept.
+    pub(crate) fn give_buffer(&mut self, mut buffer: Vec<u8>) {
+        let kept = self.core.spare.capacity() + 1..=POOLED_ANSWER_BYTES;
+        if kept.contains(&buffer.capacity()) {
+            buffer.clear();
+            self.core.spare = buffer;
         }
     }
 

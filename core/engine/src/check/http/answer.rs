@@ -93,6 +93,11 @@ impl Answer {
         }
     }
 
+    /// Says where a body is held that is to be matched.
+    pub(super) fn hold_in(&mut self, buffer: Vec<u8>) {
+        self.held = buffer;
+    }
+
     /// Whether the body has not been read to its end.
     pub(super) fn is_cut_off(&self) -> bool {
         self.progress == Progress::Reading
@@ -219,13 +224,19 @@ impl Answer {
     /// Ends the run: all that is wanted of the response is there.
     fn judge(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
         self.progress = Progress::Read;
+        let held = core::mem::take(&mut self.held);
+        self.judge_body(place, &held, cx);
+        cx.give_buffer(held);
+    }
+
+    fn judge_body(&self, place: Place<'_>, body: &[u8], cx: &mut Cx<'_>) {
         let module = &*place.spec.module;
         let fault = self
             .fault
-            .or_else(|| self.matched.then(|| judge::body(module, &self.held))?);
+            .or_else(|| self.matched.then(|| judge::body(module, body))?);
         if fault.is_none()
             && self.matched
-            && let Err(words) = judge::json(module, &self.held)
+            && let Err(words) = judge::json(module, body)
         {
             cx.end_phase();
             cx.set(CEL_FAILED, 1.0);

@@ -40,6 +40,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -382,17 +383,47 @@ impl Http {
             cx.begin(Phase::Transfer);
         }
         let bytes = heads.gather(data);
+        match (self.read_heads(spec, conn, &bytes, cx), &mut self.state) {
+            (Some(at), State::Asked(_, Protocol::H1(Http1::Head(heads)))) => {
+                heads.keep(bytes, at, || cx.take_buffer());
+            }
+            _ => {
+                if let Cow::Owned(buffer) = bytes {
+                    cx.give_buffer(buffer);
+                }
+            }
+        }
+    }
+
+    /// Reads heads up to the final one, and what follows that. Returns where
+    /// one begins that is not complete.
+    fn read_heads(
+        &mut self,
+        spec: &Spec,
+        conn: Conn,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Option<usize> {
         let mut at = 0;
         loop {
+            let State::Asked(_, Protocol::H1(Http1::Head(heads))) = &mut self.state else {
+                return None;
+            };
             let raw = match heads.next(&bytes[at..]) {
                 Ok(Some(raw)) => raw,
-                Ok(None) => return heads.keep(bytes, at),
-                Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
+                Ok(None) => return Some(at),
+                Err(error) => {
+                    cx.fail(error.reason(), format_args!("{error}"));
+                    return None;
+                }
             };
             let mut fields = Head::fields();
             let head = match Head::parse(&raw, &mut fields) {
                 Ok(head) => head,
-                Err(error) => return cx.fail(error.reason(), format_args!("{error}")),
+                Err(error) => {
+                    cx.fail(error.reason(), format_args!("{error}"));
+                    return None;
+                }
             };
             at += raw.len();
             cx.trace(format_args!("received status {}", head.status));
@@ -404,7 +435,7 @@ impl Http {
                 answer.on_data(Place { spec, hop }, &bytes[at..], cx);
                 self.state = State::Asked(conn, Protocol::H1(Http1::Body(answer)));
             }
-            return;
+            return None;
         }
     }
 
@@ -452,7 +483,10 @@ impl Http {
             .or_else(|| judge::headers(module, head))
             .or_else(|| judge::coding(module));
         let (framing, matched) = (announced.framing, module.matches_body());
-        let answer = Answer::new(framing, fault, head.version, matched, module.coding);
+        let mut answer = Answer::new(framing, fault, head.version, matched, module.coding);
+        if answer.is_matched() {
+            answer.hold_in(cx.take_buffer());
+        }
         if redirect.is_some() {
             answer.refuse(place, cx);
             return None;

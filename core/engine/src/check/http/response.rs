@@ -239,10 +239,20 @@ impl Heads {
         }
     }
 
-    /// Holds what is left of `bytes` from `from` until more arrives.
-    pub(super) fn keep(&mut self, bytes: Cow<'_, [u8]>, from: usize) {
+    /// Holds what is left of `bytes` from `from` until more arrives. What was
+    /// not held before goes into `buffer`.
+    pub(super) fn keep(
+        &mut self,
+        bytes: Cow<'_, [u8]>,
+        from: usize,
+        buffer: impl FnOnce() -> Vec<u8>,
+    ) {
         self.held = match bytes {
-            Cow::Borrowed(bytes) => bytes[from..].to_vec(),
+            Cow::Borrowed(bytes) => {
+                let mut held = buffer();
+                held.extend_from_slice(&bytes[from..]);
+                held
+            }
             Cow::Owned(mut bytes) => {
                 bytes.drain(..from);
                 bytes
@@ -303,7 +313,7 @@ mod tests {
                     return (statuses, None, rest);
                 }
             }
-            heads.keep(bytes, at);
+            heads.keep(bytes, at, Vec::new);
         }
         (statuses, None, Vec::new())
     }
@@ -425,7 +435,7 @@ mod tests {
             let found = heads.next(&bytes).unwrap();
             assert_eq!(found.is_some(), index + 1 == text.len());
             assert!(found.is_some() || heads.searched >= index.saturating_sub(1));
-            heads.keep(bytes, 0);
+            heads.keep(bytes, 0, Vec::new);
         }
     }
 

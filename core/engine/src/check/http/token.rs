@@ -152,7 +152,7 @@ impl Fetch {
             let raw = match heads.next(&bytes[at..]) {
                 Ok(Some(raw)) => raw,
                 Ok(None) => {
-                    heads.keep(bytes, at);
+                    heads.keep(bytes, at, || cx.take_buffer());
                     return None;
                 }
                 Err(error) => break malformed(format!("{error}")),
