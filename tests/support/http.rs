@@ -103,10 +103,11 @@ pub fn exchange(
     stream.write_all(text.as_bytes()).map_err(io)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(io)?;
-    parse(&bytes).ok_or_else(|| format!("not HTTP: {:?}", String::from_utf8_lossy(&bytes)))
+    parse(&bytes, method == "HEAD")
+        .ok_or_else(|| format!("not HTTP: {:?}", String::from_utf8_lossy(&bytes)))
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8], to_head: bool) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut body = bytes[end + 4..].to_vec();
@@ -121,7 +122,10 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         headers,
         body: Vec::new(),
     };
-    if answer.header("transfer-encoding") == Some("chunked") {
+    if to_head {
+        // Its fields tell of a body that must not come.
+        body.is_empty().then_some(())?;
+    } else if answer.header("transfer-encoding") == Some("chunked") {
         body = dechunk(&body)?;
     } else if let Some(length) = answer.header("content-length") {
         // A body that was broken off is no answer.

@@ -22,6 +22,9 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::tls::{TlsInfo, TlsParams};
 
+/// Less time than this is none: a connection alone takes longer.
+const LEAST_TIME: Duration = Duration::from_micros(1);
+
 /// With whom a run deals. Phases, facts and what a handshake shows are the
 /// target's: they stand still while the run deals with somebody else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,7 +237,8 @@ impl Cx<'_> {
     ///
     /// Towards a target the cap on starts per second applies: the connection
     /// may then be asked for later, and the wait is not counted as the
-    /// target's. A run that opens too many ends as `internal`.
+    /// target's. A run that opens too many ends as `internal`; one that has no
+    /// time left opens nothing, and hears of nothing before its deadline.
     pub(crate) fn open(&mut self, endpoint: Endpoint) -> Conn {
         let conn = Conn(self.core.opened);
         if self.number(endpoint) {
@@ -246,8 +250,11 @@ impl Cx<'_> {
 
     /// Like [`Cx::open`], within the rate that its destination may see.
     pub(crate) fn open_target(&mut self, endpoint: Endpoint) -> Conn {
+        if self.is_late() || self.core.opened >= MAX_OPENED {
+            return self.open(endpoint);
+        }
         let at = self.shared.gate.admit(endpoint.to.ip(), self.now);
-        if at <= self.now || self.core.opened >= MAX_OPENED {
+        if at <= self.now {
             return self.open(endpoint);
         }
         let conn = Conn(self.core.opened);
@@ -262,7 +269,14 @@ impl Cx<'_> {
         conn
     }
 
-    /// Uses up the next connection number, unless the run has no more.
+    /// Whether the run has no time left: its deadline, once it is looked at,
+    /// ends it.
+    fn is_late(&self) -> bool {
+        self.core.deadline - self.now < LEAST_TIME
+    }
+
+    /// Uses up the next connection number. Whether there is one, and time to
+    /// open the connection.
     fn number(&mut self, endpoint: Endpoint) -> bool {
         let open = self.core.open.count_ones() as usize;
         if self.core.opened >= MAX_OPENED || open >= MAX_OPEN {
@@ -273,7 +287,7 @@ impl Cx<'_> {
         }
         self.core.opened += 1;
         self.core.address = Some(endpoint.to);
-        true
+        !self.is_late()
     }
 
     /// Asks for a TLS handshake on an open connection; `Secured` or `Closed`

@@ -9,7 +9,7 @@ use super::run::{Owner, Run, State};
 use super::shared::Effect;
 use super::target::{Again, Last, Turn};
 use crate::check::Cx;
-use crate::check::cx::{Party, Waiting};
+use crate::check::cx::{Party, RunCore, Waiting};
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
@@ -115,17 +115,7 @@ impl Engine {
                 };
                 check.on_expiry(&spec.check, &mut cx);
             }
-            let phase = run.core.phase;
-            let spent = run.core.total(now);
-            let doing = Doing(run.core.party, phase, run.core.address);
-            let more = WaitsFor(&run.state);
-            let detail = format_args!("timed out after {spent:.1?} {doing}{more}");
-            let reason = match run.core.party {
-                Party::Target => phase.timeout(),
-                Party::Proxy => Reason::TimeoutProxy,
-                Party::TokenEndpoint => Reason::TimeoutOauth2,
-            };
-            run.core.finish(Outcome::Failure(reason), detail);
+            time_out(run, now);
         }
         self.complete(id, now);
     }
@@ -323,6 +313,25 @@ impl Engine {
             }
         }
     }
+}
+
+/// Ends a run of which the time is over.
+fn time_out(run: &mut Run, now: Instant) {
+    let RunCore { phase, party, .. } = run.core;
+    let outcome = Outcome::Failure(match party {
+        Party::Target => phase.timeout(),
+        Party::Proxy => Reason::TimeoutProxy,
+        Party::TokenEndpoint => Reason::TimeoutOauth2,
+    });
+    if run.core.deadline <= run.core.started {
+        let detail = format_args!("there was no time: the timeout of the run is 0");
+        return run.core.finish(outcome, detail);
+    }
+    let spent = run.core.total(now);
+    let doing = Doing(party, phase, run.core.address);
+    let more = WaitsFor(&run.state);
+    let detail = format_args!("timed out after {spent:.1?} {doing}{more}");
+    run.core.finish(outcome, detail);
 }
 
 /// What a result means for the threshold.

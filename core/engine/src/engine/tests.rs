@@ -248,6 +248,18 @@ fn deadlines_name_the_phase_and_close_the_connection() {
 }
 
 #[test]
+fn a_run_without_time_opens_nothing() {
+    let mut engine = engine();
+    let none = Duration::ZERO;
+    engine.run_once(tcp(), none, false, Instant::ZERO).unwrap();
+    assert!(drain(&mut engine).opened.is_empty());
+    let (_, asked) = reported(&mut engine);
+    let (outcome, detail, _) = &asked.reports[0];
+    assert_eq!(*outcome, Outcome::Failure(Reason::ConnectTimeout));
+    assert_eq!(detail, "there was no time: the timeout of the run is 0");
+}
+
+#[test]
 fn a_deadline_seen_much_too_late_is_our_own_failure() {
     let mut engine = engine();
     engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
