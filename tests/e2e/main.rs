@@ -10,6 +10,7 @@ mod fleet;
 mod guard;
 mod health;
 mod names;
+mod probers;
 mod process;
 mod reload;
 mod serve;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         trials.extend(guard::trials());
         trials.extend(health::trials());
         trials.extend(names::trials());
+        trials.extend(probers::trials());
         trials.extend(process::trials());
         trials.extend(reload::trials());
         trials.extend(serve::trials());

@@ -197,6 +197,14 @@ impl Probity {
     /// # Panics
     /// If it does not start.
     pub fn serve_with(config: &Path, flags: &[&str]) -> Self {
+        Self::serve_in(config, flags, &[])
+    }
+
+    /// As [`Probity::serve_with`], in an environment with these variables too.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn serve_in(config: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let config = config.to_str().expect("a path of text");
         let mut args = vec![
             "serve",
@@ -205,7 +213,7 @@ impl Probity {
             "--web.listen-address=127.0.0.1:0",
         ];
         args.extend(flags);
-        let server = Self::start(&args);
+        let server = Self::spawn(command(&args).envs(variables.iter().copied()));
         until("the server is ready", || {
             (server.get("/-/ready").status == 200).then_some(())
         });
@@ -217,8 +225,12 @@ impl Probity {
     /// # Panics
     /// If it does not.
     pub fn start(args: &[&str]) -> Self {
+        Self::spawn(&mut command(args))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = Guard(
-            command(args)
+            command
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -232,7 +244,7 @@ impl Probity {
             let address = log.address();
             assert!(
                 ended.is_none() || address.is_some(),
-                "{args:?} ended ({ended:?}): {log:?}"
+                "{command:?} ended ({ended:?}): {log:?}"
             );
             address
         });

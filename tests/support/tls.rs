@@ -41,16 +41,54 @@ fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
 }
 
+/// What a root says, but for its end.
+fn root() -> CertificateParams {
+    let mut params = params("scripted root", GOOD);
+    params.subject_alt_names.clear();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+/// Seconds of Unix time that are so far from now.
+///
+/// # Panics
+/// If the clock is before 1970.
+pub fn in_future(time: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    (now.expect("a clock that is set") + time).as_secs()
+}
+
 impl Authority {
     /// A root of its own.
     ///
     /// # Panics
     /// If there is no randomness.
     pub fn new() -> Self {
-        let mut params = params("scripted root", GOOD);
-        params.subject_alt_names.clear();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, key()).expect("a root"))
+        Self(CertifiedIssuer::self_signed(root(), key()).expect("a root"))
+    }
+
+    /// Another root with the same name and key, which ends at this Unix time.
+    ///
+    /// # Panics
+    /// If there is no randomness.
+    pub fn renewed_until(&self, end: u64) -> Self {
+        let mut params = root();
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+        let key = KeyPair::from_pem(&self.0.key().serialize_pem()).expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a root"))
+    }
+
+    /// A certificate for `localhost` alone, which ends at this Unix time.
+    ///
+    /// # Panics
+    /// If there is no randomness.
+    pub fn localhost_until(&self, end: u64) -> Identity {
+        let mut params = params("leaf", GOOD);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+        params.subject_alt_names = CertificateParams::new(vec!["localhost".into()])
+            .expect("a valid name")
+            .subject_alt_names;
+        self.sign_params(params)
     }
 
     /// The root as PEM.
@@ -89,9 +127,8 @@ impl Authority {
     /// # Panics
     /// If the clock is before 1970.
     pub fn ending_in(&self, time: Duration) -> Identity {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let mut params = params("leaf", GOOD);
-        params.not_after = date_time_ymd(1970, 1, 1) + (now.expect("a clock that is set") + time);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(in_future(time));
         self.sign_params(params)
     }
 
@@ -106,6 +143,15 @@ impl Authority {
             chain: vec![leaf.der().clone()],
             key,
         }
+    }
+}
+
+impl Identity {
+    /// The same, sent together with a root.
+    #[must_use]
+    pub fn and(mut self, root: &Authority) -> Self {
+        self.chain.push(root.0.der().clone());
+        self
     }
 }
 
@@ -148,10 +194,18 @@ pub fn self_signed_pem() -> (String, String) {
 /// # Panics
 /// If it cannot listen.
 pub fn peer(identity: Identity) -> Peer {
+    peer_of(identity, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same with these versions of TLS.
+///
+/// # Panics
+/// If it cannot listen.
+pub fn peer_of(identity: Identity, versions: &[&'static rustls::SupportedProtocolVersion]) -> Peer {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).expect("a private key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .and_then(|builder| {
             builder
                 .with_no_client_auth()

@@ -474,8 +474,10 @@ fn a_held_token_endpoint_costs_the_target_nothing() {
                     assert!(*held >= at(0.5), "{held}");
                     // Four events, 10 ms apart.
                     assert!(report.total < SECOND / 10, "{:?}", report.total);
-                    let resolve = report.phases.get(Phase::Resolve).unwrap();
-                    assert!(resolve < SECOND / 100, "{resolve:?}");
+                    // Of the fetch nothing is in a phase, held or not.
+                    for (phase, spent) in report.phases.iter() {
+                        assert!(spent <= SECOND / 100, "{phase:?}: {spent:?}");
+                    }
                     return;
                 }
                 _ => {}
