@@ -1,8 +1,10 @@
 //! The TLS on one stream: a layer, and another inside it where an `https`
-//! target is reached through a proxy that speaks TLS itself.
+//! target is reached through a proxy that speaks TLS itself. What fails in the
+//! outer one is then the proxy's.
 
 use std::mem;
 
+use probity_engine::Reason;
 use probity_engine::tls::TlsFailure;
 use probity_tls::{Eof, Event, Layer};
 
@@ -48,7 +50,7 @@ impl Layers {
         if !answer.is_empty() {
             let _ = self.outer.send(&answer, out);
         }
-        result.and(outer)
+        result.and(outer.map_err(of_proxy))
     }
 
     /// See [`Layer::send`]. What is sent on a layer that is not open is lost.
@@ -80,9 +82,59 @@ impl Layers {
         let Some(inner) = &mut self.inner else {
             return self.outer.eof();
         };
-        match (self.outer.eof()?, inner.eof()?) {
+        match (self.outer.eof().map_err(of_proxy)?, inner.eof()?) {
             (Eof::Cut, _) => Ok(Eof::Cut),
             (_, end) => Ok(end),
         }
+    }
+}
+
+/// The target is at the other end by now: what its proxy does wrong is not its
+/// fault, and what the proxy showed not about it.
+fn of_proxy(failure: TlsFailure) -> TlsFailure {
+    TlsFailure {
+        reason: Reason::ProxyTls,
+        detail: format!("TLS with the proxy: {}", failure.detail),
+        info: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use probity_engine::tls::TlsOptions;
+    use probity_tls::{ClientConfig, DefaultTimeProvider};
+
+    #[test]
+    fn a_failure_of_the_outer_layer_is_the_proxys() {
+        let options = TlsOptions {
+            skip_verify: true,
+            ..TlsOptions::default()
+        };
+        let config = ClientConfig::new(&options, Arc::new(DefaultTimeProvider)).unwrap();
+        let layer = || {
+            let (mut layer, mut hello) = (Layer::new(&config, "localhost").unwrap(), Vec::new());
+            layer.start(&mut hello).unwrap();
+            (layer, hello)
+        };
+        let fails = |layers: &mut Layers| {
+            let mut nonsense = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
+            layers
+                .receive(&mut nonsense, &mut Vec::new(), |_| ())
+                .unwrap_err()
+        };
+        let mut layers = Layers::new(layer().0);
+        assert_eq!(fails(&mut layers).reason, Reason::TlsNotTls);
+        let mut layers = Layers::new(layer().0);
+        let (inner, mut hello) = layer();
+        layers.nest(inner, &mut hello);
+        let failure = fails(&mut layers);
+        assert_eq!(failure.reason, Reason::ProxyTls);
+        assert!(
+            failure.detail.starts_with("TLS with the proxy: "),
+            "{failure}"
+        );
     }
 }

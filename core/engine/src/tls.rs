@@ -115,7 +115,7 @@ pub struct ChainInfo {
 /// Why a connection could not be secured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFailure {
-    /// One of the `tls_*` reasons.
+    /// One of the `tls_*` reasons, or that of a proxy around it.
     pub reason: Reason,
     /// One sentence for a person: what was expected and what was found.
     pub detail: String,

@@ -49,9 +49,6 @@ pub(crate) trait Kind {
     /// The series that a run may yield. Facts of one metric stand together.
     const FACTS: &'static [Fact];
 
-    /// Those slots of the facts that every run has: 0 until they are known.
-    const ALWAYS: Range<usize> = 0..0;
-
     /// The module's section of the file.
     type Config: DeserializeOwned + Serialize + Default;
     /// The section, found valid: files read, expressions compiled.
@@ -65,6 +62,12 @@ pub(crate) trait Kind {
     /// What is legal in a section and not what it seems to be.
     fn warnings(_: &Self::Config) -> Vec<ConfigError> {
         Vec::new()
+    }
+
+    /// Those slots of the facts that every run of a module has: 0 until they
+    /// are known.
+    fn always(_: &Self::Module) -> Range<usize> {
+        0..0
     }
 
     /// Applies a module to a target as people write it (`host:port`, a URL).
@@ -337,10 +340,10 @@ macro_rules! checks {
                 CheckSpec::Unusable(self.clone(), Unusable::new(why, None))
             }
 
-            /// See [`Kind::ALWAYS`].
+            /// See [`Kind::always`].
             fn always(&self) -> Range<usize> {
                 match self {
-                    $(Self::$variant(_) => <$name::$variant as Kind>::ALWAYS,)+
+                    $(Self::$variant(module) => <$name::$variant as Kind>::always(module),)+
                     Self::Unready(_) => 0..0,
                 }
             }
@@ -388,10 +391,12 @@ macro_rules! checks {
                 }
             }
 
-            /// See [`Kind::ALWAYS`].
+            /// See [`Kind::always`].
             fn always(&self) -> Range<usize> {
                 match self {
-                    $(Self::$variant(_) => <$name::$variant as Kind>::ALWAYS,)+
+                    $(Self::$variant(spec) => {
+                        <$name::$variant as Kind>::always(<$name::$variant as Kind>::module_of(spec))
+                    })+
                     Self::Unusable(module, _) => module.always(),
                 }
             }

@@ -6,7 +6,7 @@ use core::fmt;
 use super::cx::{Cx, Resolution};
 use super::dial;
 use crate::io::{Families, Input};
-use crate::outcome::Reason;
+use crate::outcome::{Phase, Reason};
 
 /// Why a target cannot be probed, and what can be found out nevertheless.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,10 @@ impl Unusable {
         if let Some(address) = answer {
             cx.end_phase();
             dial::note_lookup(address, cx);
+            if address.is_some() {
+                // As far as blackbox_exporter gets before it notices.
+                cx.begin(Phase::Connect);
+            }
         }
         cx.fail(Reason::TargetInvalid, format_args!("{self}"));
     }

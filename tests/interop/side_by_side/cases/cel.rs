@@ -1,7 +1,7 @@
 //! CEL expressions over JSON bodies.
 
 use super::super::case::Case;
-use super::{answer, http, ok, quoted};
+use super::{answer, http, module, ok, quoted};
 
 const ROWS: &[(&str, &str, &str)] = &[
     ("equal", r#"{"foo":{"bar":"baz"}}"#, "body.foo.bar == 'baz'"),
@@ -123,6 +123,16 @@ pub(crate) fn cases() -> Vec<Case> {
         "cel::cut_body",
         "fail_if_body_json_not_matches_cel: 'body.a == 1.0'",
         *b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"a\":1}",
+    ));
+    cases.push(Case::probe(
+        "cel::no_url",
+        module("fail_if_body_json_matches_cel: 'body.a == 1.0'"),
+        "http://[::1",
+    ));
+    cases.push(Case::probe(
+        "cel::no_host",
+        module("fail_if_body_json_matches_cel: 'body.a == 1.0'"),
+        "http:///x",
     ));
     cases
 }

@@ -198,7 +198,7 @@ impl Answer {
         if *why == Closed::End && self.framing.ends_with_connection() {
             return self.ended(place, cx);
         }
-        let (reason, words) = broken_off(Reason::BodyTruncated, why, cx);
+        let (reason, words) = broken_off(Reason::BodyTruncated, why, place, cx);
         let sentence = format_args!("{words} before the end of the body");
         self.unreadable(place, reason, sentence, cx);
     }
@@ -267,10 +267,12 @@ pub(super) fn note(head: &Head<'_, '_>, length: i64, secured: bool, cx: &mut Cx<
 pub(super) fn broken_off<'a>(
     closed: Reason,
     why: &'a Closed,
+    place: Place<'_>,
     cx: &Cx<'_>,
 ) -> (Reason, &'a dyn fmt::Display) {
     let reason = match why {
         Closed::End => closed,
+        Closed::Tls(_) if place.is_secured_by_proxy_alone() => Reason::ProxyTls,
         Closed::Tls(failure) => failure.reason,
         Closed::TimedOut => cx.core.phase.timeout(),
         Closed::Unreachable => Reason::ConnectUnreachable,

@@ -73,11 +73,11 @@ impl Jar {
     /// [`MAX_COOKIE_BYTES`] is left out.
     pub(super) fn take(&mut self, head: &Head<'_, '_>, url: &Url) {
         // The only clock here: a cookie is forgotten if it expires before its
-        // own response. Without it, only what expired long ago is.
+        // own response. Without it, only what expired before any run is.
         let now = head.value("Date").and_then(date::parse);
         for value in head.values("Set-Cookie") {
             let said = core::str::from_utf8(value).ok();
-            match said.and_then(|text| read(text, url, now.unwrap_or(LONG_AGO))) {
+            match said.and_then(|text| read(text, url, now.unwrap_or(WRITTEN))) {
                 Some(Said::Forget(cookie)) => self.cookies.retain(|old| !cookie.replaces(old)),
                 Some(Said::Keep(cookie)) => self.put(cookie),
                 None => {}
@@ -126,8 +126,8 @@ impl Jar {
     }
 }
 
-/// 2000-01-01, in Unix time.
-const LONG_AGO: i64 = 946_684_800;
+/// 2026-01-01, in Unix time: nobody ran this before it was written.
+const WRITTEN: i64 = 1_767_225_600;
 
 /// RFC 6265 section 5.2, from the host of `url`.
 fn read(text: &str, url: &Url, now: i64) -> Option<Said> {

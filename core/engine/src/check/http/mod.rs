@@ -13,7 +13,8 @@
 //! What is checked, in which order, and which series exist when, is
 //! blackbox_exporter's. Differences, all on purpose:
 //! - a redirect to the target's own host keeps the credentials, the configured
-//!   TLS server name and the IP protocol, however the redirect is written;
+//!   TLS server name and the IP protocol, however the redirect is written (the
+//!   configured `Host` goes along only with a relative one, as for Go);
 //! - credentials that were dropped on the way are not taken up again, and
 //!   those of an `https` target are dropped by a redirect to `http`;
 //! - cookies belong to the hosts of the URLs and not to addresses, and
@@ -46,6 +47,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 pub use auth::{Authorization, BasicAuth};
 pub(crate) use auth::{Credentials, basic_credentials};
@@ -70,7 +72,7 @@ use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files, Secret};
 use crate::fact::Fact;
 use crate::id::Conn;
-use crate::io::Input;
+use crate::io::{Families, Input};
 use crate::outcome::{Phase, Reason};
 use crate::tls::TlsOptions;
 
@@ -84,10 +86,10 @@ const SSL: usize = dial::FREE + 3;
 const STATUS_CODE: usize = dial::FREE + 4;
 const VERSION: usize = dial::FREE + 5;
 const REGEX_FAILED: usize = dial::FREE + 6;
-const LAST_MODIFIED: usize = dial::FREE + 7;
-const CEL_FAILED: usize = dial::FREE + 8;
+const CEL_FAILED: usize = dial::FREE + 7;
+const LAST_MODIFIED: usize = dial::FREE + 8;
 
-const _: () = assert!(CEL_FAILED < crate::fact::SLOTS);
+const _: () = assert!(LAST_MODIFIED < crate::fact::SLOTS);
 
 const fn duration(phase: Phase) -> Fact {
     Fact::phase(
@@ -197,8 +199,6 @@ impl Kind for Http {
         ),
     ];
 
-    const ALWAYS: core::ops::Range<usize> = CONTENT_LENGTH..LAST_MODIFIED;
-
     type Config = Config;
     type Module = Module;
     type Spec = Spec;
@@ -209,6 +209,13 @@ impl Kind for Http {
 
     fn warnings(config: &Config) -> Vec<ConfigError> {
         config.warnings()
+    }
+
+    fn always(module: &Module) -> Range<usize> {
+        match module.matches_json() {
+            true => CONTENT_LENGTH..CEL_FAILED + 1,
+            false => CONTENT_LENGTH..CEL_FAILED,
+        }
     }
 
     /// A URL, without which `http://` is meant.
@@ -246,6 +253,13 @@ impl Kind for Http {
         })
     }
 
+    fn lookup<'a>(module: &Module, target: &'a str) -> Option<(&'a str, Families)> {
+        if module.skip_resolve && module.proxies.is_some() {
+            return None;
+        }
+        Some((url::host_to_look_up(target)?, module.families))
+    }
+
     fn tls(module: &Module) -> Option<&Arc<TlsOptions>> {
         Some(&module.tls)
     }
@@ -276,9 +290,6 @@ impl Check for Http {
             spec,
             hop: self.hop.as_deref(),
         };
-        if matches!(input, Input::Start) && spec.module.matches_json() {
-            cx.set(CEL_FAILED, 0.0);
-        }
         match (&mut self.state, input) {
             (State::Dialing(_), Input::Start) if spec.module.tokens.is_some() => {
                 self.state = State::LookingUp;
@@ -463,10 +474,14 @@ impl Http {
         let redirect = redirect(head).filter(|_| place.request().can_follow(head.status));
         let mut limited = false;
         if let Some(location) = redirect {
-            cx.set(REDIRECTS, f64::from(self.requests));
+            let hop = place.redirected(head, location);
+            // What is no text of a URL is not counted as a redirect, as by Go.
+            if !matches!(hop, Err(UrlError::Text(_))) {
+                cx.set(REDIRECTS, f64::from(self.requests));
+            }
             limited = self.requests > MAX_REDIRECTS;
             if module.follow_redirects && !limited {
-                match place.redirected(head, location) {
+                match hop {
                     Ok(hop) => self.follow(spec, conn, hop, cx),
                     Err(error) => invalid_redirect(location, &error, cx),
                 }
@@ -532,7 +547,7 @@ fn invalid_redirect(location: &[u8], error: &UrlError, cx: &mut Cx<'_>) {
             Reason::HttpRedirectInvalid,
             format_args!("redirect to {shown} is not http or https"),
         ),
-        UrlError::Malformed(what) => cx.fail(
+        UrlError::Malformed(what) | UrlError::Text(what) => cx.fail(
             Reason::HttpRedirectInvalid,
             format_args!("redirect to {shown} is not a URL: {what}"),
         ),

@@ -8,7 +8,7 @@ use super::Spec;
 use super::cookie::Jar;
 use super::request::Request;
 use super::response::Head;
-use super::url::{Url, UrlError};
+use super::url::{self, Url, UrlError};
 use crate::check::dial::{Destination, Via};
 use crate::io::Families;
 use crate::tls::TlsParams;
@@ -18,6 +18,9 @@ use crate::tls::TlsParams;
 pub(super) struct Hop {
     pub(super) url: Url,
     carried: Carried,
+    /// Whether the configured Host goes along: an absolute `Location` names
+    /// the host itself (as for Go).
+    keeps_host: bool,
     /// See [`Request::bare`].
     bare: bool,
     /// See [`Request::trusted`].
@@ -50,10 +53,23 @@ impl<'a> Place<'a> {
             .is_none_or(|hop| hop.url.is_same_host(&self.spec.url))
     }
 
+    fn keeps_host(self) -> bool {
+        self.hop.is_none_or(|hop| hop.keeps_host)
+    }
+
+    /// Whether TLS can only be that with a proxy.
+    pub(super) fn is_secured_by_proxy_alone(self) -> bool {
+        !self.url().secure && self.spec.module.proxies.is_some()
+    }
+
     pub(super) fn destination(self) -> Destination<'a> {
         let (spec, url) = (self.spec, self.url());
         let own = self.is_own_host();
-        let name = spec.server_name.as_deref().filter(|_| own);
+        let name = match self.keeps_host() {
+            true => spec.server_name.as_deref(),
+            false => spec.module.server_name.as_deref(),
+        };
+        let name = name.filter(|_| own);
         Destination {
             host: &url.host,
             port: url.port(),
@@ -80,7 +96,7 @@ impl<'a> Place<'a> {
         Request {
             module: &self.spec.module,
             url: self.url(),
-            host: self.spec.host.as_deref().filter(|_| self.is_own_host()),
+            host: self.spec.host.as_deref().filter(|_| self.keeps_host()),
             bare: self.hop.is_some_and(|hop| hop.bare),
             trusted: self.hop.is_none_or(|hop| hop.trusted),
             token: None,
@@ -101,13 +117,17 @@ impl<'a> Place<'a> {
             .map_or_else(Jar::default, |hop| hop.carried.jar.clone());
         jar.take(head, request.url);
         // What https shows is not told in the clear, nor is a user or password
-        // (a URL is shown without them).
+        // (a URL is shown without them). Another https host is told the path
+        // and the query, as by Go.
         let told = url.secure || !request.url.secure;
         Ok(Hop {
             carried: Carried {
                 referer: told.then(|| request.url.to_string().into()),
                 jar,
             },
+            keeps_host: self.keeps_host()
+                && !url::has_scheme(location)
+                && url.is_same_host(&self.spec.url),
             trusted,
             // RFC 9110 section 15.4: 307 and 308 repeat the request; after
             // the others every client in use asks with GET.

@@ -79,7 +79,7 @@ impl Protocol {
             Self::H1(Http1::Head(heads)) if heads.is_empty() => ("before it answered", None),
             Self::H1(Http1::Head(_)) => ("in the middle of the response head", None),
         };
-        let (reason, words) = answer::broken_off(Reason::PeerClosed, why, cx);
+        let (reason, words) = answer::broken_off(Reason::PeerClosed, why, place, cx);
         let leaving = Leaving(leaving);
         cx.fail(reason, format_args!("{words} {when}{leaving}"));
     }

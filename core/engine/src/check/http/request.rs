@@ -302,7 +302,7 @@ impl Request<'_> {
         };
         field("Host", &self.authority());
         self.each_field(&mut field);
-        if self.configured("Connection").is_none() {
+        if !self.closes() {
             field("Connection", "close");
         }
         if let Some(value) = proxy.and_then(proxy_authorization) {
@@ -398,6 +398,21 @@ impl Request<'_> {
             true => "GET",
             false => &self.module.method,
         }
+    }
+
+    /// Whether the configured fields say that the connection is not used again,
+    /// or that it is to become another: Go adds to anything else.
+    fn closes(&self) -> bool {
+        let Some(options) = self.configured("Connection") else {
+            return false;
+        };
+        let has = |token: &str| {
+            options
+                .split(',')
+                .any(|it| it.trim().eq_ignore_ascii_case(token))
+        };
+        has("close")
+            || has("upgrade") && self.configured("Upgrade").is_some_and(|it| !it.is_empty())
     }
 
     fn configured(&self, name: &str) -> Option<&str> {

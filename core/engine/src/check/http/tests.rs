@@ -527,7 +527,17 @@ fn credentials_and_names_stay_with_the_host_they_were_meant_for() {
         })
         .collect();
     let (vhost, own) = ("vhost.example", "tls.example");
-    assert_eq!(hosts, [vhost, vhost, "b.a.example", "evil.example", vhost]);
+    assert_eq!(
+        hosts,
+        [
+            vhost,
+            "a.example:8443",
+            "b.a.example",
+            "evil.example",
+            "a.example"
+        ],
+        "an absolute Location names the host"
+    );
     assert_eq!(seen.names, [own, own, "b.a.example", "evil.example", own]);
     let fallbacks: Vec<bool> = seen
         .looked_up
@@ -672,15 +682,27 @@ fn a_target_is_refused_before_it_is_probed() {
 /// the first row of what a failed probe returns).
 #[test]
 fn a_malformed_target_fails_with_the_series_of_every_run() {
-    for target in ["invalid://a", "ftp://a", "http://a b", "http://[::1"] {
+    for (target, looked_up) in [
+        ("invalid://a", Some("invalid")),
+        ("http://a:99999", Some("a")),
+        ("http://a b", None),
+        ("http://[::1", None),
+    ] {
         let seen = run(target, &[ok("")]);
+        let names: Vec<&str> = seen.looked_up.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, looked_up.as_slice(), "{target}");
         assert_eq!(seen.outcome, Outcome::Failure(Reason::TargetInvalid));
         assert!(
             seen.detail
                 .starts_with("expected an http or https URL, found")
         );
         assert!(seen.addresses.is_empty());
-        let names: Vec<&str> = seen.facts.keys().map(|name| &**name).collect();
+        let mut names: Vec<&str> = seen.facts.keys().map(|name| &**name).collect();
+        if looked_up.is_some() {
+            assert_eq!(seen.fact("ip_protocol"), Some(4.0));
+            assert_eq!(seen.fact("http_duration_secondsconnect"), Some(0.0));
+            names.retain(|name| !name.starts_with("ip_") && !name.contains("_seconds"));
+        }
         let always = [
             "failed_due_to_regex",
             "http_content_length",

@@ -38,13 +38,15 @@ pub(crate) enum UrlError {
     Scheme(String),
     /// It is malformed.
     Malformed(&'static str),
+    /// So is its text: it has what no URL may have, in whichever part.
+    Text(&'static str),
 }
 
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme(scheme) => write!(f, "the scheme {scheme} is not http or https"),
-            Self::Malformed(what) => f.write_str(what),
+            Self::Malformed(what) | Self::Text(what) => f.write_str(what),
         }
     }
 }
@@ -64,11 +66,7 @@ impl Url {
     /// 3986 section 5.2, with the fragment dropped.
     pub(super) fn join(&self, reference: &[u8]) -> Result<Self, UrlError> {
         let reference = until(reference, b'#');
-        let delimiter = reference.iter().position(|byte| b":/?".contains(byte));
-        if let Some(colon) = delimiter
-            && reference[colon] == b':'
-            && is_scheme(&reference[..colon])
-        {
+        if let Some(colon) = end_of_scheme(reference) {
             let secure = is_secure(&reference[..colon])?;
             let Some(rest) = reference[colon + 1..].strip_prefix(b"//") else {
                 return Err(UrlError::Malformed("there is no host"));
@@ -213,6 +211,39 @@ fn until(text: &[u8], end: u8) -> &[u8] {
     text.split(|byte| *byte == end).next().unwrap_or(text)
 }
 
+/// Whether a reference is absolute (RFC 3986 section 4.3).
+pub(super) fn has_scheme(reference: &[u8]) -> bool {
+    end_of_scheme(until(reference, b'#')).is_some()
+}
+
+fn end_of_scheme(reference: &[u8]) -> Option<usize> {
+    let end = reference.iter().position(|byte| b":/?".contains(byte))?;
+    (reference[end] == b':' && is_scheme(&reference[..end])).then_some(end)
+}
+
+/// The host that blackbox_exporter looks up before it finds that a target
+/// cannot be connected to: the port is no number that ports have, the scheme is
+/// another one (and then taken for a host), or there is no host at all.
+pub(super) fn host_to_look_up(target: &str) -> Option<&str> {
+    let rest = match target.split_once("://") {
+        Some((scheme, rest)) if is_secure(scheme.as_bytes()).is_ok() => rest,
+        _ => target,
+    };
+    let rest = rest.split('#').next().unwrap_or_default();
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (host, port) = match authority.rsplit('@').next()?.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (authority, ""),
+    };
+    let host = match host.strip_prefix('[') {
+        Some(inner) => inner.strip_suffix(']').filter(|it| is_address(it))?,
+        None => Some(host).filter(|it| it.bytes().all(is_host_byte))?,
+    };
+    (port.bytes().all(|byte| byte.is_ascii_digit()) && encode(path.as_bytes()).is_ok())
+        .then_some(host)
+}
+
 /// RFC 3986 section 3.1.
 fn is_scheme(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_alphabetic)
@@ -298,13 +329,13 @@ fn encode(path: &[u8]) -> Result<Box<str>, UrlError> {
     for (at, byte) in path.iter().enumerate() {
         query |= *byte == b'?';
         if byte.is_ascii_control() {
-            return Err(UrlError::Malformed("there is a control character"));
+            return Err(UrlError::Text("there is a control character"));
         }
         let digits = path.get(at + 1..at + 3);
         let escapes = digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         if *byte == b'%' && !query && !escapes {
             let what = "the path has a % without two hexadecimal digits (it is written as %25)";
-            return Err(UrlError::Malformed(what));
+            return Err(UrlError::Text(what));
         }
         let plain = byte.is_ascii_graphic() && (query || !b"\"<>\\^`{|}".contains(byte));
         if plain {
@@ -443,6 +474,25 @@ mod tests {
         }
         let error = Url::target("ftp://a").unwrap_err();
         assert_eq!(error.to_string(), "the scheme ftp is not http or https");
+    }
+
+    #[test]
+    fn what_blackbox_exporter_would_look_up_of_no_target() {
+        for (target, host) in [
+            ("http://a.example:99999/x", Some("a.example")),
+            ("http://u:p@a.example:0", Some("a.example")),
+            ("[::1]:0", Some("::1")),
+            ("ftp://a.example/", Some("ftp")),
+            ("http:///x", Some("")),
+            ("/", Some("")),
+            ("http://a:http", None),
+            ("http://a b:0", None),
+            ("http://[::1:0", None),
+            ("http://a:0/%zz", None),
+        ] {
+            assert!(Url::target(target).is_err(), "{target}");
+            assert_eq!(host_to_look_up(target), host, "{target}");
+        }
     }
 
     /// RFC 3986 sections 5.4.1 and 5.4.2, as far as a base without parameters
