@@ -9,7 +9,6 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use probity_tests::support::http::encode;
 use probity_tests::support::metrics::Samples;
-use probity_tests::support::probity::run;
 use probity_tests::support::tls::{self, Authority, in_future};
 use probity_tests::support::{LIMIT, Peer, Probity, until};
 use probity_tests::trials;
@@ -31,7 +30,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         the_name_that_a_certificate_is_verified_for,
         the_ends_of_a_chain_with_two_roots,
         an_irc_server_greets_or_throws_out,
-        http_3_is_refused_in_the_words_that_are_known,
         what_a_dialogue_found_out_is_in_the_api,
     ));
     trials
@@ -362,46 +360,6 @@ modules:
         );
     }
     server.stop();
-}
-
-/// The rows of TestLoadBadConfigs for HTTP/3.
-fn http_3_is_refused_in_the_words_that_are_known() {
-    let mixed = "HTTP/3 and HTTP/2.0/1.1 cannot be used together - only HTTP/3.0 is allowed when enable_http3 is true";
-    let both = "when enable_http3 is true, enable_http2 must be set to false";
-    let unasked = "HTTP/3 cannot be used as a valid HTTP version when enable_http3 is false";
-    for (options, words) in [
-        (
-            "enable_http3: true, enable_http2: true, valid_http_versions: [HTTP/2.0]",
-            mixed,
-        ),
-        (
-            "enable_http3: true, enable_http2: false, valid_http_versions: [HTTP/3.0, HTTP/1.1]",
-            mixed,
-        ),
-        (
-            "enable_http3: true, enable_http2: true, valid_http_versions: [HTTP/3.0]",
-            both,
-        ),
-        ("enable_http3: true", both),
-        ("valid_http_versions: [HTTP/1.1, HTTP/3.0]", unasked),
-        // What is right there is what we cannot do.
-        (
-            "enable_http3: true, enable_http2: false",
-            "HTTP/3 is not spoken by this version",
-        ),
-    ] {
-        let folder = Folder::with(&format!(
-            "modules: {{m: {{prober: http, http: {{{options}}}}}}}\n"
-        ));
-        let config = folder.config();
-        let ended = run(&[
-            "--config.check",
-            "--config.file",
-            config.to_str().expect("text"),
-        ]);
-        assert_eq!(ended.code, Some(1), "{options}: {ended:?}");
-        assert!(ended.stderr.contains(words), "{options}: {}", ended.stderr);
-    }
 }
 
 fn what_a_dialogue_found_out_is_in_the_api() {

@@ -333,6 +333,22 @@ fn the_order_of_judgement_is_status_header_body_version_tls() {
     }
 }
 
+/// TestFailIfNotSSLLogMsg: who has not answered is not asked for TLS.
+#[test]
+fn only_an_answer_can_lack_tls() {
+    let run = |peer: Peer| {
+        run_with("192.0.2.7", &[peer], |config| {
+            config.fail_if_not_ssl = true;
+        })
+    };
+    run(ok("")).failed(
+        Reason::HttpSsl,
+        "the final response came over plain HTTP, expected TLS",
+    );
+    run(closes("", Closed::End))
+        .failed(Reason::PeerClosed, "closed by the peer before it answered");
+}
+
 #[test]
 fn https_is_secured_with_the_name_that_was_configured() {
     let seen = run("https://192.0.2.7/", &[ok("")]);
