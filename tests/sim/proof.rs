@@ -207,6 +207,11 @@ fn a_certificate_that_is_not_looked_at_is_seen_by_the_swarm() {
 }
 
 #[test]
+fn a_target_that_is_blamed_for_its_proxy_is_seen_by_the_swarm() {
+    assert_caught_by_swarm(Defect::WrongCulprit);
+}
+
+#[test]
 fn an_engine_beyond_its_bounds_is_caught() {
     use probity_engine::{Config, Limits};
     // The engine believes in other bounds than its world.

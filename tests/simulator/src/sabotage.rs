@@ -66,6 +66,8 @@ pub enum Defect {
     WrongToken,
     /// A certificate that is not good is good enough.
     BlindTrust,
+    /// What was wrong on the way is blamed on the target.
+    WrongCulprit,
 }
 
 /// An engine with a defect.
@@ -341,6 +343,12 @@ fn spoil<'a>(
     sink: &mut dyn FnMut(RunId, Output<'_>),
 ) -> Option<Report<'a>> {
     let outcome = report.outcome;
+    if defect == Defect::WrongCulprit
+        && let Outcome::Failure(reason) = outcome
+        && reason.name().starts_with("proxy_")
+    {
+        report.outcome = Outcome::Failure(Reason::ConnectRefused);
+    }
     // Only some reports are an occasion.
     let fits = match defect {
         Defect::FalseSuccess => matches!(outcome, Outcome::Failure(_)),
@@ -360,7 +368,8 @@ fn spoil<'a>(
         | Defect::OriginForm
         | Defect::TrustedProxy
         | Defect::WrongToken
-        | Defect::BlindTrust => false,
+        | Defect::BlindTrust
+        | Defect::WrongCulprit => false,
         Defect::DoubleReport
         | Defect::LateReport
         | Defect::GhostOutput

@@ -21,8 +21,39 @@ pub enum Condition {
     Healthy(Vec<SocketAddr>),
     /// There must be no success.
     Failing,
+    /// The same; a failure that blames somebody else needs a fault on the way
+    /// to one of these.
+    FailingBy(Culprit, Vec<SocketAddr>),
     /// It comes and goes.
     Mixed,
+}
+
+/// Whose fault a failure is, as far as a prober can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Culprit {
+    /// The target itself.
+    Target,
+    /// The proxy on the way, without which nothing can be said of the target.
+    Proxy,
+    /// Whoever should have given a token.
+    TokenEndpoint,
+    /// It depends on how a stream was cut.
+    Unclear,
+}
+
+impl Culprit {
+    /// Whether a failure for this reason is blamed on the right one.
+    fn is_named_by(self, reason: Reason) -> bool {
+        let name = reason.name();
+        let named = match reason {
+            Reason::TimeoutProxy => Self::Proxy,
+            Reason::TimeoutOauth2 => Self::TokenEndpoint,
+            _ if name.starts_with("proxy_") => Self::Proxy,
+            _ if name.starts_with("oauth2_") => Self::TokenEndpoint,
+            _ => Self::Target,
+        };
+        self == named || self == Self::Unclear
+    }
 }
 
 impl Truth {
@@ -62,6 +93,14 @@ impl Blame {
         }
     }
 
+    /// Whether the world misbehaved so that a report may say what it likes.
+    fn excuses(&self, report: &Report<'_>, addresses: &[SocketAddr]) -> bool {
+        let excused = |at: Instant| at >= report.started;
+        let mut faults = addresses.iter().filter_map(|to| self.faults.get(to));
+        let dns = self.dns.is_some_and(|at| excused(at + DNS_MEMORY));
+        dns || faults.any(|at| excused(*at))
+    }
+
     fn judge(&self, id: TargetId, report: &Report<'_>) -> Result<(), String> {
         let outcome = report.outcome;
         let Some((condition, since)) = self.truth.get(id) else {
@@ -71,17 +110,26 @@ impl Blame {
             return Ok(());
         }
         match (condition, outcome) {
-            (Condition::Failing, Outcome::Success | Outcome::Warning(_)) => {
+            (
+                Condition::Failing | Condition::FailingBy(..),
+                Outcome::Success | Outcome::Warning(_),
+            ) => {
                 let (kind, at) = (report.spec.check.kind(), report.address);
                 Err(format!(
                     "{id:?} ({kind} at {at:?}) is failing and was reported as {outcome:?}"
                 ))
             }
+            (Condition::FailingBy(culprit, addresses), Outcome::Failure(reason)) => {
+                if culprit.is_named_by(reason) || self.excuses(report, &addresses) {
+                    return Ok(());
+                }
+                let detail = report.detail;
+                Err(format!(
+                    "{id:?} fails because of {culprit:?} and was reported as {reason} ({detail})"
+                ))
+            }
             (Condition::Healthy(addresses), Outcome::Failure(_)) => {
-                let excused = |at: Instant| at >= report.started;
-                let mut faults = addresses.iter().filter_map(|to| self.faults.get(to));
-                let dns = self.dns.is_some_and(|at| excused(at + DNS_MEMORY));
-                if dns || faults.any(|at| excused(*at)) {
+                if self.excuses(report, &addresses) {
                     return Ok(());
                 }
                 let detail = report.detail;

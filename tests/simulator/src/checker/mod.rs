@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use blame::{Blame, Condition, Truth};
+pub use blame::{Blame, Condition, Culprit, Truth};
 pub use books::Books;
 pub use capacity::Capacity;
 pub use connection::Connections;

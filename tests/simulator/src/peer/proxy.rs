@@ -48,6 +48,11 @@ pub enum Manner {
     Leaves,
 }
 
+impl Manner {
+    /// Those of a proxy that is of no use, whatever it is asked for.
+    pub(crate) const BAD: [Self; 4] = [Self::Refuses, Self::Hangs, Self::Babbles, Self::Leaves];
+}
+
 /// Whether a proxy got through to somebody.
 #[derive(Clone, Debug)]
 pub(crate) enum Reached {

@@ -9,6 +9,7 @@ use probity_engine::Spec;
 use probity_engine::check::Module;
 use serde_json::{Value, json};
 
+use crate::checker::Culprit;
 use crate::peer::coded::{self, Coding};
 use crate::peer::h2::{self, END_STREAM, Server};
 use crate::peer::http::{self, Site};
@@ -156,19 +157,41 @@ pub(super) fn healthy(rng: &mut Rng, home: &Home<'_>, plan: &Plan) -> (Arc<Spec>
     }
 }
 
-/// The same target with servers with which no check can be content.
-pub(super) fn failing(rng: &mut Rng, home: &Home<'_>, healthy: &Servers) -> Servers {
+/// Servers with which no check can be content.
+#[derive(Clone, Debug)]
+pub(super) struct Failing {
+    pub(super) servers: Servers,
+    pub(super) culprit: Culprit,
+}
+
+/// The same target with something wrong.
+pub(super) fn failing(rng: &mut Rng, home: &Home<'_>, healthy: &Servers) -> Failing {
     let mut servers = healthy.clone();
-    if rng.chance(300_000) {
-        let dead = [
-            Behaviour::Refuse,
-            Behaviour::Unreachable,
-            Behaviour::Blackhole,
-        ];
-        let victim = rng.below(servers.len() as u64) as usize;
-        servers[victim].1 = rng.pick(&dead).clone();
-        return servers;
+    let culprit = match rng.chance(300_000) {
+        true => kill(rng, home.kind, &mut servers),
+        false => hurt(rng, home, &mut servers),
+    };
+    Failing { servers, culprit }
+}
+
+/// Nobody is there any more, be it at the target or on the way to it.
+fn kill(rng: &mut Rng, kind: Kind, servers: &mut Servers) -> Culprit {
+    let dead = [
+        Behaviour::Refuse,
+        Behaviour::Unreachable,
+        Behaviour::Blackhole,
+    ];
+    let victim = rng.below(servers.len() as u64) as usize;
+    servers[victim].1 = rng.pick(&dead).clone();
+    match (kind, victim) {
+        (Kind::Tunnelled, _) | (Kind::Forwarded, 1) => Culprit::Proxy,
+        (Kind::Token, 1) => Culprit::TokenEndpoint,
+        _ => Culprit::Target,
     }
+}
+
+/// Somebody is there and does the wrong thing.
+fn hurt(rng: &mut Rng, home: &Home<'_>, servers: &mut Servers) -> Culprit {
     let (first, rest) = servers.split_at_mut(1);
     let server = &mut first[0].1;
     let between = rest.first_mut().map(|(_, between)| between);
@@ -183,24 +206,18 @@ pub(super) fn failing(rng: &mut Rng, home: &Home<'_>, healthy: &Servers) -> Serv
         (Kind::Coded, _) => {
             *server = badly_coded(rng, coding_at(home.at));
         }
+        // What such a proxy says looks as if the target had said it.
         (Kind::Forwarded, Some(between)) if rng.chance(500_000) => {
-            let manners = [
-                Manner::Refuses,
-                Manner::Hangs,
-                Manner::Babbles,
-                Manner::Leaves,
-            ];
-            spoil(between, *rng.pick(&manners));
+            spoil(between, *rng.pick(&Manner::BAD));
         }
         (Kind::Tunnelled, Some(between)) if rng.chance(500_000) => {
-            let manners = [
-                Manner::Refuses,
-                Manner::TalksAhead,
-                Manner::Hangs,
-                Manner::Babbles,
-                Manner::Leaves,
-            ];
-            spoil(between, *rng.pick(&manners));
+            let manners = [&Manner::BAD[..], &[Manner::TalksAhead]].concat();
+            let manner = *rng.pick(&manners);
+            spoil(between, manner);
+            return match manner {
+                Manner::TalksAhead => Culprit::Unclear,
+                _ => Culprit::Proxy,
+            };
         }
         (Kind::Token, Some(between)) if rng.chance(500_000) => {
             let bad = [Endpoint::Refuses, Endpoint::Hangs, Endpoint::Broken];
@@ -209,12 +226,13 @@ pub(super) fn failing(rng: &mut Rng, home: &Home<'_>, healthy: &Servers) -> Serv
                 Behaviour::Tls(tls, _) => endpoint.secured(tls.clone()),
                 _ => endpoint,
             };
+            return Culprit::TokenEndpoint;
         }
         _ if secured && rng.chance(500_000) => *server = insecure(rng),
         _ if secured => *server = good(bad_site(rng)),
         _ => *server = bad_site(rng),
     }
-    servers
+    Culprit::Target
 }
 
 fn good(server: Behaviour) -> Behaviour {

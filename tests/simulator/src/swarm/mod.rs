@@ -15,8 +15,8 @@ use probity_engine::{Config, Limits, Spec, TargetId, threshold};
 
 pub use self::kind::Kind;
 
-use self::kind::{Home, Servers};
-use crate::checker::{Condition, TICK};
+use self::kind::{Failing, Home, Servers};
+use crate::checker::{Condition, Culprit, TICK};
 use crate::faults::Faults;
 use crate::peer::{Answer, Zone};
 use crate::prober::Prober;
@@ -59,6 +59,8 @@ struct Inhabitant {
     between: SocketAddr,
     healthy: Servers,
     nature: Nature,
+    /// Who is to blame, of one that fails for good.
+    culprit: Culprit,
     named: bool,
     present: bool,
 }
@@ -162,10 +164,14 @@ fn settle(rng: &mut Rng, world: &mut World) -> Vec<Inhabitant> {
     let mut names = Vec::new();
     let mut people = Vec::new();
     for number in 0..count {
-        let one = inhabitant(rng, number, &mut names);
+        let mut one = inhabitant(rng, number, &mut names);
         let servers = match one.nature {
             Nature::Healthy | Nature::Mixed => one.healthy.clone(),
-            Nature::Failing => one.failing(rng),
+            Nature::Failing => {
+                let Failing { servers, culprit } = one.failing(rng);
+                one.culprit = culprit;
+                servers
+            }
         };
         serve(world, &servers);
         if one.named {
@@ -257,6 +263,7 @@ fn inhabitant(rng: &mut Rng, number: u8, names: &mut Vec<(String, Answer)>) -> I
         between,
         healthy,
         nature,
+        culprit: Culprit::Unclear,
         named,
         present: true,
     }
@@ -284,18 +291,16 @@ fn name_of(rng: &mut Rng, name: &str, at: SocketAddr, names: &mut Vec<(String, A
 
 impl Inhabitant {
     fn condition(&self) -> Condition {
+        let ways = self.healthy.iter().map(|(at, _)| *at);
         match self.nature {
-            Nature::Healthy => {
-                let ways = self.healthy.iter();
-                Condition::Healthy(ways.map(|(at, _)| *at).collect())
-            }
-            Nature::Failing => Condition::Failing,
+            Nature::Healthy => Condition::Healthy(ways.collect()),
+            Nature::Failing => Condition::FailingBy(self.culprit, ways.collect()),
             Nature::Mixed => Condition::Mixed,
         }
     }
 
     /// Servers with which its check cannot be content.
-    fn failing(&self, rng: &mut Rng) -> Servers {
+    fn failing(&self, rng: &mut Rng) -> Failing {
         let home = Home {
             kind: self.kind,
             at: self.at,
@@ -353,7 +358,7 @@ fn live(rng: &mut Rng, world: &mut World, people: &mut [Inhabitant]) {
             }
             _ if one.nature == Nature::Mixed => {
                 let servers = match rng.chance(500_000) {
-                    true => one.failing(rng),
+                    true => one.failing(rng).servers,
                     false => one.healthy.clone(),
                 };
                 serve(world, &servers);
