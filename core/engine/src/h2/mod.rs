@@ -64,7 +64,7 @@ const SETTINGS: [(u16, u32); 3] = [
 ];
 
 /// The head of a request, as it is sent.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestHead(Vec<u8>);
 
 impl RequestHead {
@@ -72,6 +72,12 @@ impl RequestHead {
     /// becomes lower case, as HTTP/2 has it.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
         hpack::encode(name, value, &mut self.0);
+    }
+
+    /// The same in no more memory than it takes: it is kept.
+    pub(crate) fn into_kept(mut self) -> Self {
+        self.0.shrink_to_fit();
+        self
     }
 }
 

@@ -71,6 +71,7 @@ use super::excerpt::Excerpt;
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files, Secret};
 use crate::fact::Fact;
+use crate::h2::RequestHead;
 use crate::id::Conn;
 use crate::io::{Families, Input};
 use crate::outcome::{Phase, Reason};
@@ -109,6 +110,8 @@ pub struct Spec {
     /// Name to verify, if it is not the host of the URL.
     server_name: Option<Box<str>>,
     request: Box<[u8]>,
+    /// The head of the same in HTTP/2, if the handshake may choose it.
+    h2: Option<RequestHead>,
 }
 
 impl fmt::Debug for Spec {
@@ -244,8 +247,10 @@ impl Kind for Http {
             token: None,
             carried: None,
         };
+        let may_be_h2 = url.secure && module.tls.alpn.iter().any(|name| &**name == protocol::H2);
         Ok(Spec {
             request: request.render().into(),
+            h2: may_be_h2.then(|| request.h2_head().into_kept()),
             module: Arc::clone(module),
             url,
             host,
@@ -365,7 +370,13 @@ impl Http {
         self.requests += 1;
         if protocol::is_h2(cx.core.tls.as_deref()) {
             let mut out = Vec::new();
-            let exchange = Http2::begin(&request, &mut out);
+            let body = request.body().into();
+            let exchange = match &spec.h2 {
+                Some(head) if hop.is_none() && self.token.is_none() => {
+                    Http2::begin(head, body, &mut out)
+                }
+                _ => Http2::begin(&request.h2_head(), body, &mut out),
+            };
             cx.send(conn, &out);
             self.state = State::Asked(conn, Protocol::H2(Box::new(exchange)));
             return;

@@ -7,12 +7,11 @@ use core::fmt;
 
 use super::answer::{self, Answer};
 use super::place::Place;
-use super::request::Request;
 use super::response::{Head, Heads};
 use super::{Http, Spec, State};
 use crate::check::Cx;
 use crate::check::dial::Dial;
-use crate::h2::{Client, Error, ErrorCode, Event};
+use crate::h2::{Client, Error, ErrorCode, Event, RequestHead};
 use crate::id::Conn;
 use crate::io::Closed;
 use crate::outcome::{Phase, Reason};
@@ -42,9 +41,12 @@ pub(super) struct Http2 {
     answer: Option<Answer>,
 }
 
+/// The name of HTTP/2 in a handshake (RFC 9113 section 3.2).
+pub(super) const H2: &[u8] = b"h2";
+
 /// Whether the handshake chose HTTP/2.
 pub(super) fn is_h2(tls: Option<&TlsInfo>) -> bool {
-    tls.and_then(|tls| tls.alpn.as_deref()) == Some(b"h2")
+    tls.and_then(|tls| tls.alpn.as_deref()) == Some(H2)
 }
 
 impl Default for Http1 {
@@ -99,9 +101,9 @@ impl fmt::Display for Leaving {
 
 impl Http2 {
     /// Sends a request; the bytes are appended to `out`.
-    pub(super) fn begin(request: &Request<'_>, out: &mut Vec<u8>) -> Self {
+    pub(super) fn begin(head: &RequestHead, body: Vec<u8>, out: &mut Vec<u8>) -> Self {
         Self {
-            client: Client::new(&request.h2_head(), request.body().into(), out),
+            client: Client::new(head, body, out),
             answer: None,
         }
     }
