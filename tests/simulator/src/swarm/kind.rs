@@ -229,6 +229,12 @@ fn hurt(rng: &mut Rng, home: &Home<'_>, servers: &mut Servers) -> Culprit {
             return Culprit::TokenEndpoint;
         }
         _ if secured && rng.chance(500_000) => *server = insecure(rng),
+        // Time may be over anywhere in such a chain.
+        _ if rng.chance(100_000) => {
+            let round = Site::new(http::redirect("/round")).serve();
+            *server = if secured { good(round) } else { round };
+            return Culprit::Unclear;
+        }
         _ if secured => *server = good(bad_site(rng)),
         _ => *server = bad_site(rng),
     }
@@ -286,7 +292,6 @@ fn bad_site(rng: &mut Rng) -> Behaviour {
         http::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
         http::answering(&b"\x00\x01\x02\xff\xfe\r\n\r\n"[..]),
         http::closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
-        Site::new(http::redirect("/round")).serve(),
         Behaviour::silent(),
         Behaviour::talk([Step::Close]),
         Behaviour::talk([Step::Reset]),

@@ -325,7 +325,9 @@ impl Inhabitant {
         } else {
             Duration::ZERO
         };
-        plan.initial_delay + plan.period * results + plan.timeout * 2 + names + TICK * 8
+        // A run may outlast its period.
+        let each = plan.period.max(plan.timeout);
+        plan.initial_delay + each * results + plan.timeout * 2 + names + TICK * 8
     }
 }
 
