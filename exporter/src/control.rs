@@ -13,7 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use probity_driver::{Change, Notice};
 use probity_engine::config::Files as _;
 use probity_engine::{Outcome, Reason, TargetId};
-use probity_spec::{DEFAULT, Delta, Errors, File, FileSd, Fleet, Groups, Job, SystemFiles, Target};
+use probity_spec::{
+    DEFAULT, Delta, File, FileSd, Fleet, Groups, Job, LoadError, SystemFiles, Target,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -112,15 +114,17 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub fn load(source: &Source) -> Result<Loaded, Errors> {
+pub fn load(source: &Source) -> Result<Loaded, LoadError> {
     let host = Host::default();
     // Before it is parsed: what changes meanwhile is then seen to have.
     let checksum = source.checksum();
     let file = match source {
-        Source::File(path) => File::load(&path.display().to_string(), &host),
-        Source::Defaults => File::parse("the built-in configuration", DEFAULT, &host),
-        Source::Text(name, text) => File::parse(name, text, &host),
-    }?;
+        Source::File(path) => File::load(&path.display().to_string(), &host)?,
+        Source::Defaults => {
+            File::parse("the built-in configuration", DEFAULT, &host).map_err(LoadError::Wrong)?
+        }
+        Source::Text(name, text) => File::parse(name, text, &host).map_err(LoadError::Wrong)?,
+    };
     Ok(Loaded {
         file,
         checksum,
@@ -274,7 +278,7 @@ impl Control {
         let loaded = tokio::task::spawn_blocking(move || load(&source)).await;
         let loaded = loaded
             .map_err(|error| error.to_string())
-            .and_then(|it| it.map_err(|errors| format!("error parsing config file: {errors}")));
+            .and_then(|it| it.map_err(|error| error.to_string()));
         let result = match loaded {
             Ok(loaded) => self.adopt(loaded).await,
             Err(error) => Err(error),

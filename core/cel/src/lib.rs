@@ -22,6 +22,7 @@ mod cost;
 mod json;
 mod matches;
 mod names;
+mod types;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,7 +59,8 @@ impl fmt::Debug for Compiled {
 ///
 /// # Errors
 /// A sentence that says what is wrong with it, without the expression itself:
-/// its grammar, or a variable or function that does not exist.
+/// its grammar, a variable or function that does not exist, or types that do
+/// not go together.
 pub fn compile(source: &str) -> Result<Arc<dyn Expression>, String> {
     if source.trim().is_empty() {
         return Err("expected an expression, found nothing".into());
@@ -74,6 +76,7 @@ pub fn compile(source: &str) -> Result<Arc<dyn Expression>, String> {
     let parsed = catch_unwind(AssertUnwindSafe(|| parse(&env, source)));
     let mut expression = parsed.map_err(|_| "expected an expression in CEL".to_owned())??;
     names::check(&expression)?;
+    types::check(&expression)?;
     let patterns = matches::compile(&mut expression)?;
     Ok(Arc::new(Compiled {
         source: source.into(),

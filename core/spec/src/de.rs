@@ -19,7 +19,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::error::{Mistake, excerpt, segment};
 use crate::node::{Entry, Form, Key, Node, Scalar, Value};
-use crate::scalar::{boolean, float, integer};
+use crate::scalar::{boolean, float, go_int, integer, quoted_boolean};
 use crate::suggest;
 
 /// Reads a value of type `T`; paths of mistakes are relative to `node`.
@@ -126,13 +126,33 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
     }
 
     fn deserialize_bool<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        match self.plain().and_then(boolean) {
+        let value = match &self.0.value {
+            Value::Scalar(Scalar { text, form }) => match form {
+                Form::Plain => boolean(text),
+                Form::Text => quoted_boolean(text),
+                Form::Binary => None,
+            },
+            _ => None,
+        };
+        match value {
             Some(value) => self.place(visitor.visit_bool(value)),
             None => self.expected(&visitor),
         }
     }
 
+    /// Go's `int`, which only upstream's own fields are: cut from a fraction
+    /// without a word, and 0 if it is left out.
     fn deserialize_i64<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        if self.0.is_null() {
+            return self.place(visitor.visit_i64(0));
+        }
+        match self.plain().and_then(go_int) {
+            Some(number) => self.place(visit_integer(number, visitor)),
+            None => self.expected(&visitor),
+        }
+    }
+
+    fn deserialize_i128<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match self.plain().and_then(integer) {
             Some(number) => self.place(visit_integer(number, visitor)),
             None => self.expected(&visitor),
@@ -285,25 +305,25 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
     forward_to_deserialize_any! { <W: Visitor<'n>> char identifier }
 
     fn deserialize_i8<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_i16<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_i32<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_u8<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_u16<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_u32<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_u64<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        self.deserialize_i64(visitor)
+        self.deserialize_i128(visitor)
     }
     fn deserialize_f32<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
         self.deserialize_f64(visitor)

@@ -101,6 +101,35 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
+/// Why a configuration file is of no use, in the words of blackbox_exporter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// It cannot be read.
+    Unread(Errors),
+    /// There are mistakes in it.
+    Wrong(Errors),
+}
+
+impl LoadError {
+    /// What is wrong, each with its place.
+    pub fn errors(&self) -> &Errors {
+        match self {
+            Self::Unread(errors) | Self::Wrong(errors) => errors,
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unread(errors) => write!(f, "error reading config file: {errors}"),
+            Self::Wrong(errors) => write!(f, "error parsing config file: {errors}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
 /// A mistake while its file is still being read: the path grows from the
 /// inside to the outside, and the first place that anybody knows is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

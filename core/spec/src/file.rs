@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_engine::check::{KINDS, Module, ModuleConfig, UNSUPPORTED};
-use probity_engine::config::{Cause, ConfigError, Files, Recorded};
+use probity_engine::config::{Cause, ConfigError, Files, Recorded, TimeLimit};
 
 use crate::de::from_node;
 use crate::defaults;
-use crate::error::{Error, Errors, Mistake, Position, join, segment};
+use crate::error::{Error, Errors, LoadError, Mistake, Position, join, segment};
 use crate::job::{Job, repeated};
 use crate::label::{self, Labels};
 use crate::node::{Entry, Node, Value};
@@ -33,11 +33,13 @@ impl File {
     ///
     /// # Errors
     /// If it cannot be read, is not UTF-8, or as [`File::parse`] does.
-    pub fn load(path: &str, files: &dyn Files) -> Result<Self, Errors> {
+    pub fn load(path: &str, files: &dyn Files) -> Result<Self, LoadError> {
         let content = files
             .read(path)
-            .map_err(|error| Errors::unread(path, &error))?;
-        Self::parse(path, utf8(path, &content)?, files)
+            .map_err(|error| LoadError::Unread(Errors::unread(path, &error)))?;
+        utf8(path, &content)
+            .and_then(|text| Self::parse(path, text, files))
+            .map_err(LoadError::Wrong)
     }
 
     /// Parses the text of the file that the user calls `name`. What modules
@@ -56,6 +58,7 @@ impl File {
         };
         let entries = match &root.value {
             Value::Mapping(entries) => entries.as_slice(),
+            _ if root.is_null() => &[],
             _ => {
                 let expected = format!("expected a mapping with {}", KEYS.join(" and "));
                 let message = format!("{expected}, found {}", root.describe());
@@ -192,10 +195,7 @@ impl NamedModule {
 
     /// Longest time that one run may take; none or 0 is no limit.
     pub fn timeout(&self) -> Option<Duration> {
-        self.config
-            .timeout
-            .map(|timeout| timeout.0)
-            .filter(|timeout| !timeout.is_zero())
+        self.config.timeout.and_then(TimeLimit::limit)
     }
 }
 
@@ -225,12 +225,12 @@ impl Modules {
         };
         for Entry { key, value } in entries {
             let name = key.text.to_string();
-            let module = if name.is_empty() {
-                Err(Mistake::new("", "expected a name, found \"\"").at(key.position))
-            } else {
-                read_module(value, files)
-            };
+            let module = read_module(value, files);
             let path = join("modules", &segment(&name));
+            if name.is_empty() {
+                let message = "nobody can ask for a module without a name";
+                warnings.push(Mistake::new(path.clone(), message).at(key.position));
+            }
             match module {
                 Ok((module, found)) => {
                     warnings.extend(found.into_iter().map(|warning| warning.within(&path)));
@@ -308,7 +308,7 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
         Ok(()) => {}
         Err(error) => match error.cause {
             Cause::Mistake => return Err(place(error)),
-            Cause::Unready => warnings.push(place(error)),
+            Cause::Unready | Cause::Unspoken => warnings.push(place(error)),
             Cause::Unsupported => {}
         },
     }

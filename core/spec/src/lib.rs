@@ -97,7 +97,7 @@ pub use defaults::DEFAULT;
 pub use delta::Delta;
 pub use discovery::{FilePattern, FileSd};
 pub use document::read_document;
-pub use error::{Error, Errors, Position};
+pub use error::{Error, Errors, LoadError, Position};
 pub use file::{File, NamedModule};
 pub use files::{SystemFiles, words};
 pub use groups::{Format, Group, parse_groups};

@@ -13,8 +13,25 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Decimal, `0x`, `0o` and `0b`, with `_` between digits; also a decimal
-/// fraction whose value is an integer.
+/// Those that are left of them between quotes: of YAML 1.2 there are none, and
+/// for those of YAML 1.1 yaml.v3 does not look whether there are any.
+pub(crate) fn quoted_boolean(text: &str) -> Option<bool> {
+    boolean(text).filter(|_| !matches!(text.len(), 4 | 5))
+}
+
+/// What yaml.v3 takes where Go's `int` is asked for: an [`integer`], or what is
+/// left of a fraction without its digits after the point.
+pub(crate) fn go_int(text: &str) -> Option<i128> {
+    integer(text).or_else(|| {
+        let number = float(text)?;
+        // Both bounds are powers of two, and so exact.
+        let (least, beyond) = (i64::MIN as f64, -(i64::MIN as f64));
+        (least..beyond).contains(&number).then_some(number as i128)
+    })
+}
+
+/// Decimal, octal with a leading zero, `0x`, `0o` and `0b`, with `_` between
+/// digits; also a decimal fraction whose value is an integer.
 pub(crate) fn integer(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -24,6 +41,7 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
         Some("0x") => (16, &digits[2..]),
         Some("0o") => (8, &digits[2..]),
         Some("0b") => (2, &digits[2..]),
+        Some(_) if digits.starts_with('0') && digits.bytes().all(is_octal) => (8, digits),
         _ => (10, digits),
     };
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
@@ -41,6 +59,10 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
     };
     let number = i128::from_str_radix(&digits.replace('_', ""), radix).ok()?;
     Some(if negative { -number } else { number })
+}
+
+const fn is_octal(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'7' | b'_')
 }
 
 pub(crate) fn float(text: &str) -> Option<f64> {
@@ -70,6 +92,16 @@ mod tests {
         for text in ["", "1", "yEs", "truee", "null"] {
             assert_eq!(boolean(text), None, "{text}");
         }
+        for (text, value) in [
+            ("yes", Some(true)),
+            ("n", Some(false)),
+            ("OFF", Some(false)),
+            ("true", None),
+            ("False", None),
+            ("", None),
+        ] {
+            assert_eq!(quoted_boolean(text), value, "{text}");
+        }
     }
 
     #[test]
@@ -84,6 +116,8 @@ mod tests {
             ("0o17", 15),
             ("-0b11", -3),
             ("007", 7),
+            ("0310", 200),
+            ("0389", 389),
         ] {
             assert_eq!(integer(text), Some(number), "{text}");
         }
@@ -93,6 +127,22 @@ mod tests {
             assert_eq!(integer(text), None, "{text}");
         }
         assert_eq!(integer(&"9".repeat(60)), None);
+    }
+
+    #[test]
+    fn a_go_int_may_be_cut_from_a_fraction() {
+        for (text, number) in [
+            ("200", 200),
+            ("200.5", 200),
+            ("-1.9", -1),
+            ("2e2", 200),
+            (".5", 0),
+        ] {
+            assert_eq!(go_int(text), Some(number), "{text}");
+        }
+        for text in ["", "x", ".inf", ".nan", "1e19", "9223372036854775808.5"] {
+            assert_eq!(go_int(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -40,7 +40,9 @@ pub(crate) fn parse(text: &str) -> (Option<Rc<Node<'_>>>, Vec<Mistake>) {
     }
     let root = builder.root.take();
     if root.is_none() && builder.mistakes.is_empty() {
-        builder.mistakes.push(Mistake::new("", "the file is empty"));
+        builder
+            .mistakes
+            .push(Mistake::new("", "EOF: the file is empty"));
     }
     (root, builder.mistakes)
 }

@@ -416,13 +416,56 @@ fn what_is_not_what_it_seems_is_a_warning() {
 modules:
   old: {prober: http, http: {no_follow_redirects: true, tls_config: {min_version: TLS11}}}
 ";
-    let file = File::parse("f.yml", text, &NoFiles).unwrap();
-    let warnings: Vec<String> = file.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
-        warnings,
+        warnings(text),
         [
             "f.yml:2:83: modules.old.http.tls_config.min_version: TLS11 is obsolete (RFC 8996) and cannot be spoken: TLS 1.2 is the lowest version offered",
             "f.yml:2:51: modules.old.http.no_follow_redirects: no_follow_redirects is deprecated: follow_redirects says the opposite",
         ]
     );
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    let file = File::parse("f.yml", text, &NoFiles).unwrap();
+    file.warnings().iter().map(ToString::to_string).collect()
+}
+
+/// What blackbox_exporter finds out at a probe, or never: the file loads, and
+/// says so.
+#[test]
+fn what_can_never_succeed_loads_with_a_warning() {
+    let text = "\
+modules:
+  none: {prober: http, timeout: -5s, http: {valid_status_codes: [200.9, -1, 9991]}}
+  null: {prober: http, http: {fail_if_header_matches: [{header: A, regexp: b}, null], http_headers: {X: }}}
+  back: {prober: http, http: {tls_config: {min_version: TLS13, max_version: TLS12}}}
+  old: {prober: tcp, tcp: {tls: true, tls_config: {max_version: TLS11}}}
+  unused: {prober: tcp, tcp: {query_response: [null], tls_config: {max_version: TLS11}}}
+  '': {prober: tcp}
+";
+    assert_eq!(
+        warnings(text),
+        [
+            "f.yml:2:33: modules.none.timeout: a timeout below 0 limits nothing, as 0 does",
+            "f.yml:2:73: modules.none.http.valid_status_codes[1]: no response has the status -1",
+            "f.yml:2:77: modules.none.http.valid_status_codes[2]: no response has the status 9991",
+            "f.yml:3:80: modules.null.http.fail_if_header_matches[1]: an entry without a header fails every run: no response has it",
+            "f.yml:4:77: modules.back.http.tls_config.max_version: tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
+            "f.yml:5:65: modules.old.tcp.tls_config.max_version: expected TLS12 or TLS13, found TLS11, which RFC 8996 made obsolete: TLS 1.2 is the lowest version that can be spoken",
+            "f.yml:7:3: modules.\"\": nobody can ask for a module without a name",
+        ]
+    );
+    let file = File::parse("f.yml", text, &NoFiles).unwrap();
+    let statuses = &file.module("none").unwrap().config().http;
+    assert_eq!(
+        statuses.as_ref().unwrap().valid_status_codes,
+        [200, -1, 9991]
+    );
+    assert_eq!(file.module("none").unwrap().timeout(), None);
+    for name in ["back", "old"] {
+        let module = file.module(name).unwrap().module();
+        assert!(matches!(module, Some(Module::Unready(_))), "{name}");
+    }
+    let unused = file.module("unused").unwrap().module();
+    assert!(matches!(unused, Some(Module::Tcp(_))));
 }

@@ -12,7 +12,7 @@ use listenfd::ListenFd;
 use probity_driver::{Driver, Handle};
 use probity_engine::Level;
 use probity_engine::check::TargetParams;
-use probity_spec::{Dropped, Fleet, Groups, words};
+use probity_spec::{Dropped, Fleet, Groups, LoadError, words};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -65,7 +65,7 @@ pub fn main(args: &Serve) -> ExitCode {
         };
         let server = match Server::start(options, source).await {
             Ok(server) => server,
-            Err(error) => return failed("Error starting", &error.to_string()),
+            Err(error) => return failed(error.title(), &error.to_string()),
         };
         match server.until_told(hangup).await {
             Ok(()) => ExitCode::SUCCESS,
@@ -93,10 +93,7 @@ fn probes(args: &Serve) -> Probes {
 fn check(source: &Source) -> ExitCode {
     let file = match control::load(source) {
         Ok(loaded) => loaded.file,
-        Err(errors) => {
-            tracing::error!(err = %errors, "Error loading config");
-            return ExitCode::from(FAILED);
-        }
+        Err(error) => return failed("Error loading config", &error.to_string()),
     };
     for warning in file.warnings() {
         tracing::warn!(warning = %warning, "Config file has a problem");
@@ -170,7 +167,7 @@ impl Listen {
                 for index in 0..passed.len() {
                     let unusable = |error: io::Error| {
                         let why = words(&error);
-                        StartError(format!("socket {index} that was passed on: {why}"))
+                        StartError::Other(format!("socket {index} that was passed on: {why}"))
                     };
                     let Some(listener) = passed.take_tcp_listener(index).map_err(unusable)? else {
                         continue;
@@ -180,7 +177,7 @@ impl Listen {
                 }
                 if listeners.is_empty() {
                     let why = "--web.systemd-socket: no socket was passed on: expected LISTEN_PID and LISTEN_FDS as a systemd socket unit sets them";
-                    return Err(StartError(why.into()));
+                    return Err(StartError::Other(why.into()));
                 }
             }
         }
@@ -198,7 +195,7 @@ fn taken(address: SocketAddr, error: &io::Error) -> StartError {
         }
         _ => &format!("{}:", words(error)),
     };
-    StartError(format!(
+    StartError::Other(format!(
         "cannot listen on {address}: {why} choose another with --web.listen-address"
     ))
 }
@@ -222,11 +219,29 @@ pub struct Options {
 
 /// Why a server could not be started: a sentence for a person.
 #[derive(Debug)]
-pub struct StartError(String);
+pub enum StartError {
+    /// The configuration is of no use.
+    Config(LoadError),
+    /// Something else is.
+    Other(String),
+}
+
+impl StartError {
+    /// What the log says beside it.
+    fn title(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "Error loading config",
+            Self::Other(_) => "Error starting",
+        }
+    }
+}
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Other(why) => f.write_str(why),
+        }
     }
 }
 
@@ -254,9 +269,9 @@ impl Server {
     /// If the configuration is wrong, an address cannot be listened on or the
     /// engine cannot be started; nothing is left running then.
     pub async fn start(options: Options, source: Source) -> Result<Self, StartError> {
-        let loaded = control::load(&source).map_err(|errors| StartError(errors.to_string()))?;
+        let loaded = control::load(&source).map_err(StartError::Config)?;
         let guard = options.web_config.as_deref().map(Guard::load).transpose();
-        let guard = guard.map_err(StartError)?.map(Arc::new);
+        let guard = guard.map_err(StartError::Other)?.map(Arc::new);
         let listeners = options.listen.open().await?;
         let handle = start_engine(&options.engine)?;
         let places = http::server::connections(handle.capacity().descriptors);
@@ -346,7 +361,7 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
     // What clients may hold is not there to probe with.
     let clients = http::server::connections(probity_driver::raise_descriptor_limit());
     let config = probity_driver::Config {
-        resolver: flags.dns.resolver().map_err(StartError)?,
+        resolver: flags.dns.resolver().map_err(StartError::Other)?,
         workers: flags.workers,
         in_flight: flags.in_flight,
         reserve: probity_driver::Config::RESERVE + clients as u64,
@@ -355,7 +370,7 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
         ..probity_driver::Config::default()
     };
     let handle = Driver::start(config)
-        .map_err(|error| StartError(format!("cannot start the engine: {error}")))?;
+        .map_err(|error| StartError::Other(format!("cannot start the engine: {error}")))?;
     let capacity = handle.capacity();
     tracing::info!(
         workers = capacity.workers,

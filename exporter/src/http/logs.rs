@@ -26,8 +26,9 @@ pub(super) async fn show(State(app): State<Arc<App>>, query: Params) -> Response
 
 fn find(app: &App, query: &Params) -> Result<Arc<Record>, (StatusCode, &'static str)> {
     let bad = |sentence| Err((StatusCode::BAD_REQUEST, sentence));
-    // What is no number counts as absent.
+    // What is no number counts as absent, and so does what upstream notes it as.
     let id: Option<i64> = query.get("id").and_then(|id| id.parse().ok());
+    let id = id.filter(|id| *id != -1);
     let (target, module) = (query.given("target"), query.given("module"));
     let (found, sentence) = match (id, target) {
         (Some(_), Some(_)) => {

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Completion, Failed, Trial};
 
 use self::case::{Ask, Case};
-use self::differences::{LISTED, Listed, PENDING};
+use self::differences::{LISTED, Listed};
 use self::view::Fields;
 use self::world::World;
 use crate::neighbours;
@@ -107,8 +107,7 @@ impl Suite {
         let case = &self.cases[index];
         self.outcomes[index].get_or_init(|| {
             let begun = Instant::now();
-            let unlisted =
-                |it: &Difference| !is_listed(&case.name, it) && !is_pending(&case.name, it);
+            let unlisted = |it: &Difference| !is_listed(&case.name, it);
             let mut tries = 0;
             loop {
                 let [upstream, ours] = world.compare(index, case);
@@ -138,21 +137,17 @@ impl Suite {
         if outcome.both_refuse && !refused {
             return Err("both programs refuse this: it compares nothing else".into());
         }
-        let (pending, unlisted): (Vec<&Difference>, Vec<_>) = outcome
-            .differences
-            .iter()
+        let differences = outcome.differences.iter();
+        let unlisted: Vec<&Difference> = differences
             .filter(|difference| !is_listed(name, difference))
-            .partition(|difference| is_pending(name, difference));
+            .collect();
         if !unlisted.is_empty() {
             return Err(Failed::from(shown(&unlisted)));
         }
-        if refused && !outcome.both_refuse && pending.is_empty() {
+        if refused && !outcome.both_refuse {
             return Err("meant to be refused by both programs, and is not".into());
         }
-        Ok(match pending.len() {
-            0 => Completion::Completed,
-            count => Completion::ignored_with(format!("pending, {count} differences")),
-        })
+        Ok(Completion::Completed)
     }
 
     fn every_listed_difference_occurs(&self) -> Result<(), Failed> {
@@ -190,12 +185,6 @@ impl Suite {
 
 fn is_listed(case: &str, difference: &Difference) -> bool {
     LISTED.iter().any(|listed| covers(listed, case, difference))
-}
-
-fn is_pending(case: &str, difference: &Difference) -> bool {
-    PENDING
-        .iter()
-        .any(|(cases, fields)| matches(cases, case) && matches(fields, &difference.field))
 }
 
 /// Differences for a person.

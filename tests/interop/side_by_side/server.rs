@@ -1,10 +1,10 @@
 //! Servers that follow a script and remember what they were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use probity_tests::support::Peer;
@@ -196,7 +196,7 @@ pub(crate) struct Running {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    _peer: Peer,
+    peer: Peer,
 }
 
 #[derive(Default)]
@@ -204,9 +204,16 @@ struct Shared {
     places: OnceLock<Places>,
     /// Which program is being served; what comes late belongs to the earlier.
     epoch: AtomicUsize,
-    /// Connections that are open.
-    open: AtomicUsize,
+    /// Connections whose script has ended.
+    ended: AtomicUsize,
+    /// Where our own connections come from, which only follow the others.
+    markers: Mutex<BTreeSet<SocketAddr>>,
     seen: Mutex<BTreeMap<(usize, usize), Seen>>,
+}
+
+/// What a script that failed has left is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Server {
@@ -270,23 +277,25 @@ impl Server {
             Script::Socks(credentials) => Script::Socks(*credentials),
         };
         let peer = Peer::at(SocketAddr::new(self.at, 0), move |conn| {
-            ours.open.fetch_add(1, Ordering::AcqRel);
-            let mut line = Line {
-                key: (ours.epoch.load(Ordering::Acquire), conn.index),
-                stream: Stream::Plain(conn),
-                shared: Arc::clone(&ours),
-                certificates: Arc::clone(&certificates),
-            };
-            line.note(|_| ());
-            // A client that goes in the middle ends the script.
-            let _ = line.run(&script, tls.as_ref());
-            ours.open.fetch_sub(1, Ordering::AcqRel);
+            let from = conn.stream.peer_addr().ok();
+            if !from.is_some_and(|from| lock(&ours.markers).remove(&from)) {
+                let mut line = Line {
+                    key: (ours.epoch.load(Ordering::Acquire), conn.index),
+                    stream: Stream::Plain(conn),
+                    shared: Arc::clone(&ours),
+                    certificates: Arc::clone(&certificates),
+                };
+                line.note(|_| ());
+                // A client that goes in the middle ends the script.
+                let _ = line.run(&script, tls.as_ref());
+            }
+            ours.ended.fetch_add(1, Ordering::AcqRel);
         });
         Running {
             name: self.name,
             address: peer.address,
             shared,
-            _peer: peer,
+            peer,
         }
     }
 }
@@ -300,20 +309,25 @@ impl Running {
     /// What has come since the last time, once all connections have ended.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let begun = Instant::now();
-        // A connection that was closed at once may not have been taken yet.
-        std::thread::sleep(Duration::from_millis(10));
-        while self.shared.open.load(Ordering::Acquire) > 0
-            && begun.elapsed() < Duration::from_secs(2)
-        {
-            std::thread::sleep(Duration::from_millis(2));
+        let markers = || lock(&self.shared.markers);
+        // Connections are taken in their order: once this one is, all are, also
+        // those that were closed at once. Its script waits until it is known.
+        let marker = {
+            let mut markers = markers();
+            let marker = TcpStream::connect(self.address).expect("it listens");
+            let from = marker.local_addr().expect("an address");
+            markers.insert(from);
+            from
+        };
+        let is_waiting = || {
+            let ended = self.shared.ended.load(Ordering::Acquire);
+            markers().contains(&marker) || ended < self.peer.connections()
+        };
+        while is_waiting() && begun.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         let epoch = self.shared.epoch.fetch_add(1, Ordering::AcqRel);
-        let mut seen = self
-            .shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let seen = std::mem::take(&mut *seen).into_iter();
+        let seen = std::mem::take(&mut *lock(&self.shared.seen)).into_iter();
         seen.filter(|((of, _), _)| *of == epoch)
             .map(|(_, seen)| seen)
             .collect()
@@ -338,12 +352,7 @@ struct Line {
 
 impl Line {
     fn note(&self, change: impl FnOnce(&mut Seen)) {
-        let mut seen = self
-            .shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        change(seen.entry(self.key).or_default());
+        change(lock(&self.shared.seen).entry(self.key).or_default());
     }
 
     fn run(&mut self, script: &Script, tls: Option<&Arc<ServerConfig>>) -> io::Result<()> {

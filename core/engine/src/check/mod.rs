@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cx::Cx;
 pub use unusable::Unusable;
 
-use crate::config::{Cause, ConfigError, Files, GoDuration};
+use crate::config::{Cause, ConfigError, Files, TimeLimit};
 use crate::fact::Fact;
 use crate::io::{Families, Input};
 use crate::outcome::{Outcome, Reason};
@@ -176,7 +176,7 @@ macro_rules! checks {
             pub prober: String,
             /// Longest time that one run may take.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub timeout: Option<GoDuration>,
+            pub timeout: Option<TimeLimit>,
             $(
                 $(#[doc = $doc])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,7 +194,8 @@ macro_rules! checks {
         #[non_exhaustive]
         pub enum Module {
             $($(#[doc = $doc])+ $variant(Arc<$name::Module>),)+
-            /// A module whose files cannot be used as they are.
+            /// A module whose files cannot be used as they are, or whose TLS
+            /// cannot be spoken.
             Unready(Unready),
         }
 
@@ -256,6 +257,10 @@ macro_rules! checks {
             /// What is legal in the module and not what it seems to be.
             pub fn warnings(&self) -> Vec<ConfigError> {
                 let mut warnings = Vec::new();
+                if self.timeout.is_some_and(TimeLimit::is_negative) {
+                    let message = "a timeout below 0 limits nothing, as 0 does";
+                    warnings.push(ConfigError::new("timeout", message));
+                }
                 $(
                     if let Some(config) = &self.$name {
                         let found = <$name::$variant as Kind>::warnings(config).into_iter();
@@ -410,8 +415,8 @@ macro_rules! checks {
                 }
                 match (self, spec) {
                     $((Self::$variant(check), CheckSpec::$variant(spec)) => check.on(spec, input, cx),)+
-                    (Self::Unusable, CheckSpec::Unusable(Module::Unready(_), unusable)) => {
-                        let outcome = Outcome::Unknown(Reason::LocalFile);
+                    (Self::Unusable, CheckSpec::Unusable(Module::Unready(unready), unusable)) => {
+                        let outcome = Outcome::Unknown(unready.reason);
                         cx.finish(outcome, format_args!("{unusable}"));
                     }
                     (Self::Unusable, CheckSpec::Unusable(_, unusable)) => unusable.on(&input, cx),
@@ -455,21 +460,27 @@ macro_rules! checks {
 }
 
 /// A module that is right, but refers to files that cannot be used as they
-/// are. Its runs are [unknown](Reason::LocalFile).
+/// are, or asks for TLS that cannot be spoken. Its runs are unknown, for
+/// [`Reason::LocalFile`] or [`Reason::LocalTls`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
     /// Position in [`KINDS`].
     kind: usize,
     why: Arc<str>,
+    reason: Reason,
 }
 
 impl ModuleConfig {
     /// The module to go on with while [`ModuleConfig::compile`] fails for a
-    /// reason that may go away; `None` if this is no kind that can be probed.
+    /// reason that is none to refuse the rest; `None` if this is no kind that can be probed.
     pub fn unready(&self, why: &ConfigError) -> Option<Module> {
         let kind = KINDS.iter().position(|kind| *kind == self.prober)?;
+        let reason = match why.cause {
+            Cause::Unspoken => Reason::LocalTls,
+            Cause::Mistake | Cause::Unready | Cause::Unsupported => Reason::LocalFile,
+        };
         let why = format!("{why}").into();
-        Some(Module::Unready(Unready { kind, why }))
+        Some(Module::Unready(Unready { kind, why, reason }))
     }
 
     /// Why there is no check by the name that `prober` gives.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Section;
 use super::tcp::{QueryResponse, check_dialogue};
-use crate::config::{ConfigError, TlsConfig, is_default};
+use crate::config::{self, ConfigError, TlsConfig, is_default};
 
 /// The `unix` section of a module: a dialogue over a socket of the file
 /// system.
@@ -14,7 +14,10 @@ use crate::config::{ConfigError, TlsConfig, is_default};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is said on the connection, in order.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        deserialize_with = "config::null_is_empty"
+    )]
     pub query_response: Vec<QueryResponse>,
     /// Whether to perform a TLS handshake before anything is said.
     #[serde(skip_serializing_if = "is_default")]

@@ -10,7 +10,7 @@ use super::Section;
 use super::http::{Authorization, BasicAuth, Credentials, HttpHeader, OAuth2, check_added};
 use super::tcp::{QueryResponse, check_dialogue};
 use crate::config::{
-    ConfigError, ProxyConfig, ProxyHeader, ProxyUrl, Secret, TlsConfig, is_default,
+    self, ConfigError, ProxyConfig, ProxyHeader, ProxyUrl, Secret, TlsConfig, is_default,
 };
 
 /// The `websocket` section of a module.
@@ -21,10 +21,16 @@ pub struct Config {
     #[serde(skip_serializing_if = "is_default")]
     pub http_config: HttpConfig,
     /// Fields of that request.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        deserialize_with = "config::null_value_is_empty"
+    )]
     pub headers: BTreeMap<String, HttpHeader>,
     /// What is said then, in order: of each entry `expect` and `send` count.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        deserialize_with = "config::null_is_empty"
+    )]
     pub query_response: Vec<QueryResponse>,
     /// `ip4` or `ip6` (the default).
     #[serde(skip_serializing_if = "is_default")]
@@ -74,7 +80,10 @@ pub struct HttpConfig {
     #[serde(skip_serializing_if = "is_default")]
     pub proxy_connect_header: ProxyHeader,
     /// No effect.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        deserialize_with = "config::null_value_is_empty"
+    )]
     pub http_headers: BTreeMap<String, HttpHeader>,
 }
 

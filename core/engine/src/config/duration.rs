@@ -10,10 +10,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A duration in the syntax of Go's `time.ParseDuration`: numbers with a
 /// fraction and a unit of `ns`, `us`, `ms`, `s`, `m` or `h`, one after the
-/// other (`1m30s`, `1.5h`). A bare `0` is legal. Negative values are not: no
-/// field that takes one gives it a meaning.
+/// other (`1m30s`, `1.5h`), perhaps after a `+`. A bare `0` is legal. Negative
+/// values are not, but for a [`TimeLimit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(pub Duration);
+
+/// The `timeout` of a module: a [`GoDuration`] that may be below zero, which
+/// limits nothing, as 0 does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeLimit {
+    length: GoDuration,
+    is_negative: bool,
+}
 
 /// Units, longest name first where one begins like another.
 const UNITS: [(&str, u64); 8] = [
@@ -33,11 +41,71 @@ impl GoDuration {
     /// # Errors
     /// A sentence that says what was expected and found.
     pub fn parse(text: &str) -> Result<Self, String> {
-        parse(text)
+        parse(text.strip_prefix('+').unwrap_or(text))
             .map(|nanos| Self(Duration::from_nanos(nanos)))
             .ok_or_else(|| {
                 format!("expected a duration such as 5s, 1m30s or 250ms, found {text:?}")
             })
+    }
+}
+
+impl TimeLimit {
+    /// Parses a limit.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected and found.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let below_zero = text.strip_prefix('-').filter(|rest| !rest.starts_with('+'));
+        let length = GoDuration::parse(below_zero.unwrap_or(text));
+        // What is said of a mistake has all of the text in it.
+        let length = match below_zero {
+            Some(_) => length.or_else(|_| GoDuration::parse(text)),
+            None => length,
+        };
+        length.map(|length| Self {
+            length,
+            is_negative: below_zero.is_some() && !length.0.is_zero(),
+        })
+    }
+
+    /// The longest time that something may take, if that is limited.
+    pub fn limit(self) -> Option<Duration> {
+        let limits = !self.is_negative && !self.length.0.is_zero();
+        limits.then_some(self.length.0)
+    }
+
+    /// Whether it is written as less than 0.
+    pub const fn is_negative(self) -> bool {
+        self.is_negative
+    }
+}
+
+impl From<Duration> for TimeLimit {
+    fn from(length: Duration) -> Self {
+        Self {
+            length: GoDuration(length),
+            is_negative: false,
+        }
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_negative { "-" } else { "" })?;
+        self.length.fmt(f)
+    }
+}
+
+impl Serialize for TimeLimit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
     }
 }
 
@@ -147,6 +215,7 @@ mod tests {
             ("10us", 10_000),
             ("10\u{b5}s", 10_000),
             ("7ns", 7),
+            ("+5s", 5_000_000_000),
         ] {
             assert_eq!(
                 GoDuration::parse(text),
@@ -159,6 +228,8 @@ mod tests {
             "5",
             "1d",
             "-1s",
+            "++1s",
+            "+",
             "s",
             ".s",
             "1 s",
@@ -167,6 +238,20 @@ mod tests {
             "99999999999h",
         ] {
             assert!(GoDuration::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_below_zero_is_none() {
+        let limit = |text| TimeLimit::parse(text).map(|limit| (limit.limit(), limit.to_string()));
+        let seconds = Duration::from_secs;
+        assert_eq!(limit("+5s"), Ok((Some(seconds(5)), "5s".into())));
+        assert_eq!(limit("-1m30s"), Ok((None, "-1m30s".into())));
+        assert_eq!(limit("-0"), Ok((None, "0s".into())));
+        assert_eq!(limit("0s"), Ok((None, "0s".into())));
+        for text in ["-", "--5s", "-+5s", "+-5s", "-5", ""] {
+            let why = limit(text).unwrap_err();
+            assert!(why.ends_with(&format!("found {text:?}")), "{why}");
         }
     }
 

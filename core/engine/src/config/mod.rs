@@ -15,6 +15,7 @@ mod secret;
 mod template;
 mod tls;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
@@ -23,7 +24,7 @@ use core::cell::RefCell;
 use core::fmt;
 
 pub use bytes::Bytes;
-pub use duration::GoDuration;
+pub use duration::{GoDuration, TimeLimit};
 pub(crate) use expression::Cel;
 pub use expression::Expression;
 pub use pattern::{Captures, Pattern};
@@ -34,6 +35,8 @@ pub use tls::{TlsConfig, WrittenVersion};
 
 pub(crate) use no_proxy::NoProxy;
 pub(crate) use proxy::{Proxies, Proxy, ProxyConfig, ProxyKind};
+
+use serde::{Deserialize, Deserializer};
 
 use crate::io::{Families, Family};
 use crate::tls::TlsOptions;
@@ -58,6 +61,9 @@ pub enum Cause {
     /// It is right, but what it refers to (a file) cannot be used as it is
     /// now. That may change, and is no reason to refuse the rest.
     Unready,
+    /// TLS cannot be spoken as it asks for. That is said when it is loaded, but
+    /// is no reason to refuse the rest either.
+    Unspoken,
     /// It is right, but this version has no check of its kind.
     Unsupported,
 }
@@ -76,6 +82,14 @@ impl ConfigError {
     pub fn unready(field: &str, message: impl Into<String>) -> Self {
         Self {
             cause: Cause::Unready,
+            ..Self::new(field, message)
+        }
+    }
+
+    /// TLS cannot be spoken as `field` asks for.
+    pub(crate) fn unspoken(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Unspoken,
             ..Self::new(field, message)
         }
     }
@@ -214,6 +228,30 @@ pub(crate) fn families(preferred: &str, fallback: bool) -> Families {
 /// For `#[serde(default = "yes")]`.
 pub(crate) const fn yes() -> bool {
     true
+}
+
+/// For `deserialize_with` of lists in which, as in Go, null is an entry without
+/// anything.
+pub(crate) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    let entries = Vec::<Option<T>>::deserialize(deserializer)?;
+    Ok(entries.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// The same for the values of a map.
+pub(crate) fn null_value_is_empty<'de, D, T>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    let values = BTreeMap::<String, Option<T>>::deserialize(deserializer)?;
+    let value = |(key, value): (String, Option<T>)| (key, value.unwrap_or_default());
+    Ok(values.into_iter().map(value).collect())
 }
 
 /// For `skip_serializing_if` of values that are left at their default.

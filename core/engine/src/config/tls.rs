@@ -146,19 +146,25 @@ impl TlsConfig {
         match (self.cert().is_given(), self.key().is_given()) {
             (true, false) => {
                 let message = "exactly one of key or key_file must be configured when a client certificate is configured";
-                return wrong("cert", message);
+                wrong("cert", message)
             }
             (false, true) => {
                 let message = "exactly one of cert or cert_file must be configured when a client key is configured";
-                return wrong("key", message);
+                wrong("key", message)
             }
-            (true, true) | (false, false) => {}
+            (true, true) | (false, false) => Ok(()),
         }
+    }
+
+    /// Whether there is a version that can be spoken, and may be. It is asked
+    /// where TLS is: blackbox_exporter finds out at the first handshake.
+    fn check_versions(&self) -> Result<(), ConfigError> {
+        let wrong = |message: &str| Err(ConfigError::unspoken("max_version", message));
         if let (Some(min), Some(max)) = (self.min_version, self.max_version)
             && min > max
         {
             let message = "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified";
-            return wrong("max_version", message);
+            return wrong(message);
         }
         match self.max_version {
             Some(max) if max.spoken().is_none() => {
@@ -166,7 +172,7 @@ impl TlsConfig {
                 let message = format!(
                     "expected TLS12 or TLS13, found {name}, which RFC 8996 made obsolete: TLS 1.2 is the lowest version that can be spoken"
                 );
-                wrong("max_version", &message)
+                wrong(&message)
             }
             _ => Ok(()),
         }
@@ -175,13 +181,15 @@ impl TlsConfig {
     /// Reads the files and checks the section.
     ///
     /// # Errors
-    /// As Prometheus words them where it has the same rule.
+    /// As Prometheus words them where it has the same rule, each with what
+    /// follows from it.
     pub fn options(
         &self,
         alpn: &[&[u8]],
         files: &dyn Files,
     ) -> Result<Arc<TlsOptions>, ConfigError> {
         self.validate()?;
+        self.check_versions()?;
         let read = |given: Given<'_>| match given.is_given() {
             true => given.bytes(files).map(Some),
             false => Ok(None),

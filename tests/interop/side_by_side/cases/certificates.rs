@@ -3,7 +3,7 @@
 use rustls::CipherSuite;
 
 use super::super::case::Case;
-use super::super::server::{Server, Tls};
+use super::super::server::{Server, Step, Tls};
 use super::{answer, module, ok};
 
 const ROOT: &str = "tls_config: {ca_file: '@folder@/root.pem'}";
@@ -292,7 +292,7 @@ fn sessions() -> Vec<Case> {
     );
     cases.push(
         Case::probe("certificates::no_answer", module(ROOT), "https://@server@/")
-            .server(Server::steps(Vec::new()).tls(Tls::with("good"))),
+            .server(Server::steps(vec![Step::Request]).tls(Tls::with("good"))),
     );
     cases
 }

@@ -27,6 +27,7 @@ fn tcp(name: &str, options: &str) -> Case {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = files();
+    cases.extend(scalars());
     cases.extend(modules());
     cases.extend(http_options());
     cases.extend(clients());
@@ -67,9 +68,59 @@ fn files() -> Vec<Case> {
         ("number_as_name", "modules: {1: {prober: http}}\n"),
         ("byte_order_mark", "\u{feff}modules: {m: {prober: http}}\n"),
         ("carriage_returns", "modules:\r\n  m: {prober: http}\r\n"),
+        ("null", "null\n"),
+        ("no_content", "---\n"),
+        ("first_of_two_empty", "---\n---\nother: 1\n"),
+        ("end_alone", "...\n"),
+        ("null_as_name", "modules: {null: {prober: http}}\n"),
+        ("empty_name", "modules: {'': {prober: http}}\n"),
+        ("list_as_key", "modules: {? [a] : {prober: http}}\n"),
+        ("own_tag", "modules: {m: !mine {prober: http}}\n"),
+        ("merge_of_scalar", "modules: {m: {<<: 1, prober: http}}\n"),
+        (
+            "merge_of_list",
+            "modules: {a: &a {prober: http}, b: {<<: [*a, *a], timeout: 5s}}\n",
+        ),
     ]
     .into_iter()
     .map(|(name, file)| whole(&format!("file_{name}"), file))
+    .collect()
+}
+
+/// What a scalar is, is for the field to say.
+fn scalars() -> Vec<Case> {
+    [
+        ("int_octal", "valid_status_codes: [0o310, 0310, 0b11001000]"),
+        ("int_exponent", "valid_status_codes: [2e2]"),
+        ("int_under_score", "valid_status_codes: [2_00]"),
+        ("int_negative", "valid_status_codes: [-200]"),
+        ("int_too_large", "valid_status_codes: [9223372036854775808]"),
+        ("int_infinite", "valid_status_codes: [.inf]"),
+        ("int_null", "valid_status_codes: [null, ~]"),
+        ("bool_tagged", "follow_redirects: !!str yes"),
+        ("bool_tagged_bool", "follow_redirects: !!bool no"),
+        ("text_of_date", "body: 2026-01-01"),
+        ("text_of_number", "body: 0x10, method: 1.50"),
+        ("text_of_bool", "method: no"),
+        ("text_of_binary", "headers: {a: !!binary aGk=}"),
+        ("text_of_bad_binary", "headers: {a: !!binary '*'}"),
+        ("text_tagged_int", "method: !!int 5"),
+        ("text_tagged_wrongly", "method: !!int five"),
+        ("keys_of_any_kind", "headers: {1: x, true: y, null: z}"),
+        ("list_of_numbers", "valid_http_versions: [1.1, null]"),
+        ("block_text", "body: \"a\\n\""),
+        ("cel_null", "fail_if_body_json_matches_cel: null"),
+        ("size_fraction", "body_size_limit: 1.5KiB"),
+        ("size_plus", "body_size_limit: +1MB"),
+        ("size_number_tag", "body_size_limit: !!str 0"),
+        (
+            "header_values_null",
+            "http_headers: {X: {values: [null, 1]}}",
+        ),
+        ("secret_number", "basic_auth: {username: 1, password: 0x10}"),
+    ]
+    .into_iter()
+    .map(|(name, options)| http(&format!("yaml_{name}"), options))
     .collect()
 }
 

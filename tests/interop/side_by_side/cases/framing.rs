@@ -124,9 +124,9 @@ fn slow() -> Vec<Case> {
             ],
         ),
         case(
-            "answer_before_request",
+            "answer_after_the_first_line",
             "",
-            vec![Step::Send(ok("early")), Step::Request],
+            vec![Step::Line, Step::Send(ok("early")), Step::Request],
         ),
         case("hangup", "", vec![Step::Hangup]),
         Case::probe("framing::long_head", module(""), "http://@server@/").server(

@@ -34,9 +34,10 @@ use super::oauth2::{OAuth2, TokenSource};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Accepted status codes; none means 200 to 299.
+    /// Accepted status codes; none means 200 to 299. Any number can be listed,
+    /// also one that no response has.
     #[serde(skip_serializing_if = "is_default")]
-    pub valid_status_codes: Vec<u16>,
+    pub valid_status_codes: Vec<i64>,
     /// Accepted versions, `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`; none means any.
     #[serde(skip_serializing_if = "is_default")]
     pub valid_http_versions: Vec<String>,
@@ -80,7 +81,10 @@ pub struct Config {
     pub headers: BTreeMap<String, String>,
     /// Further fields, added to each request; of these `secrets` and `files`
     /// are for the host of the target alone.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        deserialize_with = "config::null_value_is_empty"
+    )]
     pub http_headers: BTreeMap<String, HttpHeader>,
     /// Fail if any of these matches the body.
     #[serde(skip_serializing_if = "is_default")]
@@ -95,12 +99,14 @@ pub struct Config {
     /// Fail if this one is false, and for the same other reasons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if_body_json_not_matches_cel: Option<String>,
-    /// Fail if any value of the header matches.
+    /// Fail if any value of the header matches. An entry that is null names no
+    /// header, which is missing from every response.
     #[serde(skip_serializing_if = "is_default")]
-    pub fail_if_header_matches: Vec<HeaderMatch>,
-    /// Fail if no value of the header matches.
+    pub fail_if_header_matches: Vec<Option<HeaderMatch>>,
+    /// Fail if no value of the header matches. An entry may be null, with the
+    /// same effect.
     #[serde(skip_serializing_if = "is_default")]
-    pub fail_if_header_not_matches: Vec<HeaderMatch>,
+    pub fail_if_header_not_matches: Vec<Option<HeaderMatch>>,
     /// The request's body.
     #[serde(skip_serializing_if = "is_default")]
     pub body: String,
@@ -236,6 +242,26 @@ impl Config {
             let message = "no_follow_redirects is deprecated: follow_redirects says the opposite";
             warnings.push(ConfigError::new("no_follow_redirects", message));
         }
+        for (index, status) in self.valid_status_codes.iter().enumerate() {
+            if !(100..1000).contains(status) {
+                let field = format!("valid_status_codes[{index}]");
+                let message = format!("no response has the status {status}");
+                warnings.push(ConfigError::new(&field, message));
+            }
+        }
+        for (field, list) in [
+            ("fail_if_header_matches", &self.fail_if_header_matches),
+            (
+                "fail_if_header_not_matches",
+                &self.fail_if_header_not_matches,
+            ),
+        ] {
+            let empty = list.iter().enumerate().filter(|(_, it)| it.is_none());
+            warnings.extend(empty.map(|(index, _)| {
+                let message = "an entry without a header fails every run: no response has it";
+                ConfigError::new(&format!("{field}[{index}]"), message)
+            }));
+        }
         warnings
     }
 
@@ -293,7 +319,7 @@ pub(super) enum Body {
 /// secrets.
 #[derive(PartialEq)]
 pub struct Module {
-    pub(super) statuses: Box<[u16]>,
+    pub(super) statuses: Box<[i64]>,
     pub(super) versions: Box<[String]>,
     pub(super) families: Families,
     pub(super) source: Option<IpAddr>,
@@ -341,6 +367,7 @@ impl fmt::Debug for Module {
 /// A valid [`HeaderMatch`].
 #[derive(Debug, PartialEq)]
 pub(super) struct Matcher {
+    /// Empty if there is none by that name.
     pub(super) header: Box<str>,
     pub(super) pattern: Pattern,
     pub(super) allow_missing: bool,
@@ -540,8 +567,15 @@ fn versions(config: &Config) -> Result<Box<[String]>, ConfigError> {
     )
 }
 
-fn matchers(field: &str, configs: &[HeaderMatch]) -> Result<Box<[Matcher]>, ConfigError> {
-    let matcher = |(index, config): (usize, &HeaderMatch)| {
+fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher]>, ConfigError> {
+    let matcher = |(index, config): (usize, &Option<HeaderMatch>)| {
+        let Some(config) = config else {
+            return Ok(Matcher {
+                header: "".into(),
+                pattern: Pattern::new("").map_err(|why| ConfigError::new(field, why))?,
+                allow_missing: false,
+            });
+        };
         let wrong = |name: &str, message: &str| {
             Err(ConfigError::new(
                 &format!("{field}[{index}].{name}"),
@@ -639,16 +673,16 @@ mod tests {
     fn header_matchers_need_a_name_and_an_expression() {
         let error = module(|config| {
             config.fail_if_header_matches = alloc::vec![
-                HeaderMatch {
+                Some(HeaderMatch {
                     header: "A".into(),
                     regexp: Some(Pattern::new("x").unwrap()),
                     allow_missing: false,
-                },
-                HeaderMatch {
+                }),
+                Some(HeaderMatch {
                     header: "B".into(),
                     regexp: Some(Pattern::new("").unwrap()),
                     allow_missing: false,
-                },
+                }),
             ];
         })
         .unwrap_err();

@@ -53,7 +53,7 @@ pub(super) enum List {
 pub(super) fn status(module: &Module, status: u16) -> Option<Fault> {
     let accepted = match &*module.statuses {
         [] => (200..300).contains(&status),
-        statuses => statuses.contains(&status),
+        statuses => statuses.contains(&i64::from(status)),
     };
     (!accepted).then_some(Fault::Status(status))
 }
@@ -198,6 +198,9 @@ impl fmt::Display for Sentence<'_> {
                 "status {status} after {MAX_REDIRECTS} redirects, and no more are followed"
             ),
             Fault::HeaderMissing(list, index) => match self.matcher(list, index) {
+                Some(matcher) if matcher.header.is_empty() => {
+                    f.write_str("an entry without a header can never be met")
+                }
                 Some(matcher) => write!(f, "header {} is missing", matcher.header),
                 None => Ok(()),
             },
@@ -325,8 +328,8 @@ mod tests {
             allow_missing,
         };
         let module = module(|config| match required {
-            true => config.fail_if_header_not_matches = vec![matcher],
-            false => config.fail_if_header_matches = vec![matcher],
+            true => config.fail_if_header_not_matches = vec![Some(matcher)],
+            false => config.fail_if_header_matches = vec![Some(matcher)],
         });
         let lines: String = values
             .iter()
@@ -337,6 +340,28 @@ mod tests {
         let raw = Raw::new(text.as_bytes()).unwrap();
         let head = Head::parse(&raw, &mut fields).unwrap();
         said(&module, headers(&module, &head))
+    }
+
+    #[test]
+    fn an_entry_without_a_header_is_never_met() {
+        let module = module(|config| config.fail_if_header_matches = vec![None]);
+        let mut fields = Head::fields();
+        let raw = Raw::new(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n").unwrap();
+        let head = Head::parse(&raw, &mut fields).unwrap();
+        assert_eq!(
+            said(&module, headers(&module, &head)).unwrap(),
+            "an entry without a header can never be met"
+        );
+    }
+
+    #[test]
+    fn a_status_that_no_response_has_may_be_listed() {
+        let odd = module(|config| config.valid_status_codes = vec![-1, 9991]);
+        let fault = status(&odd, 200);
+        assert_eq!(
+            said(&odd, fault).unwrap(),
+            "status 200, expected one of -1, 9991"
+        );
     }
 
     /// TestFailIfHeaderMatchesRegexp and TestFailIfHeaderNotMatchesRegexp.

@@ -9,7 +9,9 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, Bytes, ConfigError, Files, Pattern, Template, TlsConfig, is_default};
+use crate::config::{
+    self, Bytes, Cause, ConfigError, Files, Pattern, Template, TlsConfig, is_default,
+};
 use crate::io::Families;
 use crate::limits::{MAX_EXCHANGES, MAX_INFO_LABELS, MAX_LINE_BYTES};
 use crate::tls::TlsOptions;
@@ -27,7 +29,10 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip_address: Option<IpAddr>,
     /// What is said on the connection, in order.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(
+        skip_serializing_if = "is_default",
+        deserialize_with = "config::null_is_empty"
+    )]
     pub query_response: Vec<QueryResponse>,
     /// Whether to perform a TLS handshake before anything is said.
     #[serde(skip_serializing_if = "is_default")]
@@ -137,17 +142,21 @@ impl Module {
         let options = config
             .tls_config
             .options(&[], files)
-            .map_err(|error| error.within("tls_config"))?;
+            .map_err(|error| error.within("tls_config"));
         let exchanges = &config.query_response;
         let secured = check_dialogue(exchanges, config.tls)?;
+        let secure = match (options, config.tls, secured) {
+            // What is not used need not be ready for it.
+            (Err(error), _, false) if error.cause != Cause::Mistake => Secure::Never,
+            (Err(error), ..) => return Err(error),
+            (Ok(options), true, _) => Secure::AtOnce(options),
+            (Ok(options), false, true) => Secure::Later(options),
+            (Ok(_), false, false) => Secure::Never,
+        };
         Ok(Self {
             families: config::families(&config.preferred_ip_protocol, config.ip_protocol_fallback),
             source: config.source_ip_address,
-            secure: match (config.tls, secured) {
-                (true, _) => Secure::AtOnce(options),
-                (false, true) => Secure::Later(options),
-                (false, false) => Secure::Never,
-            },
+            secure,
             server_name: config.tls_config.server_name.as_str().into(),
             exchanges: exchanges.iter().map(QueryResponse::compile).collect(),
         })
