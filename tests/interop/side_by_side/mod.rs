@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Completion, Failed, Trial};
 
 use self::case::{Ask, Case};
-use self::differences::{LISTED, Listed};
+use self::differences::Listed;
 use self::view::Fields;
 use self::world::World;
 use crate::neighbours;
@@ -155,7 +155,7 @@ impl Suite {
         let runnable: Vec<usize> = (0..self.cases.len())
             .filter(|index| self.missing(*index).is_none())
             .collect();
-        for listed in LISTED {
+        for listed in differences::all() {
             let occurs = runnable.iter().any(|&index| {
                 let name = &self.cases[index].name;
                 matches(listed.case, name)
@@ -184,7 +184,7 @@ impl Suite {
 }
 
 fn is_listed(case: &str, difference: &Difference) -> bool {
-    LISTED.iter().any(|listed| covers(listed, case, difference))
+    differences::all().any(|listed| covers(listed, case, difference))
 }
 
 /// Differences for a person.

@@ -19,7 +19,7 @@ fn get(name: &str, path: &str, view: View) -> Case {
 }
 
 /// Of the landing page.
-const PAGE: View = View::Marks(&["<html", "metrics", "config", "/probe?", "debug"]);
+const PAGE: View = View::Marks(&["<html", "metrics", "config", "/probe?"]);
 
 fn paths() -> Vec<Case> {
     let mut cases = vec![

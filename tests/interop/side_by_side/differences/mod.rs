@@ -1,0 +1,55 @@
+//! Every difference from blackbox_exporter 0.28 that is meant, with its
+//! reason. One that is not listed fails its case; one that is listed and no
+//! longer occurs fails too.
+
+mod config;
+mod everywhere;
+mod http;
+mod surface;
+mod tcp;
+mod tls;
+mod ways;
+
+/// One of them. Patterns may have `*`, for anything.
+pub(crate) struct Listed {
+    /// Which cases.
+    pub(crate) case: &'static str,
+    /// Which field of the comparison.
+    pub(crate) field: &'static str,
+    /// Upstream's value; `-` if there is none.
+    pub(crate) upstream: &'static str,
+    /// Ours; `-` if there is none.
+    pub(crate) ours: &'static str,
+    /// Why it is so on purpose.
+    pub(crate) reason: &'static str,
+}
+
+const fn listed(
+    case: &'static str,
+    field: &'static str,
+    upstream: &'static str,
+    ours: &'static str,
+    reason: &'static str,
+) -> Listed {
+    Listed {
+        case,
+        field,
+        upstream,
+        ours,
+        reason,
+    }
+}
+
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Listed> {
+    let kinds = [
+        everywhere::LISTED,
+        config::LISTED,
+        tls::LISTED,
+        http::LISTED,
+        ways::LISTED,
+        tcp::LISTED,
+        surface::LISTED,
+    ];
+    kinds.into_iter().flatten()
+}
