@@ -53,7 +53,11 @@
 //! * in the kernel, while the worker was busy with what it does between two
 //!   batches. Every part of that is bounded in [`limits`]: large answers that
 //!   are read on, failed connects, changes of the fleet, starts of runs, a part
-//!   of a copy.
+//!   of a copy; what is decoded of bodies in the engine's
+//!   [limits](probity_engine::limits::DECODED_PER_TURN). What a body is matched
+//!   against takes its time in one piece: each pattern and CEL expression looks
+//!   at up to [`MAX_MATCHED_BODY_BYTES`] or [`MAX_JSON_BODY_BYTES`] (or the
+//!   module's `body_size_limit`), in linear time.
 //!
 //! A worker that is not busy does nothing of this, and the reading is off by
 //! what waking up takes. A run starts, and a deadline is noticed, up to 1 ms
@@ -62,6 +66,9 @@
 //! timers moreover wait for [`UNTIMED_TURNS`](limits::UNTIMED_TURNS) batches.
 //! The lag of starts is measured ([`Stats::engine`]), and it is not billed to
 //! the target.
+//!
+//! [`MAX_MATCHED_BODY_BYTES`]: probity_engine::limits::MAX_MATCHED_BODY_BYTES
+//! [`MAX_JSON_BODY_BYTES`]: probity_engine::limits::MAX_JSON_BODY_BYTES
 //!
 //! # Threads, panics, logs
 //!

@@ -264,6 +264,9 @@ impl Worker {
     /// reason to stop.
     fn read(&mut self, key: Key, to_the_end: bool) {
         for _ in 0..READS_PER_VISIT {
+            if self.is_behind(key) {
+                break;
+            }
             let got = self.net.read(key, &mut self.buffer);
             let Some(socket) = self.net.sockets.get_mut(key) else {
                 return;
@@ -292,6 +295,12 @@ impl Worker {
             return self.tell(run, Input::Closed(conn, closed));
         }
         self.net.look_again(key);
+    }
+
+    /// Whether the run of a socket is busy with what was read before.
+    fn is_behind(&mut self, key: Key) -> bool {
+        let socket = self.net.sockets.get_mut(key);
+        socket.is_some_and(|socket| self.engine.is_behind(socket.run))
     }
 
     /// Passes on what was read into the buffer.

@@ -11,7 +11,8 @@
 //!
 //! 1. Give it every event that is ready with [`Engine::handle_input`], each
 //!    with the clock reading nearest to it. Any number of inputs may come
-//!    before the next step; that is always legal.
+//!    before the next step; that is always legal. Data of runs for which
+//!    [`Engine::is_behind`] says so may wait.
 //! 2. If [`Engine::poll_timeout`] is not in the future, call
 //!    [`Engine::handle_timeout`].
 //! 3. Do what [`Engine::poll_output`] asks until it returns `None`.

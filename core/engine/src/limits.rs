@@ -38,9 +38,20 @@ pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_JSON_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bytes that a compressed HTTP body may decode to when a module sets no
-/// `body_size_limit`: a few bytes may stand for gigabytes, and decoding them
-/// would keep the worker from its other runs.
+/// `body_size_limit`: a few bytes may stand for gigabytes.
 pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes that all runs together decode between two calls of
+/// [`Engine::handle_timeout`](crate::Engine::handle_timeout): about a
+/// millisecond's worth, so that no body keeps the others waiting. Bytes that
+/// are read count too, as many times as what they may cost without yielding
+/// anything.
+pub const DECODED_PER_TURN: usize = 256 * 1024;
+
+/// Bytes of a connection that a run holds while it is
+/// [behind](crate::Engine::is_behind). What a host gives on top makes the run
+/// catch up at once, for as long as that takes.
+pub const MAX_BACKLOG_BYTES: usize = 256 * 1024;
 
 /// Bytes of the answer of an OAuth2 token endpoint, its head aside.
 pub const MAX_TOKEN_ANSWER_BYTES: usize = 64 * 1024;

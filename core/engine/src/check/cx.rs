@@ -325,6 +325,32 @@ impl Cx<'_> {
         self.shared.wakes.set(self.id.slot(), at);
     }
 
+    /// Bytes that may still be worked on in this turn.
+    pub(crate) const fn work_left(&self) -> usize {
+        self.shared.work.left
+    }
+
+    /// Notes that so many were.
+    pub(crate) const fn worked(&mut self, bytes: usize) {
+        self.shared.work.left = self.shared.work.left.saturating_sub(bytes);
+    }
+
+    /// Lets the run work on as much as there is for the length of `f`.
+    pub(crate) fn without_bound(&mut self, f: impl FnOnce(&mut Self)) {
+        let left = core::mem::replace(&mut self.shared.work.left, usize::MAX);
+        f(self);
+        self.shared.work.left = left;
+    }
+
+    /// Asks for `Woken` in the next turn. To be asked for once.
+    pub(crate) fn go_on_later(&mut self) {
+        let work = &mut self.shared.work;
+        if work.waiting.is_empty() {
+            work.since = self.now;
+        }
+        work.waiting.push_back(self.id);
+    }
+
     /// Completes the current phase and begins another.
     pub(crate) fn begin(&mut self, phase: Phase) {
         if self.core.party != Party::Target {

@@ -122,6 +122,11 @@ pub(crate) trait Check: Sized {
         false
     }
 
+    /// Whether it waits for its next turn to go on with what it was given.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// Writes what the run is waiting for, after what the engine says when its
     /// time is over: `: ...`, or nothing.
     fn waits_for(&self, _: &Self::Spec, _: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -452,6 +457,14 @@ macro_rules! checks {
             pub(crate) fn is_cut_off(&self) -> bool {
                 match self {
                     $(Self::$variant(check) => check.is_cut_off(),)+
+                    Self::Unusable => false,
+                }
+            }
+
+            /// See [`Check::is_behind`].
+            pub(crate) fn is_behind(&self) -> bool {
+                match self {
+                    $(Self::$variant(check) => check.is_behind(),)+
                     Self::Unusable => false,
                 }
             }

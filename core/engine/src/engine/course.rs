@@ -13,6 +13,7 @@ use crate::check::cx::{Party, RunCore, Waiting};
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
+use crate::limits::DECODED_PER_TURN;
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::report::Report;
 use crate::resolve::LookupResult;
@@ -94,6 +95,19 @@ impl Engine {
         }
     }
 
+    /// Begins a turn: goes on with what was too much for the last one.
+    pub(super) fn work(&mut self, now: Instant) {
+        self.shared.work.left = DECODED_PER_TURN;
+        for _ in 0..self.shared.work.waiting.len() {
+            if self.shared.work.left == 0 {
+                break;
+            }
+            if let Some(id) = self.shared.work.waiting.pop_front() {
+                self.deliver(id, Input::Woken, now);
+            }
+        }
+    }
+
     pub(super) fn expire(&mut self, slot: u32, now: Instant) {
         let Some(id) = self.runs.current(slot) else {
             return;
@@ -104,6 +118,9 @@ impl Engine {
         let late = now - run.core.deadline;
         if late > STALLED {
             let detail = format_args!("the prober looked {late:?} after the deadline");
+            run.core.finish(Outcome::Unknown(Reason::Overload), detail);
+        } else if run.is_behind() {
+            let detail = format_args!("the prober was behind with decoding the body");
             run.core.finish(Outcome::Unknown(Reason::Overload), detail);
         } else {
             if let State::Checking { spec, check, .. } = &run.state {

@@ -17,8 +17,8 @@ use core::fmt;
 use core::time::Duration;
 
 use self::gate::Gate;
-use self::run::{Owner, Runs, State};
-use self::shared::{Effect, Payload, Shared};
+use self::run::{Owner, Run, Runs, State};
+use self::shared::{Effect, Payload, Shared, Work};
 use self::stats::Counters;
 pub use self::stats::Stats;
 use self::target::{Again, Target, Targets, Turn, Watched, offset};
@@ -113,6 +113,7 @@ impl Engine {
                 gate: Gate::new(&limits, rng.u64()),
                 rng,
                 wakes: Wheel::new(now),
+                work: Work::new(),
             },
             counters: Counters::new(),
             transitions: VecDeque::new(),
@@ -321,7 +322,17 @@ impl Engine {
         self.settle(now);
     }
 
-    /// Expires what is late, wakes what asked for it and starts what is due.
+    /// Whether a run has still to work on what it was given: it goes on with
+    /// every call of [`Engine::handle_timeout`], for which
+    /// [`Engine::poll_timeout`] asks. A host that reads from sockets leaves
+    /// further data of the run where it is meanwhile; see
+    /// [`limits::MAX_BACKLOG_BYTES`](crate::limits::MAX_BACKLOG_BYTES).
+    pub fn is_behind(&self, run: RunId) -> bool {
+        self.runs.get(run).is_some_and(Run::is_behind)
+    }
+
+    /// Expires what is late, wakes what asked for it, goes on with what was too
+    /// much for one turn and starts what is due.
     ///
     /// At most [`limits::STARTS_PER_TURN`](crate::limits::STARTS_PER_TURN)
     /// runs are started by one call, so that a burst never keeps a driver from
@@ -334,6 +345,7 @@ impl Engine {
         while let Some(slot) = self.shared.wakes.expire(now) {
             self.wake(slot, now);
         }
+        self.work(now);
         for _ in 0..STARTS_PER_TURN {
             let Some(slot) = self.due.expire(now) else {
                 break;
@@ -349,6 +361,7 @@ impl Engine {
         [&self.due, &self.deadlines, &self.shared.wakes]
             .into_iter()
             .filter_map(Wheel::poll_timeout)
+            .chain(self.shared.work.poll_timeout())
             .min()
     }
 

@@ -50,6 +50,13 @@ pub(super) struct Run {
     pub(super) core: RunCore,
 }
 
+impl Run {
+    /// See [`Engine::is_behind`](crate::Engine::is_behind).
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(&self.state, State::Checking { check, .. } if check.is_behind())
+    }
+}
+
 /// A run in flight takes at most 4 KiB: this, two timers (48) and what it holds
 /// of an answer.
 const _: () = assert!(size_of::<Run>() <= 768);

@@ -1,7 +1,9 @@
 //! `poll_timeout` moves forward: a driver never spins.
 
+use std::collections::BTreeSet;
+
 use probity_engine::limits::STARTS_PER_TURN;
-use probity_engine::{Engine, Instant};
+use probity_engine::{Engine, Input, Instant, RunId};
 
 use super::{Checker, Seen};
 
@@ -12,7 +14,14 @@ pub struct Progress {
     calls: u64,
     /// Targets, all of which may be due at once.
     targets: u64,
+    /// Runs that were given more than they could do in one turn.
+    behind: BTreeSet<RunId>,
+    /// Turns at this moment in which there were any.
+    working: u64,
 }
+
+/// Turns in which runs may be behind at one moment.
+const WORKING: u64 = 4_096;
 
 /// Calls that a moment may take on top of those that start what is due.
 const FEW: u64 = 8;
@@ -23,12 +32,22 @@ impl Checker for Progress {
     }
 
     fn see(&mut self, now: Instant, seen: &Seen<'_>) -> Result<(), String> {
-        let Seen::Turn(next) = seen else {
-            return Ok(());
-        };
         if now != self.at {
             self.at = now;
             self.calls = 0;
+            self.working = 0;
+        }
+        let next = match seen {
+            Seen::Turn(next) => next,
+            Seen::Input(run, Input::Data(..)) => {
+                self.behind.insert(*run);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if !self.behind.is_empty() && self.working < WORKING {
+            self.working += 1;
+            return Ok(());
         }
         self.calls += 1;
         let allowed = self.targets / STARTS_PER_TURN as u64 + FEW;
@@ -41,6 +60,7 @@ impl Checker for Progress {
 
     fn settled(&mut self, _: Instant, engine: &Engine) -> Result<(), String> {
         self.targets = engine.target_slots().into();
+        self.behind.retain(|run| engine.is_behind(*run));
         Ok(())
     }
 }

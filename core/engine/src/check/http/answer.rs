@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::backlog::Backlog;
 use super::body::{Framing, Piece};
 use super::date;
 use super::decode::{Coding, DecodeError, Decoder};
@@ -22,6 +23,8 @@ pub(super) struct Answer {
     framing: Framing,
     /// What the body goes through, if it is coded.
     decoder: Option<Box<Decoder>>,
+    /// What waits until the decoder may go on.
+    backlog: Option<Box<Backlog>>,
     /// Bytes of the decoded body so far.
     received: u64,
     /// The decoded body so far, if it is to be matched.
@@ -84,6 +87,7 @@ impl Answer {
         Self {
             framing,
             decoder: coding.decoder().map(Box::new),
+            backlog: None,
             received: 0,
             held: Vec::new(),
             matched: matched && fault.is_none(),
@@ -108,6 +112,34 @@ impl Answer {
         self.matched
     }
 
+    /// What is still to be looked at, if that waits for the next turn.
+    pub(super) fn backlog(&mut self) -> Option<&mut Backlog> {
+        self.backlog.as_deref_mut()
+    }
+
+    /// See [`Check::is_behind`](crate::check::Check::is_behind).
+    pub(super) const fn is_behind(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    /// Goes on in a new turn with what was begun. Gives what came after it,
+    /// unless it is still too much.
+    pub(super) fn catch_up(&mut self, place: Place<'_>, cx: &mut Cx<'_>) -> Option<Box<Backlog>> {
+        let mut backlog = self.backlog.take()?;
+        match self.take(place, backlog.piece(), cx) {
+            Ok(None) => Some(backlog),
+            Ok(Some(left)) => {
+                backlog.keep(left);
+                self.backlog = Some(backlog);
+                None
+            }
+            Err(stop) => {
+                self.stop(place, &stop, cx);
+                None
+            }
+        }
+    }
+
     /// Ends the run: the redirect was refused, its body is not read.
     pub(super) fn refuse(mut self, place: Place<'_>, cx: &mut Cx<'_>) {
         if core::mem::take(&mut self.matched) {
@@ -116,16 +148,19 @@ impl Answer {
         self.judge(place, cx);
     }
 
-    /// Reads on.
+    /// Reads on, as far as this turn may.
     pub(super) fn on_data(&mut self, place: Place<'_>, mut data: &[u8], cx: &mut Cx<'_>) {
         loop {
             match self.framing.next(&mut data) {
-                Ok(Piece::Content(content)) => {
-                    if let Err(stop) = self.take(place, content, cx) {
-                        self.progress = Progress::Read;
-                        return self.unreadable(place, stop.reason(), format_args!("{stop}"), cx);
+                Ok(Piece::Content(content)) => match self.take(place, content, cx) {
+                    Ok(None) => {}
+                    Ok(Some(left)) => {
+                        let begun = &content[content.len() - left..];
+                        self.backlog = Some(Box::new(Backlog::new(begun, data)));
+                        return;
                     }
-                }
+                    Err(stop) => return self.stop(place, &stop, cx),
+                },
                 Ok(Piece::More) => return,
                 Ok(Piece::End) => return self.ended(place, cx),
                 Err(error) => {
@@ -144,26 +179,53 @@ impl Answer {
         self.unreadable(place, Reason::BodyTruncated, sentence, cx);
     }
 
-    /// Takes a piece of the body as it was sent.
-    fn take(&mut self, place: Place<'_>, mut content: &[u8], cx: &mut Cx<'_>) -> Result<(), Stop> {
+    /// Takes a piece of the body as it was sent. If that is too much for this
+    /// turn, it asks for the next one and returns how much of the piece is left:
+    /// nothing, maybe, since much may come out of its last byte.
+    fn take(
+        &mut self,
+        place: Place<'_>,
+        content: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<usize>, Stop> {
         let limit = place.spec.module.largest_body(self.matched);
         let Some(mut decoder) = self.decoder.take() else {
-            return self.keep(content, limit, cx);
+            return self.keep(content, limit, cx).map(|()| None);
         };
-        let mut decoded = [0; DECODED_AT_ONCE];
-        let taken = loop {
-            match decoder.decode(&mut content, &mut decoded) {
-                Ok(0) => break Ok(()),
-                Ok(length) => {
-                    if let Err(stop) = self.keep(&decoded[..length], limit, cx) {
-                        break Err(stop);
-                    }
-                }
-                Err(error) => break Err(Stop::Coding(error)),
-            }
-        };
+        let taken = self.decode(&mut decoder, content, limit, cx);
         self.decoder = Some(decoder);
         taken
+    }
+
+    /// See [`Answer::take`].
+    fn decode(
+        &mut self,
+        decoder: &mut Decoder,
+        mut content: &[u8],
+        limit: u64,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<usize>, Stop> {
+        let mut decoded = [0; DECODED_AT_ONCE];
+        loop {
+            let left = cx.work_left();
+            if left == 0 {
+                cx.go_on_later();
+                return Ok(Some(content.len()));
+            }
+            let weight = decoder.weight();
+            let (mut piece, _) = content.split_at(content.len().min(left.div_ceil(weight)));
+            let given = piece.len();
+            let length = decoder
+                .decode(&mut piece, &mut decoded)
+                .map_err(Stop::Coding)?;
+            let read = given - piece.len();
+            content = &content[read..];
+            cx.worked(length + read.saturating_mul(weight));
+            match length {
+                0 if content.is_empty() => return Ok(None),
+                length => self.keep(&decoded[..length], limit, cx)?,
+            }
+        }
     }
 
     /// Counts a piece of the decoded body, and keeps it if it is to be matched.
@@ -186,11 +248,15 @@ impl Answer {
         match self.decoder.as_ref().map(|decoder| decoder.finish()) {
             None | Some(Ok(())) => self.judge(place, cx),
             Some(Err(error)) => {
-                let stop = Stop::Coding(error);
-                self.progress = Progress::Read;
-                self.unreadable(place, stop.reason(), format_args!("{stop}"), cx);
+                self.stop(place, &Stop::Coding(error), cx);
             }
         }
+    }
+
+    /// No more of the body is read.
+    fn stop(&mut self, place: Place<'_>, stop: &Stop, cx: &mut Cx<'_>) {
+        self.progress = Progress::Read;
+        self.unreadable(place, stop.reason(), format_args!("{stop}"), cx);
     }
 
     /// The connection ended.

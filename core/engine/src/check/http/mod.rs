@@ -22,6 +22,7 @@
 
 mod answer;
 mod auth;
+mod backlog;
 mod body;
 mod config;
 mod cookie;
@@ -74,6 +75,7 @@ use crate::fact::Fact;
 use crate::h2::RequestHead;
 use crate::id::Conn;
 use crate::io::{Families, Input};
+use crate::limits::MAX_BACKLOG_BYTES;
 use crate::outcome::{Phase, Reason};
 use crate::tls::TlsOptions;
 
@@ -324,30 +326,37 @@ impl Check for Http {
             }
             (State::Asked(conn, protocol), Input::Data(from, data)) if *conn == from => {
                 let conn = *conn;
-                match protocol {
-                    Protocol::H1(Http1::Head(_)) => self.on_head(spec, conn, data, cx),
-                    Protocol::H1(Http1::Body(answer)) => answer.on_data(place, data, cx),
-                    Protocol::H2(_) => self.on_frames(spec, conn, data, cx),
+                match protocol.answer_mut().and_then(Answer::backlog) {
+                    None => self.read(spec, conn, data, cx),
+                    Some(backlog) => {
+                        backlog.bytes.extend_from_slice(data);
+                        if backlog.len() > MAX_BACKLOG_BYTES {
+                            cx.without_bound(|cx| self.catch_up(spec, cx));
+                        }
+                    }
                 }
             }
             (State::Asked(conn, protocol), Input::Closed(closed, why)) if *conn == closed => {
-                protocol.on_closed(place, &why, cx);
+                protocol.on_closed(place, why, cx);
             }
+            (State::Asked(..), Input::Woken) => self.catch_up(spec, cx),
             // News of a connection that was closed before a redirect.
             _ => {}
         }
     }
 
     fn on_expiry(&self, spec: &Spec, cx: &mut Cx<'_>) {
-        if let State::Asked(_, protocol) = &self.state
-            && protocol.answer().is_some_and(Answer::is_matched)
-        {
+        if self.answer().is_some_and(Answer::is_matched) {
             judge::unread(&spec.module, cx);
         }
     }
 
     fn is_cut_off(&self) -> bool {
-        matches!(&self.state, State::Asked(_, protocol) if protocol.is_cut_off())
+        self.answer().is_some_and(Answer::is_cut_off)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.answer().is_some_and(Answer::is_behind)
     }
 }
 
@@ -356,6 +365,48 @@ impl Http {
     fn fetch(&mut self, spec: &Spec, found: Option<Found>, cx: &mut Cx<'_>) {
         if let (Some(found), Some(source)) = (found, &spec.module.tokens) {
             self.state = State::Fetching(Box::new(Fetch::start(source, cx)), found);
+        }
+    }
+
+    fn answer(&self) -> Option<&Answer> {
+        match &self.state {
+            State::Asked(_, protocol) => protocol.answer(),
+            State::LookingUp | State::Fetching(..) | State::Dialing(_) => None,
+        }
+    }
+
+    /// Reads what came on the connection.
+    fn read(&mut self, spec: &Spec, conn: Conn, data: &[u8], cx: &mut Cx<'_>) {
+        let place = Place {
+            spec,
+            hop: self.hop.as_deref(),
+        };
+        match &mut self.state {
+            State::Asked(_, Protocol::H1(Http1::Head(_))) => self.on_head(spec, conn, data, cx),
+            State::Asked(_, Protocol::H1(Http1::Body(answer))) => answer.on_data(place, data, cx),
+            State::Asked(_, Protocol::H2(_)) => self.on_frames(spec, conn, data, cx),
+            State::LookingUp | State::Fetching(..) | State::Dialing(_) => {}
+        }
+    }
+
+    /// Goes on with what was too much for one turn, and with what came since.
+    fn catch_up(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
+        let hop = self.hop.as_deref();
+        let place = Place { spec, hop };
+        let State::Asked(conn, protocol) = &mut self.state else {
+            return;
+        };
+        let conn = *conn;
+        let answer = protocol.answer_mut();
+        let Some(backlog) = answer.and_then(|answer| answer.catch_up(place, cx)) else {
+            return;
+        };
+        self.read(spec, conn, &backlog.bytes, cx);
+        let hop = self.hop.as_deref();
+        if let (Some(why), State::Asked(_, protocol)) = (backlog.closed, &mut self.state)
+            && !cx.is_finished()
+        {
+            protocol.on_closed(Place { spec, hop }, why, cx);
         }
     }
 

@@ -56,11 +56,6 @@ impl Default for Http1 {
 }
 
 impl Protocol {
-    /// See [`Check::is_cut_off`](crate::check::Check::is_cut_off).
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.answer().is_some_and(Answer::is_cut_off)
-    }
-
     /// The final response, once its head is there.
     pub(super) fn answer(&self) -> Option<&Answer> {
         match self {
@@ -70,18 +65,31 @@ impl Protocol {
         }
     }
 
+    /// See [`Protocol::answer`].
+    pub(super) fn answer_mut(&mut self) -> Option<&mut Answer> {
+        match self {
+            Self::H1(Http1::Head(_)) => None,
+            Self::H1(Http1::Body(answer)) => Some(answer),
+            Self::H2(exchange) => exchange.answer.as_mut(),
+        }
+    }
+
     /// The connection ended.
-    pub(super) fn on_closed(&mut self, place: Place<'_>, why: &Closed, cx: &mut Cx<'_>) {
+    pub(super) fn on_closed(&mut self, place: Place<'_>, why: Closed, cx: &mut Cx<'_>) {
+        if let Some(answer) = self.answer_mut() {
+            return match answer.backlog() {
+                Some(backlog) => backlog.closed = Some(why),
+                None => answer.on_closed(place, &why, cx),
+            };
+        }
         let (when, leaving) = match self {
-            Self::H1(Http1::Body(answer)) => return answer.on_closed(place, why, cx),
-            Self::H2(exchange) => match &mut exchange.answer {
-                Some(answer) => return answer.on_closed(place, why, cx),
-                None => ("before it answered", exchange.client.leaving()),
-            },
-            Self::H1(Http1::Head(heads)) if heads.is_empty() => ("before it answered", None),
-            Self::H1(Http1::Head(_)) => ("in the middle of the response head", None),
+            Self::H2(exchange) => ("before it answered", exchange.client.leaving()),
+            Self::H1(Http1::Head(heads)) if !heads.is_empty() => {
+                ("in the middle of the response head", None)
+            }
+            Self::H1(_) => ("before it answered", None),
         };
-        let (reason, words) = answer::broken_off(Reason::PeerClosed, why, place, cx);
+        let (reason, words) = answer::broken_off(Reason::PeerClosed, &why, place, cx);
         let leaving = Leaving(leaving);
         cx.fail(reason, format_args!("{words} {when}{leaving}"));
     }
@@ -159,7 +167,13 @@ impl Http {
                     reader.on_data(Place { spec, hop }, &[], cx);
                     *answer = Some(reader);
                 }
-                (Ok(Some(Event::Data(piece))), Some(answer)) => answer.on_data(place, piece, cx),
+                (Ok(Some(Event::Data(piece))), Some(answer)) => {
+                    answer.on_data(place, piece, cx);
+                    if let Some(backlog) = answer.backlog() {
+                        backlog.bytes.extend_from_slice(data);
+                        break;
+                    }
+                }
                 (Ok(Some(Event::End)), Some(answer)) => answer.on_end(place, cx),
                 (Ok(Some(Event::Reset(code))), answer) => reset(answer, code, place, cx),
                 (Ok(Some(Event::Refused(code))), answer) => refused(answer, code, place, cx),

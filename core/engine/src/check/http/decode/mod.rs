@@ -124,6 +124,15 @@ impl Decoder {
         }
     }
 
+    /// What a byte of input costs, counted in bytes of output, though nothing
+    /// comes out: headers of members and blocks have tables built from them.
+    pub(super) const fn weight(&self) -> usize {
+        match self.0 {
+            Machine::Gzip(_) | Machine::Deflate(_) => 16,
+            Machine::Brotli(_) => 64,
+        }
+    }
+
     /// Whether what came so far may be all: the body is over.
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         match &self.0 {

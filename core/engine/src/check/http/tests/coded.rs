@@ -10,6 +10,8 @@ use super::super::decode::tests::{BROTLI, member};
 use super::super::*;
 use super::pattern;
 use super::world::{Peer, Seen, run_with};
+use crate::io::Closed;
+use crate::limits::DECODED_PER_TURN;
 use crate::outcome::Outcome;
 
 /// A response with this body, as it is.
@@ -166,6 +168,81 @@ fn a_bomb_is_defused() {
     assert_eq!(seen.outcome, Outcome::Failure(Reason::BodyLimit));
     let limit = crate::limits::MAX_DECODED_BODY_BYTES as f64;
     assert_eq!(seen.fact("http_uncompressed_body_length"), Some(limit));
+}
+
+/// No body keeps the others from their turn, however much it decodes to.
+#[test]
+fn what_a_body_decodes_to_is_spread_over_turns() {
+    let turns = (4 << 20) / DECODED_PER_TURN;
+    let through = |peer: Peer| {
+        run_with("192.0.2.7", &[peer], |config| {
+            config.compression = "br".into();
+            config.fail_if_body_not_matches_regexp = pattern(r"^\x00+$");
+        })
+    };
+    let whole = through(coded("", BROTLI_BOMB));
+    // In chunks of a byte, and to the end of the connection, which has come
+    // when most is still to be done.
+    let mut chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for byte in BROTLI_BOMB {
+        chunks.extend([b"1\r\n", &[*byte][..], b"\r\n"].concat());
+    }
+    let chunked = through(Peer {
+        sends: vec![chunks, b"0\r\n\r\n".to_vec()],
+        closes: Some(Closed::Reset),
+        ..Peer::default()
+    });
+    let until_close = through(Peer {
+        sends: vec![b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), BROTLI_BOMB.to_vec()],
+        closes: Some(Closed::End),
+        ..Peer::default()
+    });
+    for seen in [whole, chunked, until_close] {
+        seen.succeeded();
+        assert_eq!(lengths(&seen).1, f64::from(4 << 20));
+        assert!(seen.turns >= turns - 1, "{} of {turns}", seen.turns);
+    }
+    let cut = through(Peer {
+        closes: Some(Closed::Reset),
+        sends: vec![[b"HTTP/1.1 200 OK\r\n\r\n", BROTLI_BOMB].concat()],
+        ..Peer::default()
+    });
+    cut.failed(
+        Reason::PeerReset,
+        "reset by the peer before the end of the body",
+    );
+}
+
+#[test]
+fn that_we_are_behind_at_the_end_of_its_time_is_not_the_targets_fault() {
+    let mut peer = coded("", BROTLI_BOMB);
+    peer.sends.splice(0..0, vec![Vec::new(); 990]);
+    let seen = run_with("192.0.2.7", &[peer], |config| {
+        config.compression = "br".into();
+    });
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::Overload), "{seen:?}");
+    assert_eq!(seen.detail, "the prober was behind with decoding the body");
+}
+
+/// A host that does not ask whether a run is behind.
+#[test]
+fn a_backlog_does_not_grow_without_bound() {
+    let head = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    let mut sends = vec![head, gzip(&vec![0; 4 << 20])];
+    let more = gzip(&[]);
+    let many = MAX_BACKLOG_BYTES / more.len();
+    sends.extend(vec![more.repeat(many / 8); 10]);
+    let seen = run_with(
+        "192.0.2.7",
+        &[Peer {
+            sends,
+            closes: Some(Closed::End),
+            ..Peer::default()
+        }],
+        |config| config.compression = "gzip".into(),
+    );
+    seen.succeeded();
+    assert!(seen.turns < 16, "{} turns", seen.turns);
 }
 
 #[test]

@@ -93,6 +93,8 @@ pub(super) struct Seen {
     pub(super) looked_up: Vec<(String, Families)>,
     /// Connections that neither side has closed.
     pub(super) open: BTreeSet<Conn>,
+    /// How often the engine asked to be told of the time.
+    pub(super) turns: usize,
 }
 
 impl Seen {
@@ -174,6 +176,7 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
         names: Vec::new(),
         looked_up: Vec::new(),
         open: BTreeSet::new(),
+        turns: 0,
     };
     let peer = |conn: Conn| peers[usize::from(conn.0).min(peers.len() - 1)].clone();
     let mut asked = BTreeMap::<Conn, usize>::new();
@@ -230,6 +233,7 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
                 .expect("a run has a deadline")
                 .max(now);
             engine.handle_timeout(now);
+            seen.turns += 1;
         }
         for item in news {
             match item {
