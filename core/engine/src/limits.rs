@@ -28,6 +28,14 @@ pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 /// paths included. Further ones are not kept.
 pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
+/// Bytes of the body of a request, from the configuration or a file. With
+/// HTTP/1 the host holds what a peer does not take at once.
+pub const MAX_REQUEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of the body of a request that each target keeps with its head, to be
+/// sent at once. A larger one is kept once, with the module.
+pub const MAX_OWN_BODY_BYTES: usize = 512;
+
 /// Bytes of an HTTP body that are held for matching when a module sets no
 /// smaller `body_size_limit`. A larger body fails with `body_limit` only if
 /// something has to be matched against it.

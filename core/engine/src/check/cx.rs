@@ -305,6 +305,11 @@ impl Cx<'_> {
             .push(self.id, Effect::Send(conn, Payload::Request));
     }
 
+    /// Sends the bytes that all targets of the module share.
+    pub(crate) fn send_body(&mut self, conn: Conn) {
+        self.shared.push(self.id, Effect::Send(conn, Payload::Body));
+    }
+
     /// Sends bytes of this run.
     pub(crate) fn send(&mut self, conn: Conn, bytes: &[u8]) {
         let range = self.store(bytes);

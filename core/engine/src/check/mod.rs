@@ -92,6 +92,12 @@ pub(crate) trait Kind {
     /// Bytes that are the same in every run of the target, rendered once; see
     /// [`Cx::send_request`].
     fn request(spec: &Self::Spec) -> &[u8];
+
+    /// Bytes that are the same for all targets of a module; see
+    /// [`Cx::send_body`].
+    fn body(_: &Self::Module) -> &[u8] {
+        &[]
+    }
 }
 
 /// The section of a kind that this version has no check for: it is read and
@@ -389,6 +395,15 @@ macro_rules! checks {
             pub(crate) fn request(&self) -> &[u8] {
                 match self {
                     $(Self::$variant(spec) => <$name::$variant as Kind>::request(spec),)+
+                    Self::Unusable(..) => &[],
+                }
+            }
+
+            pub(crate) fn body(&self) -> &[u8] {
+                match self {
+                    $(Self::$variant(spec) => {
+                        <$name::$variant as Kind>::body(<$name::$variant as Kind>::module_of(spec))
+                    })+
                     Self::Unusable(..) => &[],
                 }
             }

@@ -400,6 +400,7 @@ impl Engine {
                 },
             ),
             Effect::Send(conn, Payload::Request) => Output::Send(conn, spec?.check.request()),
+            Effect::Send(conn, Payload::Body) => Output::Send(conn, spec?.check.body()),
             Effect::Send(conn, Payload::Out(range)) => {
                 let bytes = run.core.out.get(range.start as usize..range.end as usize);
                 Output::Send(conn, bytes.unwrap_or_default())

@@ -34,6 +34,8 @@ pub(crate) enum Effect {
 pub(crate) enum Payload {
     /// The target's request.
     Request,
+    /// The body of requests that all targets of the module share.
+    Body,
     /// A part of the run's own buffer.
     Out(Range<u32>),
 }

@@ -27,6 +27,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub(crate) use self::error::{Error, ErrorCode};
@@ -128,7 +129,7 @@ pub(crate) struct Client {
     connection_window: SendWindow,
     stream_window: SendWindow,
     /// The body of the request.
-    body: Vec<u8>,
+    body: Arc<[u8]>,
     /// How much of it the windows have let out.
     sent: usize,
     /// Frames without any part of a response.
@@ -158,7 +159,7 @@ impl Client {
     /// Opens a connection with one request on it; what is to be sent is
     /// appended to `out`. It does not wait for the peer's settings: RFC 9113
     /// section 3.4 says that nobody has to.
-    pub(crate) fn new(head: &RequestHead, body: Vec<u8>, out: &mut Vec<u8>) -> Self {
+    pub(crate) fn new(head: &RequestHead, body: Arc<[u8]>, out: &mut Vec<u8>) -> Self {
         let mut client = Self {
             reader: Reader::new(),
             stream: Stream::Awaiting,

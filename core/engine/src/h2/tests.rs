@@ -1,6 +1,7 @@
 //! A client against what servers send, good and bad, in pieces of any size.
 
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
@@ -53,7 +54,11 @@ fn away(last: u32, code: u32) -> Vec<u8> {
 const OK: &[(&str, &str)] = &[(":status", "200")];
 
 fn get(out: &mut Vec<u8>) -> Client {
-    Client::new(&RequestHead(block(&[(":method", "GET")])), Vec::new(), out)
+    Client::new(
+        &RequestHead(block(&[(":method", "GET")])),
+        Arc::default(),
+        out,
+    )
 }
 
 /// What a client made of its input: a line for each event, the bytes of the
@@ -171,7 +176,7 @@ fn a_long_head_is_continued() {
     let value = "x".repeat(40_000);
     Client::new(
         &RequestHead(block(&[("a", &value)])),
-        b"body".to_vec(),
+        Arc::from(*b"body"),
         &mut out,
     );
     let sent = kinds(&out[PREFACE.len()..]);
@@ -514,7 +519,7 @@ fn a_body_is_sent_as_the_windows_allow() {
     let mut out = Vec::new();
     let body = vec![b'x'; 100_000];
     let head = RequestHead(block(&[(":method", "POST")]));
-    let mut client = Client::new(&head, body, &mut out);
+    let mut client = Client::new(&head, body.into(), &mut out);
     let content = |out: &[u8]| -> usize {
         let frames = kinds(out).into_iter();
         let data = frames.filter(|(kind, ..)| *kind == Kind::Data);

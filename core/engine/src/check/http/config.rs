@@ -21,7 +21,9 @@ use crate::config::{
     TlsConfig, is_default, yes,
 };
 use crate::io::Families;
-use crate::limits::{MAX_DECODED_BODY_BYTES, MAX_JSON_BODY_BYTES, MAX_MATCHED_BODY_BYTES};
+use crate::limits::{
+    MAX_DECODED_BODY_BYTES, MAX_JSON_BODY_BYTES, MAX_MATCHED_BODY_BYTES, MAX_REQUEST_BODY_BYTES,
+};
 use crate::tls::TlsOptions;
 
 use super::auth::{Authorization, BasicAuth, Credentials};
@@ -310,9 +312,17 @@ pub struct HttpHeader {
 #[derive(PartialEq)]
 pub(super) enum Body {
     /// As it stands in the configuration; may be empty.
-    Text(Box<[u8]>),
+    Text(Arc<[u8]>),
     /// What a file held when the configuration was read.
-    File(Box<[u8]>),
+    File(Arc<[u8]>),
+}
+
+impl Body {
+    pub(super) const fn content(&self) -> &Arc<[u8]> {
+        match self {
+            Self::Text(content) | Self::File(content) => content,
+        }
+    }
 }
 
 /// A valid `http` section. Shown by its method alone: fields and body may be
@@ -500,17 +510,29 @@ fn cel(field: &str, source: Option<&str>, files: &dyn Files) -> Result<Option<Ce
 fn body(config: &Config, files: &dyn Files) -> Result<Body, ConfigError> {
     let (text, path) = (&config.body, &config.body_file);
     let wrong = |why: String| ConfigError::new("body_file", why);
+    let bounded = |length: usize| match length {
+        0..=MAX_REQUEST_BODY_BYTES => Ok(()),
+        _ => Err(format!(
+            "expected at most {MAX_REQUEST_BODY_BYTES} bytes, found {length}"
+        )),
+    };
     match (text.is_empty(), path.is_empty()) {
-        (_, true) => Ok(Body::Text(text.as_bytes().into())),
+        (_, true) => {
+            bounded(text.len()).map_err(|why| ConfigError::new("body", why))?;
+            Ok(Body::Text(text.as_bytes().into()))
+        }
         (false, false) => Err(wrong(
             "setting body and body_file both are not allowed".into(),
         )),
-        (true, false) => Ok(Body::File(
-            files
-                .read(path)
-                .map_err(|why| ConfigError::unready("body_file", why))?
-                .into(),
-        )),
+        (true, false) => {
+            let content = files.read(path);
+            let content = content.and_then(|content| {
+                bounded(content.len()).map_err(|why| format!("{path}: {why}"))?;
+                Ok(content)
+            });
+            let content = content.map_err(|why| ConfigError::unready("body_file", why))?;
+            Ok(Body::File(content.into()))
+        }
     }
 }
 

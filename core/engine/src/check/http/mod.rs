@@ -278,6 +278,10 @@ impl Kind for Http {
     fn request(spec: &Spec) -> &[u8] {
         &spec.request
     }
+
+    fn body(module: &Module) -> &[u8] {
+        module.body.content()
+    }
 }
 
 impl Check for Http {
@@ -421,7 +425,7 @@ impl Http {
         self.requests += 1;
         if protocol::is_h2(cx.core.tls.as_deref()) {
             let mut out = Vec::new();
-            let body = request.body().into();
+            let body = request.shared_body();
             let exchange = match &spec.h2 {
                 Some(head) if hop.is_none() && self.token.is_none() => {
                     Http2::begin(head, body, &mut out)
@@ -440,6 +444,12 @@ impl Http {
             (Route::Forwarded(proxy), _) => cx.send(conn, &request.forwarded(&proxy)),
             (Route::Through, None) if self.token.is_none() => cx.send_request(conn),
             (Route::Through, _) => cx.send(conn, &request.render()),
+        }
+        if request.is_followed_by_body() {
+            cx.send_body(conn);
+            if !request.end().is_empty() {
+                cx.send(conn, request.end());
+            }
         }
         self.state = State::Asked(conn, Protocol::H1(Http1::default()));
     }

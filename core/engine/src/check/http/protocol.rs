@@ -2,6 +2,7 @@
 //! chose it. Both give heads and pieces of bodies, and say how they end.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -109,7 +110,7 @@ impl fmt::Display for Leaving {
 
 impl Http2 {
     /// Sends a request; the bytes are appended to `out`.
-    pub(super) fn begin(head: &RequestHead, body: Vec<u8>, out: &mut Vec<u8>) -> Self {
+    pub(super) fn begin(head: &RequestHead, body: Arc<[u8]>, out: &mut Vec<u8>) -> Self {
         Self {
             client: Client::new(head, body, out),
             answer: None,

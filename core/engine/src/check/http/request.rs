@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -16,6 +17,7 @@ use super::url::{Url, is_authority};
 use crate::check::tunnel::proxy_authorization;
 use crate::config::{Cause, ConfigError, Files, Proxy, Secret};
 use crate::h2::RequestHead;
+use crate::limits::MAX_OWN_BODY_BYTES;
 
 /// Name (in canonical form) and value of configured fields, sorted by name.
 pub(super) type Fields = Box<[(Box<str>, Box<str>)]>;
@@ -311,16 +313,30 @@ impl Request<'_> {
         head.push_str("\r\n");
         let body = self.body();
         let mut bytes = head.into_bytes();
-        match self.is_chunked() {
-            true if body.is_empty() => bytes.extend_from_slice(b"0\r\n\r\n"),
-            true => {
-                bytes.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
-                bytes.extend_from_slice(body);
-                bytes.extend_from_slice(b"\r\n0\r\n\r\n");
-            }
-            false => bytes.extend_from_slice(body),
+        if self.is_chunked() && body.is_empty() {
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        } else if self.is_chunked() {
+            bytes.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+        }
+        if !self.is_followed_by_body() {
+            bytes.extend_from_slice(body);
+            bytes.extend_from_slice(self.end());
         }
         bytes
+    }
+
+    /// Whether the body goes on its own, after what is rendered here, and then
+    /// [`Request::end`].
+    pub(super) fn is_followed_by_body(&self) -> bool {
+        self.body().len() > MAX_OWN_BODY_BYTES
+    }
+
+    /// What follows a body, if there is one.
+    pub(super) fn end(&self) -> &'static [u8] {
+        match self.is_chunked() && !self.body().is_empty() {
+            true => b"\r\n0\r\n\r\n",
+            false => b"",
+        }
     }
 
     /// The head of the same request in HTTP/2 (RFC 9113 section 8.3.1).
@@ -349,9 +365,17 @@ impl Request<'_> {
 
     /// What follows the head, without framing.
     pub(super) fn body(&self) -> &[u8] {
-        match (self.bare, &self.module.body) {
-            (true, _) => &[],
-            (false, Body::Text(bytes) | Body::File(bytes)) => bytes,
+        match self.bare {
+            true => &[],
+            false => self.module.body.content(),
+        }
+    }
+
+    /// The same, for whoever sends it bit by bit.
+    pub(super) fn shared_body(&self) -> Arc<[u8]> {
+        match self.bare {
+            true => Arc::default(),
+            false => Arc::clone(self.module.body.content()),
         }
     }
 

@@ -6,8 +6,9 @@ use alloc::{format, vec};
 
 use super::super::config::HttpHeader;
 use super::super::*;
-use super::world::{Peer, answers, ok, redirects, run, run_with};
-use crate::config::{NoFiles, Secret};
+use super::world::{FewFiles, Peer, answers, ok, redirects, run, run_with};
+use crate::config::Secret;
+use crate::limits::{MAX_OWN_BODY_BYTES, MAX_REQUEST_BODY_BYTES};
 use crate::outcome::Outcome;
 
 fn sets(cookie: &str, location: &str) -> Peer {
@@ -134,7 +135,7 @@ fn no_field_can_frame_the_body_anew() {
 fn refusal(change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config::default();
     change(&mut config);
-    Module::new(&config, &NoFiles).unwrap_err().message
+    Module::new(&config, &FewFiles).unwrap_err().message
 }
 
 #[test]
@@ -190,4 +191,43 @@ fn the_body_of_a_file_is_sent_once_in_chunks() {
     let other = run_with("http://a.test/", &[redirects(303, "/x"), ok("")], file);
     assert_eq!(other.outcome, Outcome::Success);
     assert!(other.requests[1].starts_with("GET /x ") && !other.requests[1].contains("chunked"));
+}
+
+/// It is not copied for every target.
+#[test]
+fn a_large_body_is_kept_once_and_sent_after_the_head() {
+    for (body, file) in [("y".repeat(10_000), ""), (String::new(), "large")] {
+        let config = Config {
+            method: "POST".into(),
+            body: body.clone(),
+            body_file: file.into(),
+            ..Config::default()
+        };
+        let module = Arc::new(Module::new(&config, &FewFiles).unwrap());
+        let params = TargetParams::default();
+        let spec = Http::target(&module, "http://a.test/", params).unwrap();
+        assert!(Http::request(&spec).len() < MAX_OWN_BODY_BYTES);
+        let change = |changed: &mut Config| *changed = config.clone();
+        let peers = [redirects(307, "/x"), ok("")];
+        let seen = run_with("http://a.test/", &peers, change);
+        let sent = seen.requests.concat();
+        if file.is_empty() {
+            seen.succeeded();
+            let length = "Content-Length: 10000\r\n";
+            assert_eq!(sent.matches(length).count(), 2, "at first, and redirected");
+            assert_eq!(sent.matches(&*body).count(), 2);
+        } else {
+            let expected = format!("\r\n\r\n2710\r\n{}\r\n0\r\n\r\n", "x".repeat(10_000));
+            assert!(sent.ends_with(&expected));
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_with_every_run_is_bounded() {
+    let (most, found) = (MAX_REQUEST_BODY_BYTES, MAX_REQUEST_BODY_BYTES + 1);
+    let rule = format!("expected at most {most} bytes, found {found}");
+    assert_eq!(refusal(|config| config.body = "x".repeat(found)), rule);
+    let file = refusal(|config| config.body_file = "too large".into());
+    assert_eq!(file, format!("too large: {rule}"));
 }

@@ -13,6 +13,7 @@ use crate::check::http::Config;
 use crate::check::{ModuleConfig, TargetParams};
 use crate::config::Files;
 use crate::io::{Closed, Families, Input, Output};
+use crate::limits::MAX_REQUEST_BODY_BYTES;
 use crate::resolve::ResolverConfig;
 use crate::threshold;
 use crate::tls::{TlsFailure, TlsInfo};
@@ -66,13 +67,15 @@ pub(super) fn ok(body: &str) -> Peer {
     ))
 }
 
-/// A host with one file.
-struct OneFile;
+/// A host with few files.
+pub(super) struct FewFiles;
 
-impl Files for OneFile {
+impl Files for FewFiles {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
         match path {
             "body" => Ok(b"Test Body".to_vec()),
+            "large" => Ok(vec![b'x'; 10_000]),
+            "too large" => Ok(vec![0; MAX_REQUEST_BODY_BYTES + 1]),
             path => Err(format!("{path}: no such file")),
         }
     }
@@ -136,7 +139,7 @@ pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Co
         http: Some(config),
         ..ModuleConfig::default()
     };
-    let module = module.compile(&OneFile).unwrap();
+    let module = module.compile(&FewFiles).unwrap();
     let second = Duration::from_secs(1);
     let spec = crate::Spec {
         check: module.attempt(target, TargetParams::default()).unwrap(),
