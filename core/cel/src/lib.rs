@@ -24,6 +24,7 @@ mod matches;
 mod names;
 mod types;
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,8 +106,14 @@ impl Expression for Compiled {
         &self.source
     }
 
-    fn holds(&self, json: &[u8]) -> Result<bool, String> {
-        let body = json::parse(json)?;
+    fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, String> {
+        Ok(Box::new(json::parse(json)?))
+    }
+
+    fn holds(&self, body: &dyn Any) -> Result<bool, String> {
+        let Some(body) = body.downcast_ref::<json::Body>() else {
+            return Err("the body was read by another evaluator".into());
+        };
         let steps = self.steps(body.size);
         if steps > MAX_STEPS as f64 {
             return Err(format!(
@@ -115,7 +122,7 @@ impl Expression for Compiled {
             ));
         }
         let mut context = Context::with_env(Arc::clone(&self.env));
-        context.add_variable_from_value("body", body.value);
+        context.add_variable_from_value("body", body.value.clone());
         matches::provide(&self.patterns, &mut context)?;
         // A mistake in the evaluator must not end the worker: the body is the
         // peer's.

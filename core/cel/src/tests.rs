@@ -3,7 +3,8 @@
 use super::*;
 
 fn holds(source: &str, body: &str) -> Result<bool, String> {
-    compile(source).unwrap().holds(body.as_bytes())
+    let expression = compile(source).unwrap();
+    expression.holds(&*expression.read(body.as_bytes())?)
 }
 
 #[test]

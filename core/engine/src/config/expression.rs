@@ -1,7 +1,9 @@
 //! Expressions over JSON bodies, which the host evaluates for the engine.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::fmt;
 
 /// A compiled expression that says yes or no about a body.
@@ -13,13 +15,19 @@ pub trait Expression: fmt::Debug + Send + Sync {
     /// The expression as it was written.
     fn source(&self) -> &str;
 
-    /// Evaluates the expression with `body` being the value of the JSON text.
+    /// Reads the JSON text of a body, once for all expressions of a host. What
+    /// comes of it is the host's business.
     ///
     /// # Errors
-    /// Why there is no answer: the body is no JSON or too large for the
-    /// expression, the result is neither true nor false, or its evaluation
-    /// failed.
-    fn holds(&self, json: &[u8]) -> Result<bool, String>;
+    /// That the body is no JSON, or too large.
+    fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, String>;
+
+    /// Evaluates the expression with `body` being what was read.
+    ///
+    /// # Errors
+    /// Why there is no answer: the body is too large for the expression, the
+    /// result is neither true nor false, or its evaluation failed.
+    fn holds(&self, body: &dyn Any) -> Result<bool, String>;
 }
 
 /// A shared [`Expression`]; two are equal if they are written alike.

@@ -112,11 +112,18 @@ pub(super) fn json(module: &Module, body: &[u8]) -> Result<(), String> {
         (List::Forbidden, &module.cel_forbidden),
         (List::Required, &module.cel_required),
     ];
+    // Read once, however many look at it.
+    let mut read = None;
     for (list, cel) in lists {
         let Some(Cel(expression)) = cel else {
             continue;
         };
-        match expression.holds(body) {
+        let body = match read.take() {
+            Some(body) => Ok(body),
+            None => expression.read(body),
+        };
+        let holds = body.and_then(|body| expression.holds(&**read.insert(body)));
+        match holds {
             Ok(holds) if holds == (list == List::Forbidden) => {
                 return Err(format!("body {} {:?}", list.verb(), expression.source()));
             }
@@ -278,9 +285,13 @@ mod tests {
     use super::*;
     use crate::check::http::config::{Config, HeaderMatch};
     use crate::check::http::response::Raw;
-    use crate::config::{NoFiles, Pattern};
+    use crate::config::{Expression, NoFiles, Pattern};
+    use alloc::boxed::Box;
     use alloc::string::ToString as _;
+    use alloc::sync::Arc;
     use alloc::vec;
+    use core::any::Any;
+    use core::sync::atomic::{AtomicUsize, Ordering};
 
     const HTTP_10: Version = Version::Written { major: 1, minor: 0 };
     const HTTP_11: Version = Version::Written { major: 1, minor: 1 };
@@ -420,6 +431,38 @@ mod tests {
             said(&required, fault).unwrap(),
             r#"body does not match "ok""#
         );
+    }
+
+    /// Says yes, and counts how often a body was read.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl Expression for Counting {
+        fn source(&self) -> &str {
+            "true"
+        }
+
+        fn read(&self, _: &[u8]) -> Result<Box<dyn Any>, String> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(7))
+        }
+
+        fn holds(&self, body: &dyn Any) -> Result<bool, String> {
+            Ok(body.downcast_ref() == Some(&7))
+        }
+    }
+
+    #[test]
+    fn json_is_read_once_for_all_expressions() {
+        let counting = Arc::new(Counting::default());
+        let mut module = module(|_| {});
+        module.cel_required = Some(Cel(counting.clone()));
+        module.cel_forbidden = Some(Cel(counting.clone()));
+        assert_eq!(json(&module, b""), Err("body matches \"true\"".into()));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+        module.cel_forbidden = None;
+        assert_eq!(json(&module, b""), Ok(()));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 2);
     }
 
     #[test]
