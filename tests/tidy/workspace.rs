@@ -23,17 +23,23 @@ pub(crate) fn root() -> &'static Path {
         .expect("this package is in a folder of the workspace")
 }
 
-/// Every package by name.
-pub(crate) static PACKAGES: LazyLock<BTreeMap<String, Package>> = LazyLock::new(|| {
+/// What cargo knows without asking anybody.
+pub(crate) fn metadata(options: &[&str]) -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--offline", "--no-deps", "--format-version=1"])
+        .args(["metadata", "--offline", "--format-version=1"])
+        .args(options)
         .current_dir(root())
         .output()
         .expect("cargo runs");
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo metadata: {complaint}");
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
+}
+
+/// Every package by name.
+pub(crate) static PACKAGES: LazyLock<BTreeMap<String, Package>> = LazyLock::new(|| {
+    let metadata = metadata(&["--no-deps"]);
     let packages = metadata["packages"].as_array().expect("there are packages");
     packages.iter().map(package).collect()
 });
