@@ -2,7 +2,8 @@
 //!
 //! What a person may want to read of a run is kept as the run's report; it
 //! becomes text when somebody asks. One entry is about a kilobyte and what its
-//! steps say, at most 256 of 1 KiB.
+//! steps say, at most 256 of 1 KiB; all together are at most
+//! [`MOST_BYTES`], whatever the limit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,6 +12,12 @@ use std::time::Duration;
 use probity_driver::OwnedReport;
 use probity_engine::Outcome;
 
+/// Bytes that are remembered, about. The oldest go first, failed or not.
+pub const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// What an entry takes beside its texts: the report with its allocations.
+const ENTRY_BYTES: usize = 1_024;
+
 /// One run that was asked for.
 #[derive(Debug)]
 pub struct Record {
@@ -18,6 +25,7 @@ pub struct Record {
     pub id: u64,
     /// The run.
     pub probed: Probed,
+    bytes: usize,
 }
 
 /// A run, and what it was asked for with.
@@ -44,6 +52,18 @@ impl Probed {
             Outcome::Unknown(_) => "Unknown",
         }
     }
+
+    /// What it takes to remember it, about.
+    fn bytes(&self) -> usize {
+        let steps = self.report.trace.iter();
+        let steps: usize = steps.map(|step| size_of_val(step) + step.text.len()).sum();
+        // Shared by most, and counted with none of those.
+        let own = Arc::strong_count(&self.config) == 1;
+        let config = if own { self.config.len() } else { 0 };
+        let texts = [&*self.module, &*self.target, &*self.report.detail];
+        let texts: usize = texts.iter().map(|text| text.len()).sum();
+        ENTRY_BYTES + steps + config + texts
+    }
 }
 
 /// The last runs, and of those that fell out the last ones that were no
@@ -51,6 +71,7 @@ impl Probed {
 #[derive(Debug)]
 pub struct History {
     limit: usize,
+    bytes: usize,
     next: u64,
     /// Oldest first, as everywhere here.
     results: VecDeque<Arc<Record>>,
@@ -62,6 +83,7 @@ impl History {
     pub const fn new(limit: usize) -> Self {
         Self {
             limit,
+            bytes: 0,
             next: 0,
             results: VecDeque::new(),
             preserved: VecDeque::new(),
@@ -72,25 +94,40 @@ impl History {
     pub fn add(&mut self, probed: Probed) -> Arc<Record> {
         let record = Arc::new(Record {
             id: self.next,
+            bytes: probed.bytes(),
             probed,
         });
         self.next += 1;
+        self.bytes += record.bytes;
         self.results.push_back(Arc::clone(&record));
         if self.results.len() > self.limit
             && let Some(old) = self.results.pop_front()
-            && !old.probed.report.outcome.is_success()
         {
-            self.preserved.push_back(old);
-            if self.preserved.len() > self.limit {
-                self.preserved.pop_front();
+            if old.probed.report.outcome.is_success() {
+                self.bytes -= old.bytes;
+            } else {
+                self.preserved.push_back(old);
             }
+        }
+        while self.preserved.len() > self.limit || self.bytes > MOST_BYTES {
+            let oldest = self.preserved.pop_front();
+            let Some(oldest) = oldest.or_else(|| self.results.pop_front()) else {
+                break;
+            };
+            self.bytes -= oldest.bytes;
         }
         record
     }
 
     /// All that is remembered, the oldest first.
-    pub fn list(&self) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
+    fn list(&self) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
         self.preserved.iter().chain(&self.results)
+    }
+
+    /// The same, the latest first, for whoever takes longer with it than others
+    /// should wait.
+    pub fn latest_first(&self) -> Vec<Arc<Record>> {
+        self.list().rev().cloned().collect()
     }
 
     /// A run by its number.
@@ -146,6 +183,24 @@ mod tests {
         assert_eq!(ids(&history), [3, 4, 5, 6, 7, 8]);
         add(&mut history, &[false, false, false, true, true, true]);
         assert_eq!(ids(&history), [9, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn few_that_say_much_are_enough() {
+        let mut history = History::new(100_000);
+        let target: Box<str> = "t".repeat(MOST_BYTES / 4).into();
+        for _ in 0..10 {
+            let mut told = probed("m", "t", false);
+            told.target = target.clone();
+            history.add(told);
+        }
+        assert_eq!(ids(&history), [7, 8, 9]);
+        for _ in 0..100 {
+            history.add(probed("m", "t", true));
+        }
+        assert_eq!(ids(&history)[..4], [7, 8, 9, 10], "small ones take little");
+        let kept: usize = history.list().map(|record| record.bytes).sum();
+        assert_eq!(kept, history.bytes);
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub struct Serve {
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
     /// Results of /probe that are kept for its page and /logs; as many failed
-    /// ones are kept on when they fall out.
+    /// ones are kept on when they fall out. No more than 64 MiB together.
     #[arg(
         long = "history.limit",
         value_name = "N",

@@ -39,7 +39,8 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
         }
         Ok(fleet) => write_jobs(&mut html, &running, &fleet.rows),
     }
-    write_probes(&mut html, app.history().list().rev());
+    let probes = app.history().latest_first();
+    write_probes(&mut html, &probes);
     let events = app.events().page(None, Place::Latest(0), EVENTS);
     write_events(&mut html, &events.events);
     html.push_str("</body></html>\n");
@@ -52,7 +53,8 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
 pub(super) fn without_fleet(app: &App, rest: &str) -> Response {
     let mut html = head(rest);
     html.push_str("<p>The fleet is <a href=\"./\">on the first page</a>.</p>\n");
-    write_probes(&mut html, app.history().list().rev());
+    let probes = app.history().latest_first();
+    write_probes(&mut html, &probes);
     html.push_str("</body></html>\n");
     finished(html)
 }
@@ -87,7 +89,7 @@ fn finished(html: String) -> Response {
 }
 
 /// What was asked for at `/probe`, the latest first.
-fn write_probes<'r>(html: &mut String, records: impl Iterator<Item = &'r Arc<Record>>) {
+fn write_probes(html: &mut String, records: &[Arc<Record>]) {
     html.push_str("<h2>Recent Probes</h2>\n<table><tr><th>Module</th><th>Target</th><th>Result</th><th>Debug</th></tr>\n");
     for record in records {
         let probed = &record.probed;
@@ -276,7 +278,7 @@ mod tests {
             history.add(probed);
         }
         let mut html = String::new();
-        write_probes(&mut html, history.list().rev());
+        write_probes(&mut html, &history.latest_first());
         let row = |target, id| {
             format!(
                 "<tr><td>tcp</td><td>{target}</td><td><strong>Failure</strong></td><td><a href=\"logs?id={id}\">Logs</a></td></tr>\n"
