@@ -30,6 +30,10 @@ const LOOKS: usize = 2;
 /// thread while its reader is slow, and there are few of those.
 const OWN_SCRAPES: usize = 4;
 
+/// Looks at the files of modules at once; further ones wait. Each holds a
+/// thread for as long as a file system takes to answer.
+const FILE_LOOKS: usize = 8;
+
 /// The process.
 #[derive(Debug)]
 pub struct App {
@@ -54,6 +58,8 @@ pub struct App {
     history: Mutex<History>,
     events: Mutex<Events>,
     events_dropped: AtomicU64,
+    unlogged: AtomicU64,
+    file_looks: Arc<Semaphore>,
     last_reload: Mutex<Reload>,
     discovery: Sources,
     control: mpsc::Sender<Request>,
@@ -254,6 +260,8 @@ impl App {
             ready: AtomicBool::new(false),
             events: Mutex::new(Events::starting_at(unix_now())),
             events_dropped: AtomicU64::new(0),
+            unlogged: AtomicU64::new(0),
+            file_looks: Arc::new(Semaphore::new(FILE_LOOKS)),
             // Whoever is here has read a good file.
             last_reload: Mutex::new(Reload {
                 successful: true,
@@ -297,23 +305,38 @@ impl App {
     }
 
     /// The configuration in force, with what the files of the module `name`
-    /// hold now.
-    pub async fn running_with(&self, name: &str) -> Arc<Running> {
+    /// hold now; with what they held before if that takes longer than
+    /// `patience`. Then it is for a later probe.
+    pub async fn running_with(&self, name: &str, patience: Duration) -> Arc<Running> {
         let running = self.running();
-        let old = || tokio::task::block_in_place(|| running.stamps.are_old(&running.file, name));
-        let has_files = running
-            .file
-            .module(name)
-            .is_some_and(|it| !it.files().is_empty());
-        if !has_files || !old() {
-            return running;
+        let module = running.file.module(name);
+        if module.is_some_and(|module| !module.files().is_empty()) {
+            // Late or refused: what is in force has to do.
+            let _ = tokio::time::timeout(patience, self.refresh(&running, name)).await;
+            return self.running();
+        }
+        running
+    }
+
+    /// Has the files of a module read again if they have changed.
+    async fn refresh(&self, running: &Arc<Running>, name: &str) {
+        let Ok(place) = Arc::clone(&self.file_looks).acquire_owned().await else {
+            return;
+        };
+        let (running, name) = (Arc::clone(running), name.to_owned());
+        let look = tokio::task::spawn_blocking(move || {
+            // Given back when the file system has answered, and not before.
+            let _place = place;
+            running.stamps.are_old(&running.file, &name)
+        });
+        if !look.await.is_ok_and(|old| old) {
+            return;
         }
         let (send, receive) = oneshot::channel();
         if self.control.send(Request::Refresh(send)).await.is_ok() {
             // If nobody answers the process is shutting down.
             let _ = receive.await;
         }
-        self.running()
     }
 
     /// Notes how a reload went. `at` is Unix seconds.
@@ -336,7 +359,7 @@ impl App {
     pub fn probed(&self, probed: Probed) -> Arc<crate::history::Record> {
         let record = lock(&self.history).add(probed);
         if !self.journal.note(&record) {
-            self.count_dropped(1);
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
         }
         record
     }
@@ -364,6 +387,7 @@ impl App {
             reload_succeeded_at: last.succeeded_at,
             unknown_modules: self.unknown_modules.load(Ordering::Relaxed),
             events_dropped: self.events_dropped.load(Ordering::Relaxed),
+            unlogged: self.unlogged.load(Ordering::Relaxed),
             sd_read_errors: self.discovery.errors.load(Ordering::Relaxed),
             sd_failing: self.discovery.failing.load(Ordering::Relaxed),
             own_answered: self.own_requests.answered.load(Ordering::Relaxed),

@@ -1,5 +1,7 @@
 //! Reloads: all or nothing, and nobody who did not change notices.
 
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -17,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         sighup_reloads,
         a_changed_module_applies_to_its_targets,
         a_token_file_counts_when_it_is_there_and_when_it_changes,
+        a_probe_does_not_wait_for_a_file_longer_than_its_time_allows,
         a_changed_file_is_found_without_being_told,
     )
 }
@@ -243,6 +246,42 @@ fn a_token_file_counts_when_it_is_there_and_when_it_changes() {
         let success = server.targets("")[0]["results"]["success"].as_u64();
         (success > Some(0)).then_some(())
     });
+    server.stop();
+}
+
+/// A file system that does not answer, played by a pipe.
+fn a_probe_does_not_wait_for_a_file_longer_than_its_time_allows() {
+    let peer = guarded();
+    let folder = Folder::with("");
+    let token = folder.path().join("token");
+    folder.write(
+        "probity.yml",
+        &format!(
+            "modules: {{web: {{prober: http, http: {{bearer_token_file: {}}}}}}}\n",
+            token.display()
+        ),
+    );
+    folder.write("token", "one\n");
+    let server = Probity::serve(&folder.config());
+    let path = format!("/probe?module=web&target={}", encode(&peer.url()));
+    let status = |code| {
+        let timeout = [("X-Prometheus-Scrape-Timeout-Seconds", "3")];
+        let answer = server.request("GET", &path, &timeout).ok();
+        let line = format!("\nprobe_http_status_code {code}\n");
+        answer.text().contains(&line)
+    };
+    assert!(status(401));
+    fs::remove_file(&token).expect("a file");
+    let made = Command::new("mkfifo").arg(&token).status();
+    assert!(made.expect("mkfifo").success());
+    assert!(status(401), "what is in force is probed with");
+    assert!(status(401), "also while the file is still being read");
+    // Now it answers.
+    let pipe = folder.path().join("pipe");
+    fs::rename(&token, &pipe).expect("a pipe");
+    folder.write("token", "two\n");
+    fs::write(&pipe, "three\n").expect("somebody reads");
+    until("what the file holds counts", || status(200).then_some(()));
     server.stop();
 }
 

@@ -31,6 +31,8 @@ pub struct Facts {
     pub unknown_modules: u64,
     /// Events that the control plane knows to be lost.
     pub events_dropped: u64,
+    /// Single probes of which no line was logged, for want of room.
+    pub unlogged: u64,
     /// Discovery files that could not be read, counted at every attempt.
     pub sd_read_errors: u64,
     /// Those that could not at the last one.
@@ -132,6 +134,11 @@ impl Own {
             "probity_events_dropped",
             "Events that came faster than they could be noted",
             facts.events_dropped.max(self.stats.notices_dropped),
+        )?;
+        out.counter(
+            "probity_probe_log_dropped",
+            "Probes asked for at /probe whose log lines came faster than they could be written",
+            facts.unlogged,
         )?;
         out.counter(
             "probity_sd_file_read_errors",

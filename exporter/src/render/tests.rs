@@ -380,6 +380,7 @@ fn own_text(format: Format) -> Vec<u8> {
         reload_succeeded_at: 1e9,
         unknown_modules: 7,
         events_dropped: 4,
+        unlogged: 3,
         ..own::Facts::default()
     };
     let jobs = vec![
@@ -404,6 +405,7 @@ fn own_metrics_say_what_the_figures_say() {
         ),
         ("blackbox_module_unknown_total", "7"),
         ("probity_events_dropped_total", "6"),
+        ("probity_probe_log_dropped_total", "3"),
         ("probity_targets", "10"),
         ("probity_targets_overdue", "1"),
         ("probity_runs_in_flight", "3"),
