@@ -126,9 +126,9 @@ pub fn load(source: &Source) -> Result<Loaded, LoadError> {
         Source::Text(name, text) => File::parse(name, text, &host).map_err(LoadError::Wrong)?,
     };
     Ok(Loaded {
+        stamps: host.stamps(&file),
         file,
         checksum,
-        stamps: host.stamps(),
     })
 }
 
@@ -335,7 +335,7 @@ impl Control {
             if let Err(error) = self.file.refresh(name, &host) {
                 tracing::warn!(module = name, warning = %error, "A file of a module cannot be used");
             }
-            self.stamps.extend(host.stamps());
+            self.stamps.note(name, host);
         }
         old
     }

@@ -16,13 +16,22 @@ use probity_spec::{File, SystemFiles};
 /// the driver's opinion of certificates and keys. It notes what was read.
 #[derive(Debug, Default)]
 pub struct Host {
-    stamps: RefCell<Stamps>,
+    looks: RefCell<Looks>,
 }
 
+/// What files looked like before they were read.
+type Looks = BTreeMap<String, Option<Stamp>>;
+
 impl Host {
-    /// What was read by way of this host.
-    pub fn stamps(self) -> Stamps {
-        self.stamps.into_inner()
+    /// What was read by way of this host for the modules of `file`.
+    pub fn stamps(self, file: &File) -> Stamps {
+        let looks = self.looks.into_inner();
+        let of = |path: &String| Some((path.clone(), *looks.get(path)?));
+        let modules = file.modules().map(|(name, module)| {
+            let files = module.files().iter().filter_map(of);
+            (name.to_owned(), files.collect())
+        });
+        Stamps(modules.collect())
     }
 }
 
@@ -31,9 +40,9 @@ impl Files for Host {
         // Before it is read: what changes meanwhile is then seen to have.
         let stamp = Stamp::of(path);
         // And the first look counts, should several modules read it.
-        let mut stamps = self.stamps.borrow_mut();
-        stamps.0.entry(path.to_owned()).or_insert(stamp);
-        drop(stamps);
+        let mut looks = self.looks.borrow_mut();
+        looks.entry(path.to_owned()).or_insert(stamp);
+        drop(looks);
         SystemFiles.read(path)
     }
 
@@ -73,25 +82,25 @@ impl Stamp {
     }
 }
 
-/// What files looked like when they were read.
+/// What the files of each module looked like when it read them: another that
+/// shares one may have read it earlier.
 #[derive(Clone, Debug, Default)]
-pub struct Stamps(BTreeMap<String, Option<Stamp>>);
+pub struct Stamps(BTreeMap<String, Looks>);
 
 impl Stamps {
-    /// Takes over what is known later.
-    pub fn extend(&mut self, later: Self) {
-        self.0.extend(later.0);
+    /// Takes over what the module `name` has read by way of `host`.
+    pub fn note(&mut self, name: &str, host: Host) {
+        let looks = self.0.entry(name.to_owned()).or_default();
+        looks.extend(host.looks.into_inner());
     }
 
     /// Whether a file of the module `name` is not what was read. Costs a look
     /// at each of its files, and nothing for a module without.
     pub fn are_old(&self, file: &File, name: &str) -> bool {
         let files = file.module(name).map(|module| module.files());
-        files.is_some_and(|files| {
-            files
-                .iter()
-                .any(|path| self.0.get(path) != Some(&Stamp::of(path)))
-        })
+        let mut files = files.into_iter().flatten();
+        let looks = self.0.get(name);
+        files.any(|path| looks.and_then(|looks| looks.get(path)) != Some(&Stamp::of(path)))
     }
 
     /// The modules whose files are not what was read.
@@ -100,5 +109,33 @@ impl Stamps {
             .filter(|(name, _)| self.are_old(file, name))
             .map(|(name, _)| name.to_owned())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_two_modules_share_is_old_for_each_until_it_has_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("body");
+        fs::write(&path, "one").unwrap();
+        let module = format!(
+            "{{prober: http, http: {{method: POST, body_file: {}}}}}",
+            path.display()
+        );
+        let text = format!("modules: {{a: {module}, b: {module}}}\n");
+        let host = Host::default();
+        let mut file = File::parse("test.yml", &text, &host).unwrap();
+        let mut stamps = host.stamps(&file);
+        assert!(stamps.old(&file).is_empty());
+        fs::write(&path, "another").unwrap();
+        assert_eq!(stamps.old(&file), ["a", "b"]);
+        let host = Host::default();
+        file.refresh("a", &host).unwrap();
+        stamps.note("a", host);
+        assert_eq!(stamps.old(&file), ["b"]);
     }
 }

@@ -68,7 +68,8 @@ impl Known {
 struct Hash {
     cost: u32,
     salt: [u8; 16],
-    digest: [u8; 23],
+    /// What has to come out; `None` is of no password.
+    digest: Option<[u8; 23]>,
 }
 
 /// What is made of a request.
@@ -102,18 +103,20 @@ impl Hash {
         Ok(Self {
             cost,
             salt: decode(salt)?.try_into().map_err(|_| expected)?,
-            digest: decode(digest)?.try_into().map_err(|_| expected)?,
+            digest: Some(decode(digest)?.try_into().map_err(|_| expected)?),
         })
     }
 
+    /// Takes the same time whatever the answer.
     fn is_of(&self, password: &[u8]) -> bool {
         let mut password = password.to_vec();
         password.push(0);
         password.truncate(MAX_PASSWORD);
         let found = bcrypt::bcrypt(self.cost, self.salt, &password);
         // All of it, however early it differs.
-        let differs = found.iter().zip(self.digest);
-        differs.fold(0, |all, (a, b)| all | (a ^ b)) == 0
+        let differs = found.iter().zip(self.digest.unwrap_or_default());
+        let same = differs.fold(0, |all, (a, b)| all | (a ^ b)) == 0;
+        same & self.digest.is_some()
     }
 }
 
@@ -125,6 +128,11 @@ impl Users {
         };
         let hashes = written.into_iter().map(parse).collect::<Result<_, _>>()?;
         Ok(Self { hashes })
+    }
+
+    fn costliest(&self) -> u32 {
+        let costs = self.hashes.values().map(|hash| hash.cost);
+        costs.max().unwrap_or(10)
     }
 
     /// Whether anybody may ask.
@@ -149,16 +157,12 @@ impl Checks {
         let Some((name, password)) = header.and_then(credentials) else {
             return Verdict::Unknown;
         };
-        let (hash, exists) = match users.hashes.get(&name) {
-            Some(hash) => (hash.clone(), true),
-            None => {
-                // As much work as for any that exists.
-                let costs = users.hashes.values().map(|hash| hash.cost);
-                let cost = costs.max().unwrap_or(10);
-                let (salt, digest) = ([0; 16], [0; 23]);
-                (Hash { cost, salt, digest }, false)
-            }
-        };
+        // As much work for a name that does not exist as for any that does.
+        let hash = users.hashes.get(&name).cloned().unwrap_or_else(|| Hash {
+            cost: users.costliest(),
+            salt: [0; 16],
+            digest: None,
+        });
         let key = key(&name, &hash, &password);
         if let Some(verdict) = self.remembered(&key) {
             return verdict;
@@ -178,7 +182,7 @@ impl Checks {
         // A client that leaves does not end the work: it keeps its place and
         // its turn until that is done.
         let worked = tokio::task::spawn_blocking(move || {
-            let right = exists && hash.is_of(&password);
+            let right = hash.is_of(&password);
             known
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -223,7 +227,7 @@ fn key(name: &str, hash: &Hash, password: &[u8]) -> [u8; 32] {
     context.update(name.as_bytes());
     context.update(&hash.cost.to_le_bytes());
     context.update(&hash.salt);
-    context.update(&hash.digest);
+    context.update(&hash.digest.unwrap_or_default());
     context.update(password);
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());
