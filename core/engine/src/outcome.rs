@@ -270,6 +270,7 @@ impl Phase {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
     nanos: [u64; 5],
+    unfinished: u64,
     done: u8,
     begun: u8,
 }
@@ -279,6 +280,7 @@ impl Phases {
     pub(crate) const fn new() -> Self {
         Self {
             nanos: [0; 5],
+            unfinished: 0,
             done: 0,
             begun: 0,
         }
@@ -288,6 +290,13 @@ impl Phases {
     pub fn get(&self, phase: Phase) -> Option<Duration> {
         (self.done & (1 << phase as u8) != 0)
             .then(|| Duration::from_nanos(self.nanos[phase as usize]))
+    }
+
+    /// Time spent in the phase in which the run ended before it was completed;
+    /// zero if none was under way. What the run spent with others than its target
+    /// is in no phase.
+    pub const fn unfinished(&self) -> Duration {
+        Duration::from_nanos(self.unfinished)
     }
 
     /// Completed phases with their durations, in order.
@@ -300,6 +309,11 @@ impl Phases {
     /// Whether `phase` was begun, completed or not.
     pub const fn reached(&self, phase: Phase) -> bool {
         self.begun & (1 << phase as u8) != 0
+    }
+
+    /// Records that the run ended `spent` after a phase had begun.
+    pub(crate) fn cut(&mut self, spent: Duration) {
+        self.unfinished = nanos(spent);
     }
 
     /// Records that `phase` was begun.

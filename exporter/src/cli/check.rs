@@ -4,8 +4,7 @@
 //! (`success`, `warning`, `failure`, `unknown`), `reason` and `detail` (null
 //! and empty for a plain success), `phase` in which the run ended,
 //! `duration_seconds`, `phases_seconds` by name (of a run that was no success
-//! also `phase`, with the time that the completed ones leave, so that they add
-//! up to the duration), `address`, `facts` (the
+//! also `phase`, with what it had taken by then), `address`, `facts` (the
 //! numbers of the module's kind by metric name, with labels as in series),
 //! `labels` (those of `probe_expect_info` by name), and
 //! `tls` (null without a handshake): `version`, `cipher`,
@@ -293,7 +292,7 @@ impl<'a> Line<'a> {
             Some((name, value))
         });
         let ended = (report.outcome, report.phase);
-        let phases = spent(&report.phases, ended, report.total);
+        let phases = spent(&report.phases, ended);
         Self {
             target,
             module,

@@ -99,7 +99,7 @@ fn phases(report: &OwnedReport) -> Vec<String> {
     let ended = (report.outcome, report.phase);
     let mut before = Duration::ZERO;
     let mut lines = Vec::new();
-    for spent in spent(&report.phases, ended, report.total) {
+    for spent in spent(&report.phases, ended) {
         let start = share(before).min(BAR - 1);
         let middle = share(before + spent.completed).max(start);
         before += spent.all();

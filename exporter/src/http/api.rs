@@ -260,7 +260,7 @@ fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Ta
             phase: last.phase.name(),
             finished: handle.unix_time(last.finished),
             duration_seconds: last.total.as_secs_f64(),
-            phases_seconds: spent(&last.phases, (last.outcome, last.phase), last.total)
+            phases_seconds: spent(&last.phases, (last.outcome, last.phase))
                 .map(|it| (it.phase.name().to_owned(), it.all().as_secs_f64().into()))
                 .collect(),
             address: last.address.map(|address| address.to_string()),

@@ -23,15 +23,12 @@ impl Spent {
 }
 
 /// The completed phases of a run that ended in `phase`, in order. Unless it
-/// was a success `phase` is among them, with the time that the others leave of
-/// `total`: then they add up.
+/// was a success `phase` is among them, with what it had taken by then. What the
+/// run spent with others than its target (a token endpoint) is in none of them.
 pub fn spent(
     phases: &Phases,
     (outcome, phase): (Outcome, Phase),
-    total: Duration,
 ) -> impl Iterator<Item = Spent> + '_ {
-    let completed: Duration = phases.iter().map(|(_, spent)| spent).sum();
-    let rest = total.saturating_sub(completed);
     Phase::ALL.into_iter().filter_map(move |it| {
         let ended_here = it == phase && !outcome.is_success();
         let completed = match phases.get(it) {
@@ -42,7 +39,10 @@ pub fn spent(
         Some(Spent {
             phase: it,
             completed,
-            unfinished: if ended_here { rest } else { Duration::ZERO },
+            unfinished: match ended_here {
+                true => phases.unfinished(),
+                false => Duration::ZERO,
+            },
         })
     })
 }

@@ -152,6 +152,13 @@ impl RunCore {
         }
     }
 
+    /// Books what the current phase has taken, in which the run ends.
+    pub(crate) fn cut_phase(&mut self, now: Instant) {
+        if let Some(since) = self.since {
+            self.phases.cut(now - since);
+        }
+    }
+
     /// How long the target took, if the run ends at `end`. Readings of one
     /// batch may be out of order, so that the parts can exceed the whole.
     pub(crate) fn total(&self, end: Instant) -> Duration {

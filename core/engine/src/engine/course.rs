@@ -108,6 +108,21 @@ impl Engine {
         }
     }
 
+    /// Delivers what the world says, unless the prober was stopped for so long that
+    /// it says nothing of the target: an answer that has lain in the kernel since
+    /// would be taken for a slow one, and a peer that has given up on us for one
+    /// that is broken.
+    pub(super) fn deliver_in_time(&mut self, id: RunId, input: Input<'_>, now: Instant) {
+        if let Some(run) = self.runs.get_mut(id)
+            && let State::Checking { .. } = run.state
+            && looked_too_late(run, now)
+        {
+            self.complete(id, now);
+        } else {
+            self.deliver(id, input, now);
+        }
+    }
+
     pub(super) fn expire(&mut self, slot: u32, now: Instant) {
         let Some(id) = self.runs.current(slot) else {
             return;
@@ -115,14 +130,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        let late = now - run.core.deadline;
-        if late > STALLED {
-            let detail = format_args!("the prober looked {late:?} after the deadline");
-            run.core.finish(Outcome::Unknown(Reason::Overload), detail);
-        } else if run.is_behind() {
-            let detail = format_args!("the prober was behind with decoding the body");
-            run.core.finish(Outcome::Unknown(Reason::Overload), detail);
-        } else {
+        if !looked_too_late(run, now) && !was_behind(run) {
             if let State::Checking { spec, check, .. } = &run.state {
                 let mut cx = Cx {
                     now,
@@ -190,6 +198,7 @@ impl Engine {
         else {
             return;
         };
+        run.core.cut_phase(now);
         let outcome = run
             .core
             .outcome
@@ -330,6 +339,27 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether nobody looked at a run until so long after its deadline that nothing
+/// can be said of its target: then that is its outcome.
+fn looked_too_late(run: &mut Run, now: Instant) -> bool {
+    let late = now - run.core.deadline;
+    if late > STALLED {
+        let detail = format_args!("the prober looked {late:?} after the deadline");
+        run.core.finish(Outcome::Unknown(Reason::Overload), detail);
+    }
+    late > STALLED
+}
+
+/// Whether what keeps a run from its end is our own work: then that is its outcome.
+fn was_behind(run: &mut Run) -> bool {
+    let behind = run.is_behind();
+    if behind {
+        let detail = format_args!("the prober was behind with decoding the body");
+        run.core.finish(Outcome::Unknown(Reason::Overload), detail);
+    }
+    behind
 }
 
 /// Ends a run of which the time is over.

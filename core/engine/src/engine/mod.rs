@@ -10,7 +10,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -75,11 +75,9 @@ pub struct Engine {
     due: Wheel,
     /// Deadlines, by run slot.
     deadlines: Wheel,
-    /// Slots of targets that are due and found no room, with when they came
-    /// due, oldest first. May hold stale entries: [`Turn::Queued`] is what
-    /// counts. See [`Engine::enqueue`].
-    queue: VecDeque<(u32, Instant)>,
-    queued: u32,
+    /// Targets that are due and found no room ([`Turn::Queued`]): since when they
+    /// wait ([`Target::waiting`]), and their slots.
+    queue: BTreeSet<(Instant, u32)>,
     shared: Shared,
     counters: Counters,
     transitions: VecDeque<(TargetId, Transition)>,
@@ -105,8 +103,7 @@ impl Engine {
             runs: Runs::default(),
             due: Wheel::new(now),
             deadlines: Wheel::new(now),
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: BTreeSet::new(),
             shared: Shared {
                 effects: VecDeque::new(),
                 resolver: Resolver::new(resolver, &limits, rng.u64()),
@@ -169,6 +166,7 @@ impl Engine {
             None if self.targets.len() >= self.limits.targets as usize => return Err(Full),
             None => self.targets.insert(Target {
                 seen: now,
+                waiting: Instant::MAX,
                 id,
                 offset: offset(id, spec.schedule.period()),
                 threshold: Threshold::new(spec.threshold.kind()),
@@ -318,7 +316,7 @@ impl Engine {
             }
             _ => {}
         }
-        self.deliver(run, input, now);
+        self.deliver_in_time(run, input, now);
         self.settle(now);
     }
 
@@ -346,6 +344,8 @@ impl Engine {
             self.wake(slot, now);
         }
         self.work(now);
+        // Before those that come due now, and before waiting is given up.
+        while self.start_queued(now) {}
         for _ in 0..STARTS_PER_TURN {
             let Some(slot) = self.due.expire(now) else {
                 break;
@@ -435,7 +435,6 @@ impl Engine {
     pub fn drain(&mut self, now: Instant) {
         self.release_reported();
         self.epoch = None;
-        self.queue.clear();
         for slot in 0..self.targets.slots() {
             self.due.cancel(slot);
             self.report_queued(slot, Reason::Shutdown, now);
@@ -480,7 +479,7 @@ impl Engine {
             targets: self.targets.len() as u64,
             overdue: self.epoch.map_or(0, overdue),
             in_flight: self.in_flight(),
-            queued: self.queued,
+            queued: self.queue.len() as u32,
             resolver: self.shared.resolver.stats(),
         }
     }

@@ -15,9 +15,6 @@ use crate::outcome::{Outcome, Reason};
 use crate::spec::Spec;
 use crate::time::{Instant, nanos};
 
-/// Stale entries that the queue may have at least, before it is swept.
-const SMALLEST_SWEEP: usize = 64;
-
 impl Engine {
     /// Sets the timer of a scheduled target to its first run after `now`.
     pub(super) fn schedule(&mut self, slot: u32, now: Instant) {
@@ -99,27 +96,14 @@ impl Engine {
     }
 
     pub(super) fn start_or_queue(&mut self, slot: u32, due: Instant, now: Instant) {
-        if self.runs.in_flight.scheduled < self.limits.in_flight {
+        // Nobody overtakes those who wait: they are started in a moment.
+        if self.queue.is_empty() && self.runs.in_flight.scheduled < self.limits.in_flight {
             self.start(slot, due, now);
         } else if let Some(target) = self.targets.get_mut(slot) {
             target.turn = Turn::Queued { due };
+            target.waiting = target.waiting.min(due);
+            self.queue.insert((target.waiting, slot));
             self.due.set(slot, due + target.spec.schedule.timeout());
-            self.enqueue(slot, due);
-        }
-    }
-
-    /// Puts a target at the end of the queue. Those that gave up waiting leave
-    /// their entries behind; a queue that is mostly made of them is swept, or
-    /// it would grow for as long as there is too little room.
-    fn enqueue(&mut self, slot: u32, due: Instant) {
-        self.queue.push_back((slot, due));
-        self.queued += 1;
-        if self.queue.len() > 2 * self.queued as usize + SMALLEST_SWEEP {
-            let targets = &self.targets;
-            self.queue.retain(|(slot, due)| {
-                let target = targets.get(*slot);
-                target.is_some_and(|it| it.turn == Turn::Queued { due: *due })
-            });
         }
     }
 
@@ -128,6 +112,7 @@ impl Engine {
             return;
         };
         target.attempts = 1;
+        target.waiting = Instant::MAX;
         let spec = Arc::clone(&target.spec);
         self.counters.start_lag.record(now - due);
         self.launch_for(slot, spec, due, now);
@@ -212,18 +197,17 @@ impl Engine {
         self.complete(id, now);
     }
 
-    /// Starts the oldest queued target if there is room.
+    /// Starts the queued target that has waited longest if there is room.
     pub(super) fn start_queued(&mut self, now: Instant) -> bool {
         if self.runs.in_flight.scheduled >= self.limits.in_flight {
             return false;
         }
-        let Some((slot, due)) = self.queue.pop_front() else {
+        let Some((_, slot)) = self.queue.first().copied() else {
             return false;
         };
-        if let Some(target) = self.targets.get_mut(slot)
-            && target.turn == (Turn::Queued { due })
-        {
-            self.unqueue(slot);
+        let turn = self.targets.get(slot).map(|target| target.turn);
+        self.unqueue(slot);
+        if let Some(Turn::Queued { due }) = turn {
             self.rearm(slot);
             self.start(slot, due, now);
         }
@@ -243,7 +227,7 @@ impl Engine {
             && let Turn::Queued { .. } = target.turn
         {
             target.turn = Turn::Scheduled;
-            self.queued -= 1;
+            self.queue.remove(&(target.waiting, slot));
         }
     }
 

@@ -26,7 +26,7 @@ use crate::tls::TlsInfo;
 /// Scheduled ------------------> Running ------------------> Scheduled
 ///     | due, no slot            ^    | due again
 ///     v                         |    v
-///   Queued ---------------------'  Running { again } -> starts at once
+///   Queued ---------------------'  Running { again } -> due when it ends
 ///     | waited for its whole timeout
 ///     `-> reported as Unknown(overload) -> Scheduled
 /// ```
@@ -59,6 +59,10 @@ pub(super) struct Target {
     /// When something was last learnt about it.
     pub(super) seen: Instant,
     pub(super) turn: Turn,
+    /// Since when it has been due without having been probed, also over runs that
+    /// were given up: who has waited longest is next, or some would never be.
+    /// [`Instant::MAX`] if there was room for the last run.
+    pub(super) waiting: Instant,
     /// Where in its period it is probed, in nanoseconds: derived from the id,
     /// so that a restart does not bunch the fleet, until it was triggered.
     pub(super) offset: u64,
@@ -75,9 +79,9 @@ pub(super) struct Target {
     pub(super) last: Option<Last>,
 }
 
-/// A fleet has a million of them: 512 bytes with the index (26), the timer (24)
+/// A fleet has a million of them: 530 bytes with the index (26), the timer (24)
 /// and a histogram of a few buckets.
-const _: () = assert!(size_of::<Option<Target>>() <= 424);
+const _: () = assert!(size_of::<Option<Target>>() <= 440);
 
 /// The container behind a target.
 #[derive(Debug)]

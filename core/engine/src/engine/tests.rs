@@ -599,30 +599,69 @@ fn a_trigger_starts_the_period_anew() {
     );
 }
 
-/// Under overload for hours the queue held an entry for every run that had
-/// given up waiting, not only for those that still waited.
+/// Targets that hold their slot for their whole interval, of which there are more
+/// than slots: who had a slot took it again when its run ended, and some were
+/// never looked at.
 #[test]
-fn a_queue_in_which_everybody_gives_up_does_not_grow() {
-    let mut engine = engine_with(Limits {
-        in_flight: 1,
-        ..Limits::default()
-    });
-    let targets = 100;
-    // Who gives up is due again at once.
-    let mut spec = (*tcp()).clone();
-    spec.schedule = Schedule::new(SECOND, SECOND, Duration::ZERO).unwrap();
-    let spec = Arc::new(spec);
-    for id in 0..targets {
-        let id = TargetId(id);
-        engine.upsert(id, Arc::clone(&spec), Instant::ZERO).unwrap();
+fn too_many_targets_take_turns() {
+    for (slots, targets) in [(1, 2), (1, 5), (2, 7), (3, 4), (10, 25)] {
+        let mut engine = engine_with(Limits {
+            in_flight: slots,
+            ..Limits::default()
+        });
+        let mut spec = (*tcp()).clone();
+        spec.schedule = Schedule::new(SECOND, SECOND, Duration::ZERO).unwrap();
+        let spec = Arc::new(spec);
+        for id in 0..targets {
+            let id = TargetId(id);
+            engine.upsert(id, Arc::clone(&spec), Instant::ZERO).unwrap();
+        }
+        engine.begin(Instant::ZERO);
+        let mut now = Instant::ZERO;
+        while now < at(600.0) {
+            now = engine.poll_timeout().unwrap().max(now);
+            engine.handle_timeout(now);
+            while engine.poll_output().is_some() {}
+            assert!(engine.queue.len() <= targets as usize);
+        }
+        let fair = 600 * u64::from(slots) / targets;
+        for id in 0..targets {
+            let [.., looked, _] = engine.target(TargetId(id)).unwrap().results;
+            let near = fair * 9 / 10..=fair * 11 / 10;
+            assert!(
+                near.contains(&looked),
+                "{slots} {targets}: {looked} of {fair}"
+            );
+        }
     }
-    engine.begin(Instant::ZERO);
-    let mut now = Instant::ZERO;
-    while now < at(600.0) {
-        now = engine.poll_timeout().unwrap().max(now);
-        engine.handle_timeout(now);
-        while engine.poll_output().is_some() {}
-        assert!(engine.queue.len() <= 2 * targets as usize + 64);
+}
+
+/// The process was stopped, and goes on long after the deadline.
+#[test]
+fn what_has_waited_for_a_stopped_prober_says_nothing_of_the_target() {
+    let answers: [fn(Conn) -> Input<'static>; 3] = [
+        Input::Opened,
+        |conn| Input::Closed(conn, Closed::Reset),
+        |conn| Input::Closed(conn, Closed::Refused),
+    ];
+    for answer in answers {
+        let mut engine = engine();
+        engine.upsert(ID, tcp(), Instant::ZERO).unwrap();
+        engine.begin(Instant::ZERO);
+        let (begun, run, conn) = started(&mut engine);
+        engine.handle_input(run, answer(conn), begun + SECOND * 30);
+        let reports = drain(&mut engine).reports;
+        let [(outcome, detail, _)] = &reports[..] else {
+            panic!("{reports:?}");
+        };
+        assert_eq!(*outcome, Outcome::Unknown(Reason::Overload));
+        assert!(detail.contains("after the deadline"), "{detail}");
+        let view = engine.target(ID).unwrap();
+        assert_eq!((view.up, view.histogram.count()), (None, 0));
+        // A little late is in time: the answer was there before we looked.
+        let (begun, run, conn) = started(&mut engine);
+        engine.handle_input(run, Input::Opened(conn), begun + SECOND + SECOND / 5);
+        assert_eq!(drain(&mut engine).reports[0].0, Outcome::Success);
     }
 }
 
