@@ -62,7 +62,7 @@ impl Bridge {
     /// A copy of the fleet's state.
     ///
     /// # Errors
-    /// If the driver takes no more work.
+    /// If the driver takes no more work, or stops before all of it is copied.
     pub async fn fleet(&self, query: FleetQuery) -> Result<Fleet, Unavailable> {
         let (send, receive) = oneshot::channel();
         self.handle
@@ -70,13 +70,14 @@ impl Bridge {
                 let _ = send.send(fleet);
             })
             .map_err(|_| Unavailable)?;
-        receive.await.map_err(|_| Unavailable)
+        let fleet = receive.await.map_err(|_| Unavailable)?;
+        whole(fleet.complete, fleet)
     }
 
     /// The driver's own figures.
     ///
     /// # Errors
-    /// If the driver takes no more work.
+    /// As for [`Bridge::fleet`].
     pub async fn stats(&self) -> Result<Stats, Unavailable> {
         let (send, receive) = oneshot::channel();
         self.handle
@@ -84,7 +85,8 @@ impl Bridge {
                 let _ = send.send(stats);
             })
             .map_err(|_| Unavailable)?;
-        receive.await.map_err(|_| Unavailable)
+        let stats = receive.await.map_err(|_| Unavailable)?;
+        whole(stats.complete, stats)
     }
 
     /// Applies a delta; waits for room.
@@ -108,6 +110,12 @@ impl Bridge {
     }
 }
 
+/// A copy of which a worker's part is missing is none: who scrapes would take
+/// the other targets for gone, and counters for reset.
+fn whole<T>(complete: bool, copy: T) -> Result<T, Unavailable> {
+    complete.then_some(copy).ok_or(Unavailable)
+}
+
 /// Cancels the run if it is dropped while there is a ticket.
 struct Waiting<'h> {
     handle: &'h Handle,
@@ -118,6 +126,39 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             self.handle.cancel(ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_driver::{Config, Driver};
+
+    /// Workers that stop while they are asked give a part or nothing; either
+    /// way the answer is all targets or none.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn parts_of_a_copy_are_not_served_as_all_of_it() {
+        assert_eq!(whole(false, ()), Err(Unavailable));
+        for _ in 0..20 {
+            let handle = Driver::start(Config {
+                workers: 2,
+                in_flight: 16,
+                ..Config::default()
+            })
+            .unwrap();
+            let bridge = Bridge::new(handle);
+            let stop = {
+                let bridge = bridge.clone();
+                tokio::spawn(async move { bridge.shutdown(Duration::ZERO).await })
+            };
+            loop {
+                match bridge.stats().await {
+                    Ok(stats) => assert_eq!(stats.workers.len(), 2),
+                    Err(Unavailable) if stop.is_finished() => break,
+                    Err(Unavailable) => tokio::task::yield_now().await,
+                }
+            }
         }
     }
 }

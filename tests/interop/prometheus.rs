@@ -15,6 +15,7 @@ use probity_tests::support::{Peer, Probity, until};
 use serde_json::Value;
 
 use crate::neighbours;
+use crate::promtool::RULES;
 
 /// How long the slow servers think.
 const DELAY: Duration = Duration::from_millis(100);
@@ -121,6 +122,16 @@ jobs:
         );
     }
 
+    /// The recordings of quantiles that are shipped have something to say. What
+    /// a busy machine adds to the last of a hundred is not limited.
+    fn recordings_speak(&self) {
+        self.settles(
+            "job_phase:probity_phase_duration_seconds:p99_5m{job=\"slow\",phase=\"processing\"}",
+            0.0625..=60.0,
+        );
+        self.settles("instance:probity_start_lag_seconds:p99_5m", 0.0..=60.0);
+    }
+
     fn end(self) {
         self.probity.stop();
     }
@@ -142,7 +153,8 @@ impl Prometheus {
     ) -> Self {
         let text = format!(
             "\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [probity.rules.yml]
 scrape_configs:
   - job_name: fleet
     honor_labels: true
@@ -162,6 +174,7 @@ scrape_configs:
 ",
             urls.join("', '")
         );
+        fs::write(folder.join("probity.rules.yml"), RULES).expect("a file");
         Self::with_config(program, folder, &text, flags)
     }
 
@@ -307,6 +320,7 @@ fn classic(program: &Path) {
         "job=\"slow\",phase=\"connect\"",
     );
     setting.settles(&connects, 0.0..=0.0625);
+    setting.recordings_speak();
     setting.end();
 }
 
@@ -331,6 +345,7 @@ fn native(program: &Path) {
         ),
         0.09..=0.125,
     );
+    setting.recordings_speak();
     // One series for each target, also where the text formats have none.
     setting.settles(
         "count(probity_probe_duration_seconds{job=\"web\"})",

@@ -21,7 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// The rules that are shipped, and the test of them.
-const RULES: &str = include_str!("../../exporter/alerts/probity.rules.yml");
+pub(crate) const RULES: &str = include_str!("../../exporter/alerts/probity.rules.yml");
 const TEST: &str = include_str!("../../exporter/alerts/probity.test.yml");
 
 fn rules(promtool: &Path) {
@@ -53,6 +53,10 @@ fn rules(promtool: &Path) {
         ("probity_target_up == 0", "probity_target_up == 1"),
         ("probity_targets_overdue > 0", "probity_targets_overdue > 3"),
         ("14 * 24 * 3600", "9 * 24 * 3600"),
+        (
+            "unless on (job, instance) probity_results_total",
+            "unless on (job, instance) probity_target_up",
+        ),
     ] {
         assert!(RULES.contains(right), "{right}");
         let [checked, tested] = judge(&RULES.replace(right, wrong));

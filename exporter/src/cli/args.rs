@@ -198,32 +198,34 @@ pub struct Dns {
     #[arg(
         long = "dns.resolv-conf",
         value_name = "FILE",
-        default_value = "/etc/resolv.conf"
+        default_value = Dns::RESOLV_CONF
     )]
     pub resolv_conf: PathBuf,
     /// Names that are not looked up, as in hosts(5).
-    #[arg(long = "dns.hosts", value_name = "FILE", default_value = "/etc/hosts")]
+    #[arg(long = "dns.hosts", value_name = "FILE", default_value = Dns::HOSTS)]
     pub hosts: PathBuf,
 }
 
 impl Dns {
-    /// Reads both files, once: the engine knows the names that are in them
-    /// now. A machine may lack the usual ones; one that was asked for must be
-    /// there.
+    const RESOLV_CONF: &str = "/etc/resolv.conf";
+    const HOSTS: &str = "/etc/hosts";
+
+    /// Reads both files: the engine knows the names that are in them now. A
+    /// machine may lack the usual ones; one that was asked for must be there.
     ///
     /// # Errors
     /// Which file cannot be read, and why.
     pub fn resolver(&self) -> Result<ResolverConfig, String> {
-        let read = |path: &Path| match std::fs::read_to_string(path) {
+        let read = |path: &Path, usual: &str| match std::fs::read_to_string(path) {
             Ok(text) => Ok(text),
-            Err(error) if error.kind() == ErrorKind::NotFound && path.starts_with("/etc") => {
+            Err(error) if error.kind() == ErrorKind::NotFound && path == Path::new(usual) => {
                 Ok(String::new())
             }
             Err(error) => Err(format!("cannot read {}: {}", path.display(), words(&error))),
         };
         Ok(ResolverConfig::system(
-            &read(&self.resolv_conf)?,
-            &read(&self.hosts)?,
+            &read(&self.resolv_conf, Self::RESOLV_CONF)?,
+            &read(&self.hosts, Self::HOSTS)?,
         ))
     }
 }
@@ -310,7 +312,7 @@ pub enum Output {
     /// The phases as a waterfall.
     Human,
     /// One JSON object a line: target, module, outcome, reason, detail, phase,
-    /// duration_seconds, phases_seconds, address, facts, tls.
+    /// duration_seconds, phases_seconds, address, facts, labels, tls.
     Json,
     /// What /probe would answer, with the label `target`.
     Prometheus,
@@ -430,6 +432,23 @@ mod tests {
         assert_eq!(off.auto_reload(), None);
         assert!(!serve(&["--config.check", "--no-config.check"]).config_check);
         assert!(!serve(&["--no-web.systemd-socket"]).systemd_socket);
+    }
+
+    #[test]
+    fn only_the_usual_files_of_names_may_be_missing() {
+        let dns = |flags: &[&str]| {
+            let line = ["probity"].iter().chain(flags);
+            Args::try_parse_from(line).unwrap().serve.engine.dns
+        };
+        assert!(dns(&[]).resolver().is_ok());
+        for flag in ["--dns.hosts", "--dns.resolv-conf"] {
+            let path = "/etc/probity-nosuch/file";
+            let error = dns(&[flag, path]).resolver().unwrap_err();
+            assert!(
+                error.starts_with(&format!("cannot read {path}: ")),
+                "{error}"
+            );
+        }
     }
 
     #[test]
