@@ -212,6 +212,7 @@ impl Control {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut polled = Instant::now();
         let mut discovered = polled;
+        let mut settled_at = None;
         loop {
             let rediscover_at = discovered + refresh_interval(&self.file);
             let poll_at = self.auto_reload.map(|interval| polled + interval);
@@ -230,8 +231,13 @@ impl Control {
                     None => return,
                 },
                 _ = look.tick() => self.refresh().await,
-                () = changed.notified() => {
-                    tokio::time::sleep(SETTLE).await;
+                // The first of several steps begins the wait, the others do
+                // not prolong it.
+                () = changed.notified(), if settled_at.is_none() => {
+                    settled_at = Some(Instant::now() + SETTLE);
+                }
+                () = at(settled_at) => {
+                    settled_at = None;
                     self.rediscover().await;
                 }
                 () = tokio::time::sleep_until(rediscover_at.into()) => {
@@ -386,8 +392,10 @@ impl Control {
         let delta = Delta::between(&self.targets, &mut fleet.targets);
         let removed = delta.remove.iter().map(|id| Change::Remove(*id));
         let added = delta.upsert.iter();
+        let gone = self.groups.retain(self.file.jobs());
         let changes = removed
             .chain(added.map(|target| Change::Upsert(target.id, Arc::clone(&target.spec))))
+            .chain(gone.into_iter().map(Change::Forget))
             .collect();
         self.targets = fleet.targets;
         self.app.replace(running(

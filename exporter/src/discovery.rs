@@ -1,12 +1,12 @@
 //! file_sd's files: watching where they are, and reading what they say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::{self, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use probity_engine::config::Files as _;
-use probity_spec::{FileSd, Job, SystemFiles};
+use probity_spec::{FilePattern, FileSd, Job, SystemFiles};
 use tokio::sync::Notify;
 
 /// Watches the directories of discovery files.
@@ -17,9 +17,41 @@ pub struct Discovery {
     /// `None` where the system cannot watch: the interval remains.
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    wanted: Arc<Mutex<Wanted>>,
     /// What was wrong when it last looked: said once, not at every look. A log
     /// that is written into a watched directory would feed itself.
     complaints: BTreeSet<Complaint>,
+}
+
+/// What is watched for: in the directories of discovery files others may write
+/// too, and their writes are none of our business.
+#[derive(Debug, Default)]
+struct Wanted {
+    patterns: Vec<FilePattern>,
+    /// With their whole paths, by which the watcher calls them.
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Wanted {
+    /// Whether an event may have changed what discovery finds.
+    fn concerns(&self, event: &notify::Event) -> bool {
+        // Reading is not a change, and we read ourselves.
+        !event.kind.is_access()
+            && (event.need_rescan()
+                || event.paths.is_empty()
+                || event.paths.iter().any(|path| self.names(path)))
+    }
+
+    fn names(&self, path: &Path) -> bool {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return true;
+        };
+        // Kubernetes changes the files of a volume at once, by the link
+        // `..data` through which they are seen.
+        name.starts_with("..")
+            || self.directories.contains(path)
+            || self.patterns.iter().any(|pattern| pattern.has_name(name))
+    }
 }
 
 /// What can be wrong.
@@ -94,11 +126,12 @@ impl Discovery {
     /// A watcher of nothing yet.
     pub fn start() -> Self {
         let changed = Arc::new(Notify::new());
-        let tell = Arc::clone(&changed);
+        let wanted = Arc::<Mutex<Wanted>>::default();
+        let (tell, watched_for) = (Arc::clone(&changed), Arc::clone(&wanted));
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is not a change, and we read ourselves. An error may have
-            // hidden one.
-            if event.is_ok_and(|event| event.kind.is_access()) {
+            let wanted = watched_for.lock().unwrap_or_else(PoisonError::into_inner);
+            // An error may have hidden one that concerns us.
+            if event.is_ok_and(|event| !wanted.concerns(&event)) {
                 return;
             }
             tell.notify_one();
@@ -110,6 +143,7 @@ impl Discovery {
             changed,
             watcher,
             watched: BTreeSet::new(),
+            wanted,
             complaints: BTreeSet::new(),
         }
     }
@@ -148,7 +182,14 @@ impl Discovery {
             .iter()
             .flat_map(Job::files)
             .flat_map(|source| &source.patterns);
-        let wanted: BTreeSet<PathBuf> = patterns.map(|it| it.directory(base)).collect();
+        let wanted: BTreeSet<PathBuf> = patterns.clone().map(|it| it.directory(base)).collect();
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Wanted {
+            patterns: patterns.cloned().collect(),
+            directories: wanted
+                .iter()
+                .filter_map(|it| path::absolute(it).ok())
+                .collect(),
+        };
         for gone in self.watched.difference(&wanted) {
             // It may have been deleted: then it is not watched any more.
             let _ = watcher.unwatch(gone);
@@ -304,6 +345,32 @@ jobs:
             let changed = Arc::clone(&discovery.changed);
             wait(std::time::Duration::from_millis(50), changed);
         }
+    }
+
+    #[test]
+    fn only_what_may_be_a_discovery_file_is_told_of() {
+        use notify::event::{AccessKind, CreateKind, EventKind, Flag, RemoveKind};
+        let wanted = Wanted {
+            patterns: vec![FilePattern::parse("t/*.json").unwrap()],
+            directories: BTreeSet::from(["/x/t".into()]),
+        };
+        let written = EventKind::Create(CreateKind::Any);
+        let read = EventKind::Access(AccessKind::Any);
+        let gone = EventKind::Remove(RemoveKind::Any);
+        for (kind, path, expected) in [
+            (written, "/x/t/a.json", true),
+            (read, "/x/t/a.json", false),
+            (written, "/x/t/a.json.tmp", false),
+            (written, "/x/t/probity.log", false),
+            (written, "/x/t/..data", true),
+            (gone, "/x/t", true),
+            (gone, "/x/u", false),
+        ] {
+            let event = notify::Event::new(kind).add_path(path.into());
+            assert_eq!(wanted.concerns(&event), expected, "{event:?}");
+        }
+        let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert!(wanted.concerns(&overflow));
     }
 
     fn told(discovery: &Discovery) {

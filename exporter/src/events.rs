@@ -62,6 +62,8 @@ pub struct Events {
     flips: Ring,
     /// See [`Event::sequence`].
     latest: u64,
+    /// Events of this process have higher numbers.
+    start: u64,
 }
 
 /// Events in which repetitions are counted, as the kubelet's recorder does.
@@ -92,8 +94,9 @@ pub struct Page {
     /// Where to go on: [`Place::Since`].
     pub next: u64,
     /// Events, of any job, that were forgotten between the place and `next`.
-    /// Only the last 16,384 of each class are counted.
-    pub lost: usize,
+    /// Only the last 16,384 of each class are counted. `None` if nobody knows:
+    /// the place is of another process.
+    pub lost: Option<usize>,
     /// The events.
     pub events: Vec<Event>,
 }
@@ -102,8 +105,10 @@ impl Events {
     /// Numbers events from the microsecond in which the process starts, so
     /// that numbers also go up from one process to the next.
     pub fn starting_at(unix_seconds: f64) -> Self {
+        let start = (unix_seconds * 1e6) as u64;
         Self {
-            latest: (unix_seconds * 1e6) as u64,
+            latest: start,
+            start,
             ..Self::default()
         }
     }
@@ -133,11 +138,6 @@ impl Events {
         }
     }
 
-    /// Number of the last event.
-    pub const fn latest(&self) -> u64 {
-        self.latest
-    }
-
     /// Whether there are events of a job.
     pub fn know_job(&self, job: &str) -> bool {
         let mut both = self
@@ -149,10 +149,14 @@ impl Events {
     }
 
     /// At most `limit` events, of one job if it is given.
+    ///
+    /// A place of another process, earlier or later (a clock was set back), is
+    /// before the first event of this one.
     pub fn page(&self, job: Option<&str>, place: Place, limit: usize) -> Page {
-        let since = match place {
-            Place::Latest(_) => 0,
-            Place::Since(since) => since,
+        let (since, is_ours) = match place {
+            Place::Latest(_) | Place::Since(0) => (0, true),
+            Place::Since(since) if (self.start..=self.latest).contains(&since) => (since, true),
+            Place::Since(_) => (0, false),
         };
         let after = (Bound::Excluded(since), Bound::Unbounded);
         let rings = [&self.flips, &self.results];
@@ -181,7 +185,7 @@ impl Events {
         Page {
             total,
             next,
-            lost: rings.iter().map(|ring| ring.lost(since, next)).sum(),
+            lost: is_ours.then(|| rings.iter().map(|ring| ring.lost(since, next)).sum()),
             events: found.into_iter().cloned().collect(),
         }
     }
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn pages_follow_each_other_and_what_is_repeated_comes_again() {
         let mut events = Events::starting_at(1.0);
-        assert_eq!(events.latest(), 1_000_000);
+        assert_eq!(events.latest, 1_000_000);
         for target in 0..5 {
             fail(&mut events, target);
         }
@@ -344,15 +348,20 @@ mod tests {
         fail(&mut events, 0);
         let page = events.page(None, Place::Since(page.next), 2);
         assert_eq!(targets(&page), [4, 0]);
-        assert_eq!((page.next, page.lost), (events.latest(), 0));
+        assert_eq!((page.next, page.lost), (events.latest, Some(0)));
         let page = events.page(None, Place::Since(page.next), 2);
-        assert_eq!((page.total, page.next), (0, events.latest()));
-        let nothing = events.page(None, Place::Since(7), 0);
-        assert_eq!((nothing.total, nothing.next), (5, 7));
+        assert_eq!((page.total, page.next), (0, events.latest));
+        // Places of other processes, before and after this one.
+        for place in [7, 99_000_000] {
+            let nothing = events.page(None, Place::Since(place), 0);
+            assert_eq!((nothing.total, nothing.next, nothing.lost), (5, 0, None));
+            let page = events.page(None, Place::Since(place), 9);
+            assert_eq!((page.next, page.lost), (events.latest, None));
+        }
 
         let page = events.page(None, Place::Latest(1), 2);
         assert_eq!((page.total, targets(&page)), (5, vec![4, 3]));
-        assert_eq!(page.next, events.latest());
+        assert_eq!(page.next, events.latest);
         assert_eq!(events.page(None, Place::Latest(9), 2).events, []);
         assert_eq!(events.page(Some("other"), Place::Since(0), 9).total, 0);
         assert_eq!(events.page(Some("web"), Place::Since(0), 9).total, 5);
@@ -370,8 +379,8 @@ mod tests {
             fail(&mut events, LIMIT as u64 + target);
         }
         let page = events.page(None, Place::Since(3), 1);
-        assert_eq!((page.events[0].sequence, page.lost), (11, 7));
-        assert_eq!(events.page(None, Place::Since(page.next), 1).lost, 0);
+        assert_eq!((page.events[0].sequence, page.lost), (11, Some(7)));
+        assert_eq!(events.page(None, Place::Since(page.next), 1).lost, Some(0));
         // Seen again, and so the last to be forgotten.
         fail(&mut events, 10);
         fail(&mut events, 5_000);

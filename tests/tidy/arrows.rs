@@ -37,7 +37,8 @@ const ANYTHING: &[&str] = &["*"];
 
 /// Dependencies from outside that only some packages may have, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
-    // The program has them for one thing: the servers that `probity demo` probes.
+    // The program has them for the servers that `probity demo` probes, and
+    // socket2 also for `TCP_USER_TIMEOUT` of its pages (`http/server.rs`).
     (
         "mio",
         &["probity-driver", "probity"],

@@ -22,7 +22,8 @@ pub struct Config {
     /// look-ups end as `Unknown(internal)`.
     pub resolver: ResolverConfig,
     /// Connections per second towards one destination address, over all
-    /// workers (a share for each); 0 is no limit.
+    /// workers; 0 is no limit. Each has an equal share, rounded up: with
+    /// fewer than one a worker it is one a second for each of them.
     pub starts_per_destination: u32,
     /// Connections that may go out to one destination at once before the rate
     /// applies, likewise.

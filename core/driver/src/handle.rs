@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::{Poll, Waker};
-use probity_engine::{Instant, Spec, TargetId};
+use probity_engine::{GroupId, Instant, Spec, TargetId};
 
 use crate::clerk::Clerk;
 use crate::clock::Clock;
@@ -31,6 +31,9 @@ pub enum Change {
     Upsert(TargetId, Arc<Spec>),
     /// Forgets it.
     Remove(TargetId),
+    /// Forgets what was counted for a group ([`Stats::groups`]), after its
+    /// targets were removed: what is left of them begins to be counted anew.
+    Forget(GroupId),
 }
 
 /// A run outside any schedule.
@@ -193,7 +196,7 @@ impl Handle {
     }
 
     /// Applies changes in order; each target's go to the worker
-    /// `id % workers`. Waits while that worker's inbox is full, and returns
+    /// `id % workers`, a group's to all. Waits while that worker's inbox is full, and returns
     /// before the changes are made.
     ///
     /// A worker makes at most 256 of them between two looks at its sockets, so
@@ -213,11 +216,18 @@ impl Handle {
                 .map_err(|_| Stopped)
         };
         for change in changes {
-            let (Change::Upsert(id, _) | Change::Remove(id)) = &change;
-            let worker = (id.0 % workers as u64) as usize;
-            batches[worker].push(change);
-            if batches[worker].len() >= COMMANDS_PER_TURN {
-                send(worker, std::mem::take(&mut batches[worker]))?;
+            let whose = match &change {
+                Change::Upsert(id, _) | Change::Remove(id) => {
+                    let worker = (id.0 % workers as u64) as usize;
+                    worker..worker + 1
+                }
+                Change::Forget(_) => 0..workers,
+            };
+            for worker in whose {
+                batches[worker].push(change.clone());
+                if batches[worker].len() >= COMMANDS_PER_TURN {
+                    send(worker, std::mem::take(&mut batches[worker]))?;
+                }
             }
         }
         for (worker, batch) in batches.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Numbers about groups of targets and about the workers themselves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -131,36 +131,33 @@ impl GroupStats {
 /// The groups of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    list: Vec<(GroupId, GroupStats)>,
-    index: HashMap<GroupId, usize>,
-    /// The one that was counted last: neighbours are often of one group.
-    last: usize,
+    by_id: BTreeMap<GroupId, GroupStats>,
 }
 
 impl Groups {
     /// Books a result.
     pub(crate) fn count(&mut self, report: &Report<'_>) {
-        let group = report.spec.group;
-        if self.list.get(self.last).is_none_or(|(id, _)| *id != group) {
-            self.last = *self.index.entry(group).or_insert_with(|| {
-                self.list.push((group, GroupStats::default()));
-                self.list.len() - 1
-            });
-        }
-        self.list[self.last].1.count(report);
+        let group = self.by_id.entry(report.spec.group).or_default();
+        group.count(report);
+    }
+
+    /// Forgets what was counted for a group.
+    pub(crate) fn forget(&mut self, group: GroupId) {
+        self.by_id.remove(&group);
     }
 
     /// Copies of the groups from `cursor` on, at most `count`, and where to go
     /// on if there are more.
     pub(crate) fn copy(
         &self,
-        cursor: usize,
+        cursor: GroupId,
         count: usize,
         into: &mut Vec<(GroupId, GroupStats)>,
-    ) -> Option<usize> {
-        let end = (cursor + count).min(self.list.len());
-        into.extend_from_slice(&self.list[cursor.min(end)..end]);
-        (end < self.list.len()).then_some(end)
+    ) -> Option<GroupId> {
+        let mut rest = self.by_id.range(cursor..);
+        let part = rest.by_ref().take(count);
+        into.extend(part.map(|(id, stats)| (*id, stats.clone())));
+        rest.next().map(|(id, _)| *id)
     }
 }
 
@@ -297,6 +294,22 @@ mod tests {
         merged.merge(&stats);
         assert_eq!(merged.hdr.len(), 8);
         assert_eq!(merged.native.count(), 8);
+    }
+
+    #[test]
+    fn a_copy_goes_on_where_a_group_was_forgotten() {
+        let mut groups = Groups::default();
+        for id in [9, 2, 5, 7] {
+            groups.by_id.insert(GroupId(id), GroupStats::default());
+        }
+        let mut copy = Vec::new();
+        let next = groups.copy(GroupId(0), 2, &mut copy);
+        assert_eq!(next, Some(GroupId(7)));
+        groups.forget(GroupId(2));
+        groups.forget(GroupId(7));
+        assert_eq!(groups.copy(GroupId(7), 2, &mut copy), None);
+        let ids: Vec<u32> = copy.iter().map(|(id, _)| id.0).collect();
+        assert_eq!(ids, [2, 5, 9]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 enum Copy {
     Fleet(Arc<FleetJob>, u32),
-    Stats(Arc<StatsJob>, usize, Vec<(GroupId, GroupStats)>),
+    Stats(Arc<StatsJob>, GroupId, Vec<(GroupId, GroupStats)>),
 }
 
 /// Where reports go.
@@ -400,6 +400,11 @@ impl Worker {
                 for change in changes {
                     match change {
                         Change::Remove(id) => self.engine.remove(id, now),
+                        Change::Forget(group) => {
+                            // What its targets still have to say is counted first.
+                            self.drain();
+                            self.book.groups.forget(group);
+                        }
                         Change::Upsert(id, spec) => {
                             if self.engine.upsert(id, spec, now).is_err() {
                                 self.book.no_room_for(id, now);
@@ -428,7 +433,9 @@ impl Worker {
                 }
             }
             Command::Fleet(job) => self.copies.push_back(Copy::Fleet(job, 0)),
-            Command::Stats(job) => self.copies.push_back(Copy::Stats(job, 0, Vec::new())),
+            Command::Stats(job) => self
+                .copies
+                .push_back(Copy::Stats(job, GroupId(0), Vec::new())),
         }
     }
 

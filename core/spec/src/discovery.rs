@@ -59,6 +59,11 @@ impl FilePattern {
         directory
     }
 
+    /// Whether a file of this name would match, in its directory.
+    pub fn has_name(&self, name: &str) -> bool {
+        matches(split(&self.0).1.as_bytes(), name.as_bytes())
+    }
+
     /// The files that exist and match, sorted; relative paths begin at
     /// `base`.
     ///

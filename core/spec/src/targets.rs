@@ -37,12 +37,14 @@ impl Target {
     }
 }
 
-/// The numbers by which the engine knows jobs: a name keeps its number for as
-/// long as the process lives, and no number is given twice, so that what was
-/// counted for one job is never shown as another's.
+/// The numbers by which the engine knows jobs: a name keeps its number until it
+/// is forgotten, and no number is given twice, so that what was counted for one
+/// job is never shown as another's.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     ids: BTreeMap<Box<str>, GroupId>,
+    /// Numbers that were given.
+    given: u32,
 }
 
 impl Groups {
@@ -51,12 +53,26 @@ impl Groups {
         if let Some(id) = self.ids.get(name) {
             return *id;
         }
-        let id = GroupId(u32::try_from(self.ids.len()).unwrap_or(u32::MAX));
+        let id = GroupId(self.given);
+        self.given = self.given.saturating_add(1);
         self.ids.insert(name.into(), id);
         id
     }
 
-    /// The number of the job called `name`, if it ever had one.
+    /// Forgets all jobs but these, and returns the numbers that they had.
+    pub fn retain(&mut self, jobs: &[Job]) -> Vec<GroupId> {
+        let mut gone = Vec::new();
+        self.ids.retain(|name, id| {
+            let stays = jobs.iter().any(|job| *job.name() == **name);
+            if !stays {
+                gone.push(*id);
+            }
+            stays
+        });
+        gone
+    }
+
+    /// The number of the job called `name`, if it has one.
     pub fn get(&self, name: &str) -> Option<GroupId> {
         self.ids.get(name).copied()
     }

@@ -72,6 +72,10 @@ pub(crate) type KubeThreshold = Integer<0, MOST_RESULTS>;
 pub(crate) const MOST_RESULTS: u64 = i32::MAX as u64;
 
 /// An integer that a mistake names the range of. `MOST` is within 32 bits.
+///
+/// `LEAST` is only named: a value below it gets through, and is refused in
+/// [`crate::job`] together with all other mistakes of the job, of which a
+/// refusal here would be the only one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Integer<const LEAST: u64, const MOST: u64>(pub(crate) u32);
 
@@ -92,7 +96,6 @@ impl<const LEAST: u64, const MOST: u64> Visitor<'_> for IntegerVisitor<LEAST, MO
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
         let out = || E::invalid_value(Unexpected::Unsigned(value), &self);
-        // Too few is said with the other mistakes of the job.
         if value > MOST {
             return Err(out());
         }

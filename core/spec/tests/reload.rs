@@ -132,6 +132,12 @@ fn a_job_keeps_its_group_whatever_happens_around_it() {
     assert_eq!(groups.get("db"), Some(db));
     let new = groups.get("new").unwrap();
     assert!(new != web && new != db, "a number is not given twice");
+    // One that is gone and comes back is counted anew.
+    let file = File::parse("t", reordered, &NoFiles).unwrap();
+    assert_eq!(groups.retain(file.jobs()), [web]);
+    assert_eq!((groups.get("web"), groups.get("db")), (None, Some(db)));
+    let again = groups.id("web");
+    assert!(![web, db, new].contains(&again), "{again:?}");
 }
 
 /// If this fails, every target in the world moves within its period.

@@ -166,7 +166,9 @@ pub struct Engine {
     /// Runs in flight at once; 0 is what the descriptor limit allows.
     #[arg(long = "engine.in-flight", value_name = "N", default_value_t = 0)]
     pub in_flight: usize,
-    /// Connections per second towards one address; 0 is no limit.
+    /// Connections per second towards one address; 0 is no limit. Each worker
+    /// has an equal share, rounded up: all together at least one a second each,
+    /// and one target alone no more than a share.
     #[arg(
         long = "engine.destination-rate",
         value_name = "N",
@@ -174,7 +176,7 @@ pub struct Engine {
     )]
     pub destination_rate: u32,
     /// Connections that may go out to one address at once before the rate
-    /// applies; at least 1.
+    /// applies; at least 1. Shared like the rate.
     #[arg(
         long = "engine.destination-burst",
         value_name = "N",
@@ -194,14 +196,15 @@ pub struct Engine {
 /// Flags about names.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Dns {
-    /// DNS servers and search domains, as in resolv.conf(5).
+    /// DNS servers and search domains, as in resolv.conf(5); read once, at the
+    /// start.
     #[arg(
         long = "dns.resolv-conf",
         value_name = "FILE",
         default_value = Dns::RESOLV_CONF
     )]
     pub resolv_conf: PathBuf,
-    /// Names that are not looked up, as in hosts(5).
+    /// Names that are not looked up, as in hosts(5); read once, at the start.
     #[arg(long = "dns.hosts", value_name = "FILE", default_value = Dns::HOSTS)]
     pub hosts: PathBuf,
 }

@@ -170,15 +170,7 @@ fn some_events(app: &App, query: &Params) -> Result<Response, Refusal> {
     let events = app.events();
     let place = match (since, offset) {
         (None, offset) => Place::Latest(offset.unwrap_or(0)),
-        (Some(since), None) => {
-            let latest = events.latest();
-            if since > latest {
-                return Err(bad(format!(
-                    "since: expected at most the number of the latest event, {latest}, found {since}"
-                )));
-            }
-            Place::Since(since)
-        }
+        (Some(since), None) => Place::Since(since),
         (Some(_), Some(_)) => {
             return Err(bad(
                 "expected one of since (in order) and offset (the latest first), found both".into(),

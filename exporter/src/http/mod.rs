@@ -234,6 +234,9 @@ const PIECES: usize = 4;
 /// How long it waits for a reader to take one. Places for scrapes are few: one
 /// that is held by somebody who does not read is lost to everybody else.
 const STALLED: Duration = Duration::from_secs(15);
+/// How long it waits for a reader of a whole body, who may take each piece in
+/// time and yet never come to the end.
+const SLOW: Duration = Duration::from_secs(60);
 /// How often it looks meanwhile.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -251,7 +254,8 @@ fn stream(
     // like a whole one to whoever reads on late.
     let place = send.clone().try_reserve_owned().ok();
     tokio::task::spawn_blocking(move || {
-        let piece: SendPiece = Box::new(move |bytes| hand_over(&send, bytes));
+        let latest = Instant::now() + SLOW;
+        let piece: SendPiece = Box::new(move |bytes| hand_over(&send, bytes, latest));
         let body = exposition::Body::new(wanted.encoding, Chunks::new(piece));
         let mut encoder = Encoder::new(wanted.format, body);
         let written = write(&mut encoder)
@@ -266,10 +270,14 @@ fn stream(
     wanted.response(Body::from_stream(ReceiverStream::new(receive)))
 }
 
-/// Waits for room, but not for ever. On a thread of its own and without the
+/// Waits for room, but not for ever, and not beyond `latest`. On a thread of its own and without the
 /// runtime's clock, which is gone before the thread is when the process ends.
-fn hand_over(pieces: &mpsc::Sender<io::Result<Bytes>>, bytes: Vec<u8>) -> io::Result<()> {
-    let begun = Instant::now();
+fn hand_over(
+    pieces: &mpsc::Sender<io::Result<Bytes>>,
+    bytes: Vec<u8>,
+    latest: Instant,
+) -> io::Result<()> {
+    let latest = latest.min(Instant::now() + STALLED);
     let mut piece = Ok(bytes.into());
     loop {
         piece = match pieces.try_send(piece) {
@@ -277,7 +285,7 @@ fn hand_over(pieces: &mpsc::Sender<io::Result<Bytes>>, bytes: Vec<u8>) -> io::Re
             Err(TrySendError::Closed(_)) => return Err(io::ErrorKind::BrokenPipe.into()),
             Err(TrySendError::Full(piece)) => piece,
         };
-        if begun.elapsed() > STALLED {
+        if Instant::now() > latest {
             return Err(io::ErrorKind::TimedOut.into());
         }
         std::thread::sleep(NAP);
@@ -287,6 +295,19 @@ fn hand_over(pieces: &mpsc::Sender<io::Result<Bytes>>, bytes: Vec<u8>) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_reads_slowly_is_not_waited_for_beyond_the_whole_body() {
+        let (send, mut receive) = mpsc::channel(1);
+        let over = Instant::now();
+        // What there is room for is not late.
+        assert!(hand_over(&send, vec![1], over).is_ok());
+        let late = hand_over(&send, vec![2], over).map_err(|error| error.kind());
+        assert_eq!(late, Err(io::ErrorKind::TimedOut));
+        assert!(over.elapsed() < STALLED);
+        assert!(receive.try_recv().is_ok());
+        assert!(hand_over(&send, vec![3], over).is_ok());
+    }
 
     #[test]
     fn paths_are_tidied_as_by_go() {

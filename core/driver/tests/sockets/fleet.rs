@@ -164,6 +164,11 @@ fn removed_targets_are_gone_and_changed_ones_keep_their_results() {
             .iter()
             .any(|(id, it)| *id == GroupId(5) && it.runs[0] > 0)
     });
+    let gone = vec![Change::Remove(TargetId(999)), Change::Forget(GroupId(5))];
+    handle.apply(gone).expect("running");
+    let groups = stats(&handle).groups;
+    assert!(!groups.is_empty());
+    assert!(groups.iter().all(|(id, _)| *id != GroupId(5)), "forgotten");
 }
 
 #[test]
