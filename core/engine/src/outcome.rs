@@ -202,6 +202,9 @@ reasons! {
     /// A file that the module refers to (a certificate, a password) cannot be
     /// used as it is.
     LocalFile = "local_file",
+    /// The module asks for what this version cannot speak: HTTP/3, or versions
+    /// of TLS of which there are none left.
+    Unspoken = "unspoken",
     /// The prober was shutting down.
     Shutdown = "shutdown",
     /// The target was removed or changed during the run.

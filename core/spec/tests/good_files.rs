@@ -440,6 +440,7 @@ modules:
   null: {prober: http, http: {fail_if_header_matches: [{header: A, regexp: b}, null], http_headers: {X: }}}
   back: {prober: http, http: {tls_config: {min_version: TLS13, max_version: TLS12}}}
   old: {prober: tcp, tcp: {tls: true, tls_config: {max_version: TLS11}}}
+  three: {prober: http, http: {enable_http3: true, enable_http2: false}}
   unused: {prober: tcp, tcp: {query_response: [null], tls_config: {max_version: TLS11}}}
   '': {prober: tcp}
 ";
@@ -452,7 +453,8 @@ modules:
             "f.yml:3:80: modules.null.http.fail_if_header_matches[1]: an entry without a header fails every run: no response has it",
             "f.yml:4:77: modules.back.http.tls_config.max_version: tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
             "f.yml:5:65: modules.old.tcp.tls_config.max_version: expected TLS12 or TLS13, found TLS11, which RFC 8996 made obsolete: TLS 1.2 is the lowest version that can be spoken",
-            "f.yml:7:3: modules.\"\": nobody can ask for a module without a name",
+            "f.yml:6:46: modules.three.http.enable_http3: HTTP/3 is not spoken by this version: expected false",
+            "f.yml:8:3: modules.\"\": nobody can ask for a module without a name",
         ]
     );
     let file = File::parse("f.yml", text, &NoFiles).unwrap();
@@ -462,7 +464,7 @@ modules:
         [200, -1, 9991]
     );
     assert_eq!(file.module("none").unwrap().timeout(), None);
-    for name in ["back", "old"] {
+    for name in ["back", "old", "three"] {
         let module = file.module(name).unwrap().module();
         assert!(matches!(module, Some(Module::Unready(_))), "{name}");
     }

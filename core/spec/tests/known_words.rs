@@ -127,11 +127,6 @@ fn of_http() {
             "valid_http_versions: [HTTP/1.1, HTTP/3.0]",
             "HTTP/3 cannot be used as a valid HTTP version when enable_http3 is false",
         ),
-        // What is right there is what this version cannot do.
-        (
-            "enable_http3: true, enable_http2: false",
-            "HTTP/3 is not spoken by this version",
-        ),
     ];
     for (section, words) in rows {
         // Also where the prober is another one.

@@ -205,8 +205,8 @@ macro_rules! checks {
         #[non_exhaustive]
         pub enum Module {
             $($(#[doc = $doc])+ $variant(Arc<$name::Module>),)+
-            /// A module whose files cannot be used as they are, or whose TLS
-            /// cannot be spoken.
+            /// A module whose files cannot be used as they are, or that asks for
+            /// what cannot be spoken.
             Unready(Unready),
         }
 
@@ -488,8 +488,8 @@ macro_rules! checks {
 }
 
 /// A module that is right, but refers to files that cannot be used as they
-/// are, or asks for TLS that cannot be spoken. Its runs are unknown, for
-/// [`Reason::LocalFile`] or [`Reason::LocalTls`].
+/// are, or asks for what cannot be spoken. Its runs are unknown, for
+/// [`Reason::LocalFile`] or [`Reason::Unspoken`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
     /// Position in [`KINDS`].
@@ -504,7 +504,7 @@ impl ModuleConfig {
     pub fn unready(&self, why: &ConfigError) -> Option<Module> {
         let kind = KINDS.iter().position(|kind| *kind == self.prober)?;
         let reason = match why.cause {
-            Cause::Unspoken => Reason::LocalTls,
+            Cause::Unspoken => Reason::Unspoken,
             Cause::Mistake | Cause::Unready | Cause::Unsupported => Reason::LocalFile,
         };
         let why = format!("{why}").into();

@@ -61,8 +61,8 @@ pub enum Cause {
     /// It is right, but what it refers to (a file) cannot be used as it is
     /// now. That may change, and is no reason to refuse the rest.
     Unready,
-    /// TLS cannot be spoken as it asks for. That is said when it is loaded, but
-    /// is no reason to refuse the rest either.
+    /// It asks for what this version cannot speak. That is said when it is
+    /// loaded, but is no reason to refuse the rest either.
     Unspoken,
     /// It is right, but this version has no check of its kind.
     Unsupported,
@@ -86,7 +86,7 @@ impl ConfigError {
         }
     }
 
-    /// TLS cannot be spoken as `field` asks for.
+    /// What `field` asks for cannot be spoken.
     pub(crate) fn unspoken(field: &str, message: impl Into<String>) -> Self {
         Self {
             cause: Cause::Unspoken,

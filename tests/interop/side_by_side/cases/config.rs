@@ -231,6 +231,11 @@ fn http_options() -> Vec<Case> {
         ),
         ("http3_and_http2", "enable_http3: true, enable_http2: true"),
         ("http3_and_default", "enable_http3: true"),
+        ("http3_alone", "enable_http3: true, enable_http2: false"),
+        (
+            "http3_and_version_3",
+            "enable_http3: true, enable_http2: false, valid_http_versions: [HTTP/3.0]",
+        ),
         (
             "http3_and_version_2",
             "enable_http3: true, valid_http_versions: [HTTP/2.0]",

@@ -343,7 +343,7 @@ pub(super) const LISTED: &[Listed] = &[
         "certificates::min_above_max",
         "status",
         "200",
-        "503: The probe could not be made (local_tls): *",
+        "503: The probe could not be made (unspoken): *",
         "a prober that cannot look answers 503 and says why: that is no failure of the target",
     ),
 ];

@@ -60,7 +60,8 @@ pub struct Config {
     /// Whether `https` servers are offered HTTP/2 (by ALPN), which they may
     /// choose or not.
     pub enable_http2: bool,
-    /// Refused: HTTP/3 is not spoken by this version.
+    /// HTTP/3 is not spoken by this version: such a module loads, and its runs
+    /// are unknown.
     #[serde(skip_serializing_if = "is_default")]
     pub enable_http3: bool,
     /// Fail if the final response came over TLS.
@@ -583,10 +584,8 @@ fn versions(config: &Config) -> Result<Box<[String]>, ConfigError> {
             "when enable_http3 is true, enable_http2 must be set to false",
         );
     }
-    wrong(
-        "enable_http3",
-        "HTTP/3 is not spoken by this version: expected false",
-    )
+    let message = "HTTP/3 is not spoken by this version: expected false";
+    Err(ConfigError::unspoken("enable_http3", message))
 }
 
 fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher]>, ConfigError> {
