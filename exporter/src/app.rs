@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use probity_engine::check::Module;
 use probity_engine::{GroupId, Level};
@@ -306,16 +306,19 @@ impl App {
 
     /// The configuration in force, with what the files of the module `name`
     /// hold now; with what they held before if that takes longer than
-    /// `patience`. Then it is for a later probe.
-    pub async fn running_with(&self, name: &str, patience: Duration) -> Arc<Running> {
+    /// `patience`. Then it is for a later probe. Also how long it took, in whole
+    /// milliseconds: what takes less is no wait.
+    pub async fn running_with(&self, name: &str, patience: Duration) -> (Arc<Running>, Duration) {
         let running = self.running();
         let module = running.file.module(name);
-        if module.is_some_and(|module| !module.files().is_empty()) {
-            // Late or refused: what is in force has to do.
-            let _ = tokio::time::timeout(patience, self.refresh(&running, name)).await;
-            return self.running();
+        if module.is_none_or(|module| module.files().is_empty()) {
+            return (running, Duration::ZERO);
         }
-        running
+        let begun = Instant::now();
+        // Late or refused: what is in force has to do.
+        let _ = tokio::time::timeout(patience, self.refresh(&running, name)).await;
+        let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (self.running(), Duration::from_millis(waited))
     }
 
     /// Has the files of a module read again if they have changed.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -59,10 +59,9 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     let timeout = timeout(module.timeout, announced.as_deref(), app.timeout_offset)
         .map_err(|sentence| (StatusCode::INTERNAL_SERVER_ERROR, sentence))?;
     // Looking at its files is part of the probe, and takes a small part.
-    let begun = Instant::now();
-    let running = app.running_with(name, timeout / 10).await;
+    let (running, waited) = app.running_with(name, timeout / 10).await;
     let module = running.module(name).ok_or_else(unknown)?;
-    let timeout = timeout.saturating_sub(begun.elapsed());
+    let timeout = timeout.saturating_sub(waited);
     let target = query.given("target");
     let target = target.ok_or_else(|| bad("Target parameter is missing".into()))?;
     // Once more, as blackbox_exporter does since people encode twice.
