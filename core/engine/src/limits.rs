@@ -30,7 +30,7 @@ pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
 /// Bytes of the body of a request, from the configuration or a file. With
 /// HTTP/1 the host holds what a peer does not take at once.
-pub const MAX_REQUEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_REQUEST_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of the body of a request that each target keeps with its head, to be
 /// sent at once. A larger one is kept once, with the module.

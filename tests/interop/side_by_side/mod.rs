@@ -32,11 +32,32 @@ use self::view::Fields;
 use self::world::World;
 use crate::neighbours;
 
-/// The release that is the measure.
+/// The real one.
 const UPSTREAM: &str = "prometheus-blackbox-exporter";
+
+/// A release to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Release {
+    /// The measure: 0.28, of Debian's unstable suite.
+    Current,
+    /// The lesser one: 0.23, of the stable suite, which can be had everywhere.
+    Older,
+}
+
+/// Groups of cases that are asked of the older release as well.
+const ASKED_OF_OLDER: &[&str] = &[
+    "bodies",
+    "certificates",
+    "framing",
+    "headers",
+    "http",
+    "regexps",
+    "tcp",
+];
 
 /// The cases, and what they have shown so far.
 struct Suite {
+    release: Release,
     upstream: PathBuf,
     cases: Vec<Case>,
     world: OnceLock<World>,
@@ -48,6 +69,8 @@ struct Outcome {
     differences: Vec<Difference>,
     /// Both programs refuse the file or the module, or do not start.
     both_refuse: bool,
+    /// The case is about a field that the older release has not.
+    too_new: bool,
 }
 
 /// One field that the two programs show differently; `None` if one has none.
@@ -65,11 +88,42 @@ pub(crate) fn trials() -> Vec<Trial> {
     let cases = cases::all();
     let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names.len(), cases.len(), "two cases have one name");
-    let Some(upstream) = neighbours::unpacked(UPSTREAM) else {
-        let name = "side_by_side::all";
-        return vec![neighbours::trial_at(name, UPSTREAM, None, |_| ())];
+    let (current, older) = (Release::Current, Release::Older);
+    let mut trials = of_release(current, neighbours::unpacked(UPSTREAM), cases);
+    trials.extend(of_release(
+        older,
+        neighbours::installed(UPSTREAM),
+        cases::all(),
+    ));
+    trials
+}
+
+fn of_release(release: Release, upstream: Option<PathBuf>, mut cases: Vec<Case>) -> Vec<Trial> {
+    let prefix = match release {
+        Release::Current => "side_by_side",
+        Release::Older => "side_by_side_with_0.23",
     };
+    let Some(upstream) = upstream else {
+        // Only the one of the stable suite can be insisted on.
+        let program = match release {
+            Release::Current => "blackbox_exporter 0.28",
+            Release::Older => UPSTREAM,
+        };
+        return vec![neighbours::trial_at(
+            format!("{prefix}::all"),
+            program,
+            None,
+            |_| (),
+        )];
+    };
+    if release == Release::Older {
+        cases.retain(|case| {
+            let group = case.name.split("::").next();
+            group.is_some_and(|group| ASKED_OF_OLDER.contains(&group))
+        });
+    }
     let suite = Arc::new(Suite {
+        release,
         upstream,
         world: OnceLock::new(),
         outcomes: cases.iter().map(|_| OnceLock::new()).collect(),
@@ -78,12 +132,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> = (0..suite.cases.len())
         .map(|index| {
             let suite = Arc::clone(&suite);
-            let name = format!("side_by_side::{}", suite.cases[index].name);
+            let name = format!("{prefix}::{}", suite.cases[index].name);
             Trial::ignorable_test(name, move || suite.judge(index))
         })
         .collect();
     trials.push(Trial::test(
-        "side_by_side::every_listed_difference_occurs",
+        format!("{prefix}::every_listed_difference_occurs"),
         move || suite.every_listed_difference_occurs(),
     ));
     trials
@@ -107,7 +161,7 @@ impl Suite {
         let case = &self.cases[index];
         self.outcomes[index].get_or_init(|| {
             let begun = Instant::now();
-            let unlisted = |it: &Difference| !is_listed(&case.name, it);
+            let unlisted = |it: &Difference| !self.is_listed(&case.name, it);
             let mut tries = 0;
             loop {
                 let [upstream, ours] = world.compare(index, case);
@@ -117,10 +171,14 @@ impl Suite {
                 if tries < TRIES && differences.iter().any(unlisted) {
                     continue;
                 }
-                report(&case.name, begun.elapsed(), &differences);
+                self.report(&case.name, begun.elapsed(), &differences);
                 return Outcome {
                     differences,
                     both_refuse: refuses(&upstream) && refuses(&ours),
+                    too_new: self.release == Release::Older
+                        && upstream
+                            .get("module")
+                            .is_some_and(|said| matches("field * not found", said)),
                 };
             }
         })
@@ -134,12 +192,15 @@ impl Suite {
         let case = &self.cases[index];
         let (name, refused) = (&case.name, cases::is_refusal(&case.name));
         let outcome = self.outcome(index);
+        if outcome.too_new {
+            return Ok(Completion::ignored_with("its fields came after 0.23"));
+        }
         if outcome.both_refuse && !refused {
             return Err("both programs refuse this: it compares nothing else".into());
         }
         let differences = outcome.differences.iter();
         let unlisted: Vec<&Difference> = differences
-            .filter(|difference| !is_listed(name, difference))
+            .filter(|difference| !self.is_listed(name, difference))
             .collect();
         if !unlisted.is_empty() {
             return Err(Failed::from(shown(&unlisted)));
@@ -155,7 +216,12 @@ impl Suite {
         let runnable: Vec<usize> = (0..self.cases.len())
             .filter(|index| self.missing(*index).is_none())
             .collect();
-        for listed in differences::all() {
+        // The older release is not the measure of what is listed for the other.
+        let listed: Vec<&Listed> = match self.release {
+            Release::Current => differences::all().collect(),
+            Release::Older => differences::older().collect(),
+        };
+        for listed in listed {
             let occurs = runnable.iter().any(|&index| {
                 let name = &self.cases[index].name;
                 matches(listed.case, name)
@@ -181,10 +247,38 @@ impl Suite {
             Err(Failed::from(idle))
         }
     }
-}
 
-fn is_listed(case: &str, difference: &Difference) -> bool {
-    differences::all().any(|listed| covers(listed, case, difference))
+    fn is_listed(&self, case: &str, difference: &Difference) -> bool {
+        let covers = |listed| covers(listed, case, difference);
+        differences::all().any(covers)
+            || self.release == Release::Older && differences::older().any(covers)
+    }
+
+    fn report(&self, case: &str, took: Duration, differences: &[Difference]) {
+        let Some(path) = std::env::var_os("PROBITY_SIDE_BY_SIDE") else {
+            return;
+        };
+        let mut text = format!("took\t{case}\t{took:?}\n");
+        for difference in differences {
+            let Difference {
+                field,
+                upstream,
+                ours,
+            } = difference;
+            let mark = match self.is_listed(case, difference) {
+                true => "listed",
+                false => "open",
+            };
+            let _ = writeln!(text, "{mark}\t{case}\t{field}\t{upstream:?}\t{ours:?}");
+        }
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
+        // All of a case at once: other cases run beside it.
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.expect("a report");
+    }
 }
 
 /// Differences for a person.
@@ -289,30 +383,4 @@ fn matches(pattern: &str, text: &str) -> bool {
         }
         rest = chars.as_str();
     }
-}
-
-fn report(case: &str, took: Duration, differences: &[Difference]) {
-    let Some(path) = std::env::var_os("PROBITY_SIDE_BY_SIDE") else {
-        return;
-    };
-    let mut text = format!("took\t{case}\t{took:?}\n");
-    for difference in differences {
-        let Difference {
-            field,
-            upstream,
-            ours,
-        } = difference;
-        let mark = match is_listed(case, difference) {
-            true => "listed",
-            false => "open",
-        };
-        let _ = writeln!(text, "{mark}\t{case}\t{field}\t{upstream:?}\t{ours:?}");
-    }
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path);
-    // All of a case at once: other cases run beside it.
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.expect("a report");
 }

@@ -5,6 +5,7 @@
 mod config;
 mod everywhere;
 mod http;
+mod older;
 mod surface;
 mod tcp;
 mod tls;
@@ -52,4 +53,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Listed> {
         surface::LISTED,
     ];
     kinds.into_iter().flatten()
+}
+
+/// Those that the older release shows besides.
+pub(crate) fn older() -> impl Iterator<Item = &'static Listed> {
+    older::LISTED.iter()
 }
