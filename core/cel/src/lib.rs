@@ -43,6 +43,13 @@ pub const MAX_VALUES: u32 = 50_000;
 /// Bytes of an expression.
 pub const MAX_SOURCE_BYTES: usize = 16 * 1024;
 
+/// Characters of an expression that may be of operators, those in texts included.
+/// Each may add a level to what is then walked by recursion, on stacks of 2 MiB.
+pub const MAX_OPERATORS: usize = 512;
+
+/// What makes an expression deeper.
+const OPERATORS: &[u8] = b"+-*/%.[({?&|=<>!";
+
 struct Compiled {
     source: Box<str>,
     expression: IdedExpr,
@@ -70,6 +77,13 @@ pub fn compile(source: &str) -> Result<Arc<dyn Expression>, String> {
         return Err(format!(
             "expected at most {MAX_SOURCE_BYTES} bytes, found {}",
             source.len()
+        ));
+    }
+    let operators = source.bytes().filter(|byte| OPERATORS.contains(byte));
+    let operators = operators.count();
+    if operators > MAX_OPERATORS {
+        return Err(format!(
+            "expected at most {MAX_OPERATORS} characters of operators, found {operators}"
         ));
     }
     let env = Arc::new(Env::stdlib());

@@ -77,6 +77,22 @@ fn what_has_no_answer_says_why() {
     assert!(holds("body == 1", &deep).unwrap_err().contains("recursion"));
 }
 
+/// Threads of tests have the 2 MiB of those that compile and evaluate.
+#[test]
+fn the_depth_of_an_expression_is_bounded() {
+    for (first, more, last) in [("1", "+1", " == 3"), ("body", ".a", ""), ("", "!", "true")] {
+        let of = |levels| format!("{first}{}{last}", more.repeat(levels));
+        let deepest = compile(&of(500)).expect("within the bound");
+        let body = deepest.read(b"{}").expect("JSON");
+        // Whatever it says, it ends.
+        let _ = deepest.holds(&*body);
+        let error = compile(&of(8_000)).expect_err("beyond it");
+        assert!(error.contains("operators"), "{error}");
+    }
+    let doubled = format!("[1]{} == []", ".map(x, {x: x})".repeat(60));
+    let _ = compile(&doubled);
+}
+
 #[test]
 fn mistakes_are_found_when_an_expression_is_compiled() {
     for source in [
@@ -210,8 +226,10 @@ fn what_an_operator_may_touch_is_weighed() {
     }
     refused(&format!("{doubled}.size() == 1"), "0");
     // Many macros, one beside the other.
-    let many = vec!["body.ids.all(i, i != '')"; 200].join(" && ");
-    refused(&many, &text);
+    let many = vec!["body.ids.all(i, i != '')"; 70].join(" && ");
+    let ids = format!(r#"{{"ids":{}}}"#, strings(10_000));
+    assert_eq!(holds("body.ids.all(i, i != '')", &ids), Ok(true));
+    refused(&many, &ids);
 }
 
 /// `cargo test -p probity-cel -- --ignored --nocapture measured`

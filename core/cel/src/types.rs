@@ -51,9 +51,26 @@ impl fmt::Display for Type {
     }
 }
 
+/// Types within types that are told apart.
+const DEEPEST: usize = 8;
+
 impl Type {
     fn list(item: Self) -> Self {
-        Self::List(Box::new(item))
+        Self::List(Box::new(item)).shallow()
+    }
+
+    /// The type, or any if it is of types within types beyond need: with each macro
+    /// that doubles one it would take twice the room.
+    fn shallow(self) -> Self {
+        if self.depth() > DEEPEST { Any } else { self }
+    }
+
+    fn depth(&self) -> usize {
+        match self {
+            Self::List(item) => 1 + item.depth(),
+            Self::Map(key, value) => 1 + key.depth().max(value.depth()),
+            _ => 0,
+        }
     }
 
     /// Whether one value can be of both types.
@@ -133,7 +150,7 @@ impl<'a> Walk<'a> {
                 }
                 let key = self.common(entries.iter().map(|(key, _)| *key))?;
                 let value = self.common(entries.iter().map(|(_, value)| *value))?;
-                Ok(Type::Map(Box::new(key), Box::new(value)))
+                Ok(Type::Map(Box::new(key), Box::new(value)).shallow())
             }
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
         }

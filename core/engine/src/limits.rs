@@ -106,8 +106,9 @@ pub const POOLED_BUFFER_BYTES: usize = 16 * 1024;
 /// not arrive at once, or a body that is matched.
 pub const POOLED_ANSWER_BYTES: usize = 4 * 1024;
 
-/// Scheduled runs that one call of `handle_timeout` starts. Small, so that
-/// starting a burst never keeps the driver from reading its sockets.
+/// Scheduled runs that one call of `handle_timeout` starts of those that come due.
+/// Small, so that starting a burst never keeps the driver from reading its sockets.
+/// Runs that have waited for room are started on top, one for each that has ended.
 pub const STARTS_PER_TURN: usize = 64;
 
 /// Bounds that depend on the machine and on the user's wishes.

@@ -61,7 +61,7 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     // Looking at its files is part of the probe, and takes a small part.
     let (running, waited) = app.running_with(name, timeout / 10).await;
     let module = running.module(name).ok_or_else(unknown)?;
-    let timeout = timeout.saturating_sub(waited);
+    let left = timeout.saturating_sub(waited);
     let target = query.given("target");
     let target = target.ok_or_else(|| bad("Target parameter is missing".into()))?;
     // Once more, as blackbox_exporter does since people encode twice.
@@ -72,7 +72,7 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     };
     let check = checked.attempt(&target, params).map_err(bad)?;
 
-    let allowed = timeout.clamp(Schedule::SHORTEST, Schedule::LONGEST);
+    let allowed = left.clamp(Schedule::SHORTEST, Schedule::LONGEST);
     let once = Once {
         spec: Arc::new(Spec {
             check,
@@ -83,7 +83,7 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
                 .map_err(|error| bad(error.to_string()))?,
             group: AD_HOC,
         }),
-        timeout,
+        timeout: left,
         // For /logs, should anybody ask.
         trace: true,
     };

@@ -331,8 +331,8 @@ impl Engine {
                 self.deliver(id, Input::Start, now);
             } else if let Some((run, answer)) = self.shared.resolver.next_answer() {
                 match answer {
-                    Ok(address) => self.deliver(run, Input::Resolved(Ok(&[address])), now),
-                    Err(error) => self.deliver(run, Input::Resolved(Err(error)), now),
+                    Ok(address) => self.deliver_in_time(run, Input::Resolved(Ok(&[address])), now),
+                    Err(error) => self.deliver_in_time(run, Input::Resolved(Err(error)), now),
                 }
             } else if !self.start_queued(now) {
                 break;

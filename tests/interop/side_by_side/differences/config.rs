@@ -109,20 +109,6 @@ pub(super) const LISTED: &[Listed] = &[
         "no token could be had: refused at load",
     ),
     listed(
-        "config::http_oauth2_jwt*",
-        "exit",
-        "0",
-        "1",
-        "jwt-bearer is not spoken yet: refused at load",
-    ),
-    listed(
-        "config::http_oauth2_jwt*",
-        "sentence",
-        "-",
-        "*jwt-bearer are not asked for*",
-        "jwt-bearer is not spoken yet: refused at load",
-    ),
-    listed(
         "config::http_oauth2_url_bad",
         "exit",
         "0",

@@ -144,7 +144,7 @@ impl OAuth2 {
                     return wrong("signature_algorithm", message);
                 }
                 let message = "tokens of the grant type jwt-bearer are not asked for by this version: expected client_credentials";
-                return wrong("grant_type", message);
+                return Err(ConfigError::unspoken("grant_type", message));
             }
             other => {
                 let message = format!("expected client_credentials, found {other:?}");
