@@ -55,8 +55,8 @@ pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
 pub const TLS_CONFIGS: usize = 1_024;
 
 /// Most runs in flight that are derived from a descriptor limit. Some
-/// containers have a limit of 2^30; what is in flight also costs memory, at
-/// most 4 KiB each.
+/// containers have a limit of 2^30; what is in flight also costs memory, about
+/// 4 KiB each, and more where bodies are held to be matched.
 const MOST_IN_FLIGHT: u64 = 65_536;
 
 /// Raises the soft limit of open descriptors to the hard one and returns the

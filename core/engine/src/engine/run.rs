@@ -57,8 +57,9 @@ impl Run {
     }
 }
 
-/// A run in flight takes at most 4 KiB: this, two timers (48) and what it holds
-/// of an answer.
+/// A run in flight takes about 4 KiB: this, two timers (48) and what it holds of an
+/// answer. The buffers that a slot keeps may be larger: see
+/// [`POOLED_BUFFER_BYTES`](crate::limits::POOLED_BUFFER_BYTES).
 const _: () = assert!(size_of::<Run>() <= 768);
 
 /// How many slots are in use, by what for.
