@@ -1,0 +1,765 @@
+// probity: health checks for programs in C, and in whatever can call C.
+//
+// This file is made by cbindgen from core/ffi; do not edit it.
+//
+// TWO HALVES
+//
+// With the functions `probity_engine_...` the host owns sockets and clock: it
+// tells the engine what has happened, does what the engine asks, and sleeps until
+// something happens or a time-out has come:
+//
+//     for (;;) {
+//         tell every event that is ready      (probity_engine_opened, _data, _closed, ...)
+//         if the time-out has come            probity_engine_handle_timeout
+//         until PROBITY_RESULT_NOTHING        probity_engine_output, and do it
+//         sleep until                         probity_engine_next_timeout
+//     }
+//
+// CONVENTIONS
+//
+// Results. Every function that can fail returns a `probity_result`; outputs are
+// written on success only. Functions that take a `probity_buffer *error` say in it
+// what was expected and what was found; NULL means that nobody wants to know.
+//
+// Handles are numbers in a struct. A handle that was never given out, was freed
+// or is in use by another call gets a result, never undefined behaviour. Each is
+// freed by the function of its name that ends in `_free`; freeing twice is a
+// PROBITY_RESULT_BAD_HANDLE.
+//
+// Structs that cross this border begin with their size in bytes, set by the
+// caller before the call, also for structs that the library fills in. Zeros mean
+// "as usual" in what the caller fills in. A program that was built for an older
+// version of a struct works with a newer library, and the other way round.
+//
+// Texts are UTF-8 with a length and without a zero byte at the end. NULL with
+// length 0 is the empty text.
+//
+// What is lent (texts, bytes and structs that the library points to) is the
+// library's, and good until the moment that the function says. What is given is
+// looked at during the call, and copied if it is needed longer.
+//
+// Threads. Every function may be called from any thread, and from a callback of
+// the library. What a handle stands for is used by one call at a time: another
+// one at the same moment gets PROBITY_RESULT_IN_USE and does nothing. No function
+// may be called from a signal handler.
+//
+// Times are nanoseconds (uint64_t): moments since an origin of the host's choice,
+// on a clock that never goes back, and durations.
+//
+// The library has no state of the process but the table of its handles: no
+// logger, no thread-local variables, no signal handlers.
+
+
+#ifndef PROBITY_H
+#define PROBITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Files that modules refer to (certificates, passwords) cannot be read: a
+// module that names one is a mistake.
+#define PROBITY_FILES_NONE 0
+
+// They are read while the configuration is parsed.
+#define PROBITY_FILES_SYSTEM 1
+
+// Whether a target is up: unknown at first, then as the thresholds say.
+#define PROBITY_KIND_PLAIN 0
+
+// Whether a container must be restarted, as the kubelet decides it.
+#define PROBITY_KIND_LIVENESS 1
+
+// Whether a container may get traffic, likewise.
+#define PROBITY_KIND_READINESS 2
+
+// Whether a container has started, likewise.
+#define PROBITY_KIND_STARTUP 3
+
+// The engine asks DNS servers itself, over connections that the host opens.
+#define PROBITY_NAMES_ENGINE 0
+
+// The host resolves names: `PROBITY_OUTPUT_RESOLVE`.
+#define PROBITY_NAMES_HOST 1
+
+// The peer closed the connection in order.
+#define PROBITY_CLOSED_END 0
+
+// The peer reset it (ECONNRESET, EPIPE).
+#define PROBITY_CLOSED_RESET 1
+
+// Nobody listens (ECONNREFUSED).
+#define PROBITY_CLOSED_REFUSED 2
+
+// No route (EHOSTUNREACH, ENETUNREACH).
+#define PROBITY_CLOSED_UNREACHABLE 3
+
+// The kernel gave up retransmitting (ETIMEDOUT).
+#define PROBITY_CLOSED_TIMED_OUT 4
+
+// The TLS layer of the host failed: `reason` is one of `tls_*`.
+#define PROBITY_CLOSED_TLS 5
+
+// Another error of the system, said in `detail`.
+#define PROBITY_CLOSED_OTHER 6
+
+// The host could not do it: `reason` is `no_descriptors`, `no_source_port`,
+// `no_memory`, `local_denied` or `local_tls`. The run ends as unknown.
+#define PROBITY_CLOSED_LOCAL 7
+
+// Resolve `name`, of a family that `families` allows, and answer with
+// `probity_engine_resolved` or `probity_engine_unresolved`. Only if the engine
+// was made to leave names to its host.
+#define PROBITY_OUTPUT_RESOLVE 1
+
+// Open a connection to `address` by `transport`, from `source` if that has a
+// family, without waiting; answer with `probity_engine_opened` or
+// `probity_engine_closed`.
+#define PROBITY_OUTPUT_OPEN 2
+
+// Perform a TLS handshake on an open connection, for the server name `name`,
+// and answer with `probity_engine_secured` or `probity_engine_closed`; from then
+// on what is sent and received is plain text for TLS to carry. A connection
+// that is secured already gets a second layer inside.
+#define PROBITY_OUTPUT_SECURE 3
+
+// Send `bytes`, all of them, in order.
+#define PROBITY_OUTPUT_SEND 4
+
+// Close the connection and forget it.
+#define PROBITY_OUTPUT_CLOSE 5
+
+// The run is over: `report`. It is the last output of a run.
+#define PROBITY_OUTPUT_REPORT 6
+
+// `transport`: a stream.
+#define PROBITY_TRANSPORT_TCP 0
+
+// `transport`: connected datagrams.
+#define PROBITY_TRANSPORT_UDP 1
+
+// `families`: IPv6, else IPv4.
+#define PROBITY_FAMILIES_PREFER_V6 0
+
+// `families`: IPv4, else IPv6.
+#define PROBITY_FAMILIES_PREFER_V4 1
+
+// `families`: IPv6 alone.
+#define PROBITY_FAMILIES_ONLY_V6 2
+
+// `families`: IPv4 alone.
+#define PROBITY_FAMILIES_ONLY_V4 3
+
+// The target did all that was asked.
+#define PROBITY_OUTCOME_SUCCESS 0
+
+// Counts as success, but somebody should know why.
+#define PROBITY_OUTCOME_WARNING 1
+
+// The target's fault.
+#define PROBITY_OUTCOME_FAILURE 2
+
+// The prober could not look. Never counts against the target.
+#define PROBITY_OUTCOME_UNKNOWN 3
+
+// Name resolution; index into `probity_report.phases`.
+#define PROBITY_PHASE_RESOLVE 0
+
+// Until the transport connection is established.
+#define PROBITY_PHASE_CONNECT 1
+
+// The TLS handshake.
+#define PROBITY_PHASE_TLS 2
+
+// From a usable connection to the first byte of the answer.
+#define PROBITY_PHASE_PROCESSING 3
+
+// From the first byte of the answer to its end.
+#define PROBITY_PHASE_TRANSFER 4
+
+// Unknown yet, or `probity_report.transition`: none.
+#define PROBITY_HEALTH_UNKNOWN 0
+
+// Up.
+#define PROBITY_HEALTH_UP 1
+
+// Down.
+#define PROBITY_HEALTH_DOWN 2
+
+// A phase that was not completed.
+#define PROBITY_NOT_COMPLETED UINT64_MAX
+
+// The version of this ABI: programs that were built for one of the same
+// number work with it. It rises when a function or field changes its meaning or
+// goes, not when one is added.
+#define PROBITY_ABI_VERSION 1
+
+// A text in UTF-8, not ended by a zero byte. NULL with length 0 is the empty
+// text.
+typedef struct probity_text {
+    // The first byte.
+    const char *data;
+    // Bytes.
+    size_t length;
+} probity_text;
+
+// A parsed configuration: modules, jobs and targets. Immutable; may be used for
+// any number of engines and drivers, and freed while these still use its
+// targets.
+typedef struct probity_config {
+    // Never 0 for a handle that was given out.
+    uint64_t bits;
+} probity_config;
+
+// Room of the caller for text that the library writes.
+//
+// A function writes as much as fits with a zero byte at its end, cut between
+// characters, and sets `length` to the bytes of the whole text without that
+// zero: if `length >= capacity`, something is missing. Data NULL with capacity 0
+// only asks for the length. Where a buffer may be given to be told of an error,
+// NULL instead of the buffer means that nobody wants to know; `length` is not
+// touched if there is no error.
+typedef struct probity_buffer {
+    // The first byte.
+    char *data;
+    // Bytes that there is room for, the zero at the end included.
+    size_t capacity;
+    // Set by the library.
+    size_t length;
+} probity_buffer;
+
+// A target of the configuration's jobs.
+typedef struct probity_config_entry {
+    // Bytes of this struct, set by the caller.
+    size_t size;
+    // By which the target is known to engines and drivers; stable across
+    // restarts, derived from job, target and labels.
+    uint64_t id;
+    // Its job.
+    struct probity_text job;
+    // The target as it is written.
+    struct probity_text target;
+    // Its labels, `job` and `instance` among them, as Prometheus writes them:
+    // `a="b",c="d"`.
+    struct probity_text labels;
+} probity_config_entry;
+
+// Bytes. NULL with length 0 is none.
+typedef struct probity_bytes {
+    // The first byte.
+    const uint8_t *data;
+    // How many.
+    size_t length;
+} probity_bytes;
+
+// What an engine is made with. Begin with zeros and the size; numbers of 0 mean
+// the usual bound.
+typedef struct probity_engine_config {
+    // Bytes of this struct.
+    size_t size;
+    // 32 bytes of randomness, secret and different for every engine, unless a
+    // run is to be replayed. Required: an engine has no source of its own.
+    struct probity_bytes seed;
+    // Targets registered at once; 0: 2,000,000.
+    uint32_t targets;
+    // Scheduled runs in flight at once; 0: 4,096. Each may have up to four
+    // connections, most have one.
+    uint32_t in_flight;
+    // Runs in flight at once that were asked for by themselves; 0: 1,024.
+    uint32_t once_in_flight;
+    // Look-ups of names in flight at once; 0: 1,024.
+    uint32_t lookups;
+    // Names in the cache; 0: 65,536.
+    uint32_t cached_names;
+    // Connections per second towards one address; 0: no limit.
+    uint32_t starts_per_destination;
+    // Connections that may go out at once before that rate applies; 0: 100.
+    uint32_t burst_per_destination;
+    // `PROBITY_NAMES_...`.
+    uint32_t names;
+    // The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`.
+    struct probity_text resolv_conf;
+    // The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
+    struct probity_text hosts;
+} probity_engine_config;
+
+// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
+typedef struct probity_engine {
+    // Never 0 for a handle that was given out.
+    uint64_t bits;
+} probity_engine;
+
+// One target in the caller's own words: the common cases without a file. Begin
+// with zeros and `size = sizeof(probity_target)`; zeros and empty texts mean
+// what is said of each field. Times are nanoseconds.
+typedef struct probity_target {
+    // Bytes of this struct.
+    size_t size;
+    // The configuration that has the module.
+    struct probity_config config;
+    // The name of the module, such as `http_2xx`. Required.
+    struct probity_text module;
+    // What to probe: a URL, or `host:port`. Required.
+    struct probity_text target;
+    // The Host header of `http`, the TLS server name of `tcp`; empty: from the
+    // target.
+    struct probity_text hostname;
+    // By which it will be known; must be the same after a restart, because it
+    // decides when within the interval the target is probed. 0: derived from
+    // module and target.
+    uint64_t id;
+    // Time between two runs, from 1 ms to 366 days; 0: a minute.
+    uint64_t interval;
+    // Time that a run may take, from 1 ms; 0: the module's, else 10 s, at most
+    // the interval.
+    uint64_t timeout;
+    // Time after it is added in which no run starts; 0: none.
+    uint64_t initial_delay;
+    // Successes in a row that make it up; 0: 1.
+    uint32_t success_threshold;
+    // Failures in a row that make it down; 0: 3.
+    uint32_t failure_threshold;
+    // What is decided about, `PROBITY_KIND_...`.
+    uint32_t kind;
+    // Number of the group that it is counted with.
+    uint32_t group;
+} probity_target;
+
+// An IP address with a port.
+typedef struct probity_address {
+    // 4 or 6; 0 is no address.
+    uint8_t family;
+    // Zero.
+    uint8_t reserved;
+    // The port, in the host's byte order.
+    uint16_t port;
+    // The address in network byte order; of IPv4 the first four bytes.
+    uint8_t ip[16];
+} probity_address;
+
+// What a TLS handshake has shown. Begin with `size = sizeof(...)`; zeros and
+// empty texts mean "not known".
+typedef struct probity_tls_info {
+    // Bytes of this struct.
+    size_t size;
+    // `TLS 1.2` or `TLS 1.3`.
+    struct probity_text version;
+    // IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`.
+    struct probity_text cipher;
+    // Protocol that the server chose by ALPN, `h2` or `http/1.1`.
+    struct probity_text alpn;
+    // Smallest NotAfter of the certificates that the server sent, in seconds
+    // of Unix time; 0 if it sent none.
+    int64_t earliest_expiry;
+    // Largest, over all verified chains, of the smallest NotAfter in the chain,
+    // root included; 0 if nothing was verified.
+    int64_t chain_expiry;
+    // SHA-256 of the server's certificate in lower-case hex.
+    struct probity_text fingerprint_sha256;
+    // Its subject, as RFC 2253 writes it.
+    struct probity_text subject;
+    // Its issuer, likewise.
+    struct probity_text issuer;
+    // Its DNS names, separated by commas.
+    struct probity_text subject_alternative;
+    // Its serial number in lower-case hex.
+    struct probity_text serial;
+} probity_tls_info;
+
+// A number that a check has found out.
+typedef struct probity_fact {
+    // The name of the series, `probe_http_status_code`.
+    struct probity_text name;
+    // The name of a label beside the target's own; empty: none.
+    struct probity_text label;
+    // Its value.
+    struct probity_text label_value;
+    // The number.
+    double value;
+} probity_fact;
+
+// The result of one run. All that it points to is lent until the next call with
+// the engine, or for the duration of the callback that got it.
+typedef struct probity_report {
+    // Bytes of this struct.
+    size_t size;
+    // Whose run it was; 0 for one that was asked for by itself.
+    uint64_t target;
+    // The verdict on this one run, `PROBITY_OUTCOME_...`.
+    uint32_t outcome;
+    // Why, see `probity_reason_name`; 0 for a plain success.
+    uint32_t reason;
+    // One sentence for a person; empty for a plain success.
+    struct probity_text detail;
+    // The phase in which the run ended, `PROBITY_PHASE_...`.
+    uint32_t phase;
+    // The health that this result has brought about, `PROBITY_HEALTH_...`;
+    // `PROBITY_HEALTH_UNKNOWN` if it has changed nothing.
+    uint32_t transition;
+    // Runs that the report stands for: 1, or as many as came due before the
+    // prober looked again, all of them missed.
+    uint64_t runs;
+    // When the run should have started, in nanoseconds of the host's clock.
+    uint64_t due;
+    // When it did.
+    uint64_t started;
+    // When it ended.
+    uint64_t finished;
+    // How long the target took, in nanoseconds, without the time for which the
+    // prober itself held the run back.
+    uint64_t total;
+    // How long each phase took, by `PROBITY_PHASE_...`, in nanoseconds;
+    // `PROBITY_NOT_COMPLETED` if it was not completed.
+    uint64_t phases[5];
+    // The last address that the run connected to; family 0 for none.
+    struct probity_address address;
+    // The last handshake, complete or not; NULL for none.
+    const struct probity_tls_info *tls;
+    // Numbers that the check has found out.
+    const struct probity_fact *facts;
+    // How many.
+    size_t facts_length;
+} probity_report;
+
+// One thing that the engine asks. Begin with `size = sizeof(probity_output)`.
+// All that it points to is lent until the next call with the engine.
+typedef struct probity_output {
+    // Bytes of this struct, set by the caller.
+    size_t size;
+    // What: `PROBITY_OUTPUT_...`. Fields that it does not speak of are zero.
+    uint32_t kind;
+    // The connection: numbered from 0 within a run, never reused in it.
+    uint32_t conn;
+    // The run. The lower 32 bits are the number of its slot: small, and reused
+    // by later runs, so that a host may index an array with it.
+    uint64_t run;
+    // `PROBITY_TRANSPORT_...`.
+    uint32_t transport;
+    // `PROBITY_FAMILIES_...`.
+    uint32_t families;
+    // Where to connect.
+    struct probity_address address;
+    // Where to connect from, the port chosen by the system; family 0: anywhere.
+    struct probity_address source;
+    // What to resolve, or the server name.
+    struct probity_text name;
+    // What to send.
+    struct probity_bytes bytes;
+    // What the run has found out.
+    const struct probity_report *report;
+} probity_output;
+
+// What is known of a target. Begin with `size = sizeof(...)`.
+typedef struct probity_target_state {
+    // Bytes of this struct, set by the caller.
+    size_t size;
+    // Its health after thresholds, `PROBITY_HEALTH_...`.
+    uint32_t health;
+    // The verdict on its last run, `PROBITY_OUTCOME_...`; meaningless if
+    // `finished` is 0.
+    uint32_t outcome;
+    // Why.
+    uint32_t reason;
+    // Zero.
+    uint32_t reserved;
+    // One sentence about the last run, lent until the next call with the engine.
+    struct probity_text detail;
+    // When the last run ended, in nanoseconds of the host's clock; 0: none has.
+    uint64_t finished;
+    // How long the target took, in nanoseconds.
+    uint64_t total;
+    // When its next run is due.
+    uint64_t next;
+    // Results so far, by `PROBITY_OUTCOME_...`.
+    uint64_t results[4];
+} probity_target_state;
+
+// Counters and gauges of an engine. Begin with `size = sizeof(...)`.
+typedef struct probity_engine_stats {
+    // Bytes of this struct, set by the caller.
+    size_t size;
+    // Finished runs, by `PROBITY_OUTCOME_...`.
+    uint64_t runs[4];
+    // Registered targets.
+    uint64_t targets;
+    // Targets of which nothing was learnt for two intervals and a timeout.
+    uint64_t overdue;
+    // Runs in flight.
+    uint64_t in_flight;
+    // Targets that are due and wait for room.
+    uint64_t queued;
+    // The 99th percentile of how late runs have started, in nanoseconds.
+    uint64_t start_lag_p99;
+} probity_engine_stats;
+
+// How a connection has ended. Begin with zeros and the size.
+typedef struct probity_closed {
+    // Bytes of this struct.
+    size_t size;
+    // `PROBITY_CLOSED_...`.
+    uint32_t why;
+    // For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_LOCAL`, see
+    // `probity_reason_number`.
+    uint32_t reason;
+    // For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_OTHER`: one sentence.
+    struct probity_text detail;
+    // For `PROBITY_CLOSED_TLS`: what was learnt before it failed, or NULL.
+    const struct probity_tls_info *tls;
+} probity_closed;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Parses a configuration: the file of the exporter, in YAML or JSON. `name` is
+// what errors call it. The empty text stands for the built-in modules
+// (`http_2xx`, `tcp_connect`, ...) and no jobs. Targets are those of
+// `static_configs`; `file_sd_configs` are for the host to follow.
+//
+// `files` is one of `PROBITY_FILES_...`. On `PROBITY_RESULT_BAD_CONFIG` `error`
+// has a line for each mistake: file, line, column, field, what was expected and
+// what was found.
+//
+// Ownership: the handle is the caller's, to be freed by `probity_config_free`;
+// texts are copied. Threads: any.
+//
+// # Safety
+// Texts must have their lengths; `config` and `error` may be written.
+probity_result probity_config_parse(struct probity_text name,
+                                    struct probity_text text,
+                                    uint32_t files,
+                                    struct probity_config *config,
+                                    struct probity_buffer *error);
+
+// Frees a configuration. Engines and drivers keep what they took from it;
+// texts that it lent are gone. Threads: any.
+probity_result probity_config_free(struct probity_config config);
+
+// Tells how many targets the jobs of a configuration have. Threads: any, one at
+// a time.
+//
+// # Safety
+// `count` may be written.
+probity_result probity_config_targets(struct probity_config config, size_t *count);
+
+// Tells which target has a place in the list, from 0. `PROBITY_RESULT_NOTHING`
+// beyond the end. Texts are lent until the configuration is freed. Threads:
+// any, one at a time.
+//
+// # Safety
+// `entry` may be written, as many bytes as its size says.
+probity_result probity_config_target(struct probity_config config,
+                                     size_t index,
+                                     struct probity_config_entry *entry);
+
+// Makes an engine without targets. `now` is the first reading of the host's
+// clock: nanoseconds since an origin of its choice, monotonic. No target is due
+// before `probity_engine_begin`.
+//
+// Ownership: the handle is the caller's, to be freed by `probity_engine_free`.
+// Threads: any.
+//
+// # Safety
+// `config` must point to as many bytes as its size says, and what it points to
+// must have its length; `engine` may be written.
+probity_result probity_engine_new(const struct probity_engine_config *config,
+                                  uint64_t now,
+                                  struct probity_engine *engine);
+
+// Frees an engine with its targets and runs, which are not reported. Threads:
+// any; a call that is using it goes on.
+probity_result probity_engine_free(struct probity_engine engine);
+
+// Ends start-up: from now on targets are due; those that were added before are
+// spread over their intervals from here. Threads: any, one at a time for each
+// engine, as for all functions below.
+probity_result probity_engine_begin(struct probity_engine engine, uint64_t now);
+
+// Makes the targets of a configuration's jobs those of the engine, in place of
+// the ones of the last call. Targets that have not changed keep their state,
+// schedule and histogram; those of `probity_engine_add` are left alone.
+// `PROBITY_RESULT_FULL` if there is no room for all of them; those that there was
+// room for are there.
+probity_result probity_engine_apply(struct probity_engine engine,
+                                    struct probity_config config,
+                                    uint64_t now);
+
+// Adds a target, or changes the one of the same id, which keeps its state. `id`
+// (NULL: nobody wants to know) is set to the id by which it is known. The first
+// run comes within an interval, at a moment that derives from the id.
+//
+// `error` says what is wrong with the target. Texts are copied.
+//
+// # Safety
+// `target` must point to as many bytes as its size says; `id` and `error` may
+// be NULL or written.
+probity_result probity_engine_add(struct probity_engine engine,
+                                  const struct probity_target *target,
+                                  uint64_t now,
+                                  uint64_t *id,
+                                  struct probity_buffer *error);
+
+// Forgets a target. A run in flight is reported as `cancelled`. An id that is
+// not known is `PROBITY_RESULT_NO_TARGET`.
+probity_result probity_engine_remove(struct probity_engine engine, uint64_t id, uint64_t now);
+
+// Starts one run outside any schedule; `target.id`, interval and thresholds are
+// ignored. `run` is set to its number; its report has target 0.
+//
+// # Safety
+// As for `probity_engine_add`; `run` may be written.
+probity_result probity_engine_run(struct probity_engine engine,
+                                  const struct probity_target *target,
+                                  uint64_t now,
+                                  uint64_t *run,
+                                  struct probity_buffer *error);
+
+// Ends a run early; it is reported as `cancelled`. One that is over is left
+// alone.
+probity_result probity_engine_cancel(struct probity_engine engine, uint64_t run, uint64_t now);
+
+// Makes a target due now, and counts its interval from here.
+probity_result probity_engine_trigger(struct probity_engine engine, uint64_t id, uint64_t now);
+
+// Expires what is late and starts what is due. To be called when the time of
+// `probity_engine_next_timeout` has come, after all events that are ready were
+// told. At most 64 runs are started by one call; if more are due the next
+// time-out says so.
+probity_result probity_engine_handle_timeout(struct probity_engine engine, uint64_t now);
+
+// Tells when `probity_engine_handle_timeout` should be called next, in
+// nanoseconds of the host's clock; it may be past. `PROBITY_RESULT_NOTHING` if
+// only an event can change anything, and then `at` is `UINT64_MAX`.
+//
+// # Safety
+// `at` may be written.
+probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_t *at);
+
+// Gives the next thing that the engine asks, in order;
+// `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent
+// until the next call with this engine.
+//
+// # Safety
+// `output` may be written, as many bytes as its size says.
+probity_result probity_engine_output(struct probity_engine engine, struct probity_output *output);
+
+// Tells what is known of a target.
+//
+// # Safety
+// `state` may be written, as many bytes as its size says.
+probity_result probity_engine_target(struct probity_engine engine,
+                                     uint64_t id,
+                                     struct probity_target_state *state);
+
+// Tells what the engine has done and holds. Looks at every target.
+//
+// # Safety
+// `stats` may be written, as many bytes as its size says.
+probity_result probity_engine_stats_of(struct probity_engine engine,
+                                       uint64_t now,
+                                       struct probity_engine_stats *stats);
+
+// Schedules no more runs; those in flight go on.
+probity_result probity_engine_drain(struct probity_engine engine, uint64_t now);
+
+// Schedules no more runs and reports those in flight as `shutdown`; what is
+// left to do is asked by `probity_engine_output`.
+probity_result probity_engine_shutdown(struct probity_engine engine, uint64_t now);
+
+// Tells the addresses of a name (`PROBITY_OUTPUT_RESOLVE`), at least one; ports
+// are ignored.
+//
+// Of this and all functions that tell the engine something: what names a run
+// that is over or a connection that is not open is ignored, and any number of
+// them may be called before the outputs are looked at. `now` is the reading of
+// the host's clock nearest to the event, in nanoseconds. Threads: any, one at a
+// time for each engine.
+//
+// # Safety
+// `addresses` must point to `length` addresses.
+probity_result probity_engine_resolved(struct probity_engine engine,
+                                       uint64_t run,
+                                       const struct probity_address *addresses,
+                                       size_t length,
+                                       uint64_t now);
+
+// Tells that a name has no address. `reason` is the number of one of `dns_*`, or
+// of a reason of the host's own such as `no_descriptors`.
+probity_result probity_engine_unresolved(struct probity_engine engine,
+                                         uint64_t run,
+                                         uint32_t reason,
+                                         uint64_t now);
+
+// Tells that a connection (`PROBITY_OUTPUT_OPEN`) is established; for
+// datagrams, that the socket exists.
+probity_result probity_engine_opened(struct probity_engine engine,
+                                     uint64_t run,
+                                     uint32_t conn,
+                                     uint64_t now);
+
+// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
+// certificate accepted. Only where the host does TLS.
+//
+// # Safety
+// `info` must point to as many bytes as its size says, its texts must have
+// their lengths.
+probity_result probity_engine_secured(struct probity_engine engine,
+                                      uint64_t run,
+                                      uint32_t conn,
+                                      const struct probity_tls_info *info,
+                                      uint64_t now);
+
+// Tells what was received: bytes of a stream in pieces of any size, or one
+// datagram. They are only looked at during the call.
+//
+// # Safety
+// `bytes` must have their length.
+probity_result probity_engine_data(struct probity_engine engine,
+                                   uint64_t run,
+                                   uint32_t conn,
+                                   struct probity_bytes bytes,
+                                   uint64_t now);
+
+// Tells that a connection has ended or could not be made. The host has released
+// what it held for it, and tells nothing of it afterwards.
+//
+// # Safety
+// `closed` must point to as many bytes as its size says, its texts must have
+// their lengths.
+probity_result probity_engine_closed(struct probity_engine engine,
+                                     uint64_t run,
+                                     uint32_t conn,
+                                     const struct probity_closed *closed,
+                                     uint64_t now);
+
+// Says in words what a result is. The text is constant and lives for ever.
+// A number that is none gets an empty text. Threads: any.
+struct probity_text probity_result_text(int32_t result);
+
+// The ABI version of the library that was loaded, to be compared with
+// `PROBITY_ABI_VERSION` of the header. Threads: any.
+uint32_t probity_abi_version(void);
+
+// The version of the library in words, `0.1.0`. Constant. Threads: any.
+struct probity_text probity_version(void);
+
+// The stable name of a reason (`probity_report.reason`), fit to be the label of
+// a metric: `connect_refused`, `timeout_transfer`. The numbers of reasons may
+// change with the version of the library, the names do not. Empty for 0, which
+// is no reason, and for numbers that are none. Constant. Threads: any.
+struct probity_text probity_reason_name(uint32_t reason);
+
+// The number of the reason that has this name, 0 if none has. Threads: any.
+//
+// # Safety
+// `name` must point to as many bytes as it says.
+uint32_t probity_reason_number(struct probity_text name);
+
+// The name of a phase (`PROBITY_PHASE_...`): `resolve`, `connect`, `tls`,
+// `processing`, `transfer`. Empty for other numbers. Constant. Threads: any.
+struct probity_text probity_phase_name(uint32_t phase);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* PROBITY_H */

@@ -1,0 +1,312 @@
+//! Files, modules and targets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::probity_engine::check::TargetParams;
+use ::probity_engine::config::{Files, NoFiles};
+use ::probity_engine::threshold::{self, Kind};
+use ::probity_engine::{GroupId, Schedule, Spec, TargetId};
+use probity_spec::{DEFAULT, File, Fleet, Groups, Labels, SystemFiles, Target, identity};
+
+use crate::boundary::{self, Said, Sized_};
+use crate::handle::Table;
+use crate::result::{Result, probity_result};
+use crate::types::{probity_buffer, probity_text};
+
+/// A parsed configuration: modules, jobs and targets. Immutable; may be used for
+/// any number of engines and drivers, and freed while these still use its
+/// targets.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_config {
+    /// Never 0 for a handle that was given out.
+    pub bits: u64,
+}
+
+static CONFIGS: Table<Parsed> = Table::new();
+
+pub(crate) struct Parsed {
+    file: File,
+    targets: Vec<Target>,
+    /// Those of each target as one text.
+    labels: Vec<String>,
+}
+
+/// Files that modules refer to (certificates, passwords) cannot be read: a
+/// module that names one is a mistake.
+pub const PROBITY_FILES_NONE: u32 = 0;
+/// They are read while the configuration is parsed.
+pub const PROBITY_FILES_SYSTEM: u32 = 1;
+
+/// Parses a configuration: the file of the exporter, in YAML or JSON. `name` is
+/// what errors call it. The empty text stands for the built-in modules
+/// (`http_2xx`, `tcp_connect`, ...) and no jobs. Targets are those of
+/// `static_configs`; `file_sd_configs` are for the host to follow.
+///
+/// `files` is one of `PROBITY_FILES_...`. On `PROBITY_RESULT_BAD_CONFIG` `error`
+/// has a line for each mistake: file, line, column, field, what was expected and
+/// what was found.
+///
+/// Ownership: the handle is the caller's, to be freed by `probity_config_free`;
+/// texts are copied. Threads: any.
+///
+/// # Safety
+/// Texts must have their lengths; `config` and `error` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_config_parse(
+    name: probity_text,
+    text: probity_text,
+    files: u32,
+    config: *mut probity_config,
+    error: *mut probity_buffer,
+) -> probity_result {
+    let body = || {
+        boundary::can_put(config)?;
+        // SAFETY: the caller's promise.
+        let (name, text) = unsafe { (boundary::text(name)?, boundary::text(text)?) };
+        let files: &dyn Files = match files {
+            PROBITY_FILES_NONE => &NoFiles,
+            PROBITY_FILES_SYSTEM => &SystemFiles,
+            _ => return Err(probity_result::BadArgument.into()),
+        };
+        let text = if text.is_empty() { DEFAULT } else { text };
+        let parsed = Parsed::parse(name, text, files)?;
+        let bits = CONFIGS.insert(parsed)?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(config, probity_config { bits }) }?;
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary::guard_saying(error, body) }
+}
+
+impl Parsed {
+    fn parse(name: &str, text: &str, files: &dyn Files) -> std::result::Result<Self, Said> {
+        let file = File::parse(name, text, files)
+            .map_err(|errors| Said(probity_result::BadConfig, errors.to_string()))?;
+        let fleet = Fleet::build(file.jobs(), &BTreeMap::new(), &mut Groups::default());
+        let labels = fleet.targets.iter().map(|target| labels(&target.labels));
+        Ok(Self {
+            labels: labels.collect(),
+            targets: fleet.targets,
+            file,
+        })
+    }
+}
+
+/// As Prometheus writes them: backslashes, quotes and line feeds escaped.
+fn labels(labels: &Labels) -> String {
+    let mut text = String::new();
+    for (name, value) in labels.iter() {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let value = value.replace('\n', "\\n");
+        let comma = if text.is_empty() { "" } else { "," };
+        text.push_str(&format!("{comma}{name}=\"{value}\""));
+    }
+    text
+}
+
+/// The targets of a configuration's jobs.
+pub(crate) fn targets_of(config: probity_config) -> Result<Vec<Target>> {
+    CONFIGS.with(config.bits, |parsed| Ok(parsed.targets.clone()))
+}
+
+/// Frees a configuration. Engines and drivers keep what they took from it;
+/// texts that it lent are gone. Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_config_free(config: probity_config) -> probity_result {
+    boundary::guard(|| CONFIGS.remove(config.bits))
+}
+
+/// A target of the configuration's jobs.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_config_entry {
+    /// Bytes of this struct, set by the caller.
+    pub size: usize,
+    /// By which the target is known to engines and drivers; stable across
+    /// restarts, derived from job, target and labels.
+    pub id: u64,
+    /// Its job.
+    pub job: probity_text,
+    /// The target as it is written.
+    pub target: probity_text,
+    /// Its labels, `job` and `instance` among them, as Prometheus writes them:
+    /// `a="b",c="d"`.
+    pub labels: probity_text,
+}
+
+// SAFETY: numbers and pointers that the caller only receives.
+unsafe impl Sized_ for probity_config_entry {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Tells how many targets the jobs of a configuration have. Threads: any, one at
+/// a time.
+///
+/// # Safety
+/// `count` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_config_targets(
+    config: probity_config,
+    count: *mut usize,
+) -> probity_result {
+    boundary::guard(|| {
+        let found = CONFIGS.with(config.bits, |it| Ok(it.targets.len()))?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(count, found) }
+    })
+}
+
+/// Tells which target has a place in the list, from 0. `PROBITY_RESULT_NOTHING`
+/// beyond the end. Texts are lent until the configuration is freed. Threads:
+/// any, one at a time.
+///
+/// # Safety
+/// `entry` may be written, as many bytes as its size says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_config_target(
+    config: probity_config,
+    index: usize,
+    entry: *mut probity_config_entry,
+) -> probity_result {
+    boundary::guard(|| {
+        boundary::can_write_sized(entry)?;
+        CONFIGS.with(config.bits, |parsed| {
+            let (Some(target), Some(labels)) = (parsed.targets.get(index), parsed.labels.get(index))
+            else {
+                return Err(probity_result::Nothing);
+            };
+            let found = probity_config_entry {
+                size: size_of::<probity_config_entry>(),
+                id: target.id.0,
+                job: boundary::lend_text(parsed.file.jobs()[target.job].name()),
+                target: boundary::lend_text(&target.name),
+                labels: boundary::lend_text(labels),
+            };
+            // SAFETY: the caller's promise.
+            unsafe { boundary::write_sized(entry, &found) }
+        })
+    })
+}
+
+/// One target in the caller's own words: the common cases without a file. Begin
+/// with zeros and `size = sizeof(probity_target)`; zeros and empty texts mean
+/// what is said of each field. Times are nanoseconds.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_target {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// The configuration that has the module.
+    pub config: probity_config,
+    /// The name of the module, such as `http_2xx`. Required.
+    pub module: probity_text,
+    /// What to probe: a URL, or `host:port`. Required.
+    pub target: probity_text,
+    /// The Host header of `http`, the TLS server name of `tcp`; empty: from the
+    /// target.
+    pub hostname: probity_text,
+    /// By which it will be known; must be the same after a restart, because it
+    /// decides when within the interval the target is probed. 0: derived from
+    /// module and target.
+    pub id: u64,
+    /// Time between two runs, from 1 ms to 366 days; 0: a minute.
+    pub interval: u64,
+    /// Time that a run may take, from 1 ms; 0: the module's, else 10 s, at most
+    /// the interval.
+    pub timeout: u64,
+    /// Time after it is added in which no run starts; 0: none.
+    pub initial_delay: u64,
+    /// Successes in a row that make it up; 0: 1.
+    pub success_threshold: u32,
+    /// Failures in a row that make it down; 0: 3.
+    pub failure_threshold: u32,
+    /// What is decided about, `PROBITY_KIND_...`.
+    pub kind: u32,
+    /// Number of the group that it is counted with.
+    pub group: u32,
+}
+
+// SAFETY: numbers and pointers, which are looked at only by `boundary::text`.
+unsafe impl Sized_ for probity_target {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Whether a target is up: unknown at first, then as the thresholds say.
+pub const PROBITY_KIND_PLAIN: u32 = 0;
+/// Whether a container must be restarted, as the kubelet decides it.
+pub const PROBITY_KIND_LIVENESS: u32 = 1;
+/// Whether a container may get traffic, likewise.
+pub const PROBITY_KIND_READINESS: u32 = 2;
+/// Whether a container has started, likewise.
+pub const PROBITY_KIND_STARTUP: u32 = 3;
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A valid target.
+pub(crate) struct Wanted {
+    pub(crate) id: TargetId,
+    pub(crate) spec: Arc<Spec>,
+}
+
+/// Reads what the caller wants to be probed.
+///
+/// # Safety
+/// `target` must be NULL or point to as many bytes as its size says, and its
+/// texts must have their lengths.
+pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Result<Wanted, Said> {
+    // SAFETY: the caller's promise.
+    let (it, module, name, hostname) = unsafe {
+        let it = boundary::read_sized(target)?;
+        let texts = (boundary::text(it.module)?, boundary::text(it.target)?);
+        (it, texts.0, texts.1, boundary::text(it.hostname)?)
+    };
+    let (module_name, mistake) = (module, |text| Said(probity_result::BadArgument, text));
+    let (module, limit) = CONFIGS.with(it.config.bits, |parsed| {
+        let named = parsed.file.module(module_name);
+        let found = named.and_then(|named| Some((named.module()?.clone(), named.timeout())));
+        found.ok_or(probity_result::NoModule)
+    })?;
+    let params = TargetParams {
+        hostname: Some(hostname).filter(|it| !it.is_empty()),
+    };
+    let check = module
+        .target(name, params)
+        .map_err(|error| mistake(error.to_string()))?;
+    let or = |nanos: u64, usual: Duration| match nanos {
+        0 => usual,
+        nanos => Duration::from_nanos(nanos),
+    };
+    let interval = or(it.interval, DEFAULT_INTERVAL);
+    let usual = limit.unwrap_or(DEFAULT_TIMEOUT).min(interval);
+    let schedule = Schedule::new(
+        interval,
+        or(it.timeout, usual),
+        Duration::from_nanos(it.initial_delay),
+    )
+    .map_err(|error| mistake(error.to_string()))?;
+    let kind = match it.kind {
+        PROBITY_KIND_PLAIN => Kind::Plain,
+        PROBITY_KIND_LIVENESS => Kind::Liveness,
+        PROBITY_KIND_READINESS => Kind::Readiness,
+        PROBITY_KIND_STARTUP => Kind::Startup,
+        _ => return Err(mistake("kind: expected one of PROBITY_KIND_...".into())),
+    };
+    let threshold = threshold::Config::new(kind, it.success_threshold, it.failure_threshold)
+        .map_err(|error| mistake(error.to_string()))?;
+    let id = match it.id {
+        0 => identity::target_id(module_name, name, &Labels::from([])),
+        id => TargetId(id),
+    };
+    let spec = Arc::new(Spec {
+        check,
+        schedule,
+        threshold,
+        group: GroupId(it.group),
+    });
+    Ok(Wanted { id, spec })
+}

@@ -1,0 +1,494 @@
+//! The half without IO: the host owns sockets and clock, and may own names.
+
+use std::time::Duration;
+
+use ::probity_engine::resolve::ResolverConfig;
+use ::probity_engine::{Config, Engine, Full, Instant, Limits, RunId, TargetId};
+use probity_spec::{Delta, Target};
+
+use crate::boundary::{self, Said, Sized_};
+use crate::config::{self, probity_config, probity_target};
+use crate::handle::Table;
+use crate::output::probity_output;
+use crate::report::{Lent, health, nanos, outcome_number};
+use crate::result::{Result, probity_result};
+use crate::types::{probity_buffer, probity_bytes, probity_text};
+use crate::version::reason_number;
+
+/// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_engine {
+    /// Never 0 for a handle that was given out.
+    pub bits: u64,
+}
+
+pub(crate) static ENGINES: Table<Host> = Table::new();
+
+/// An engine with what is lent of it.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    lent: Lent,
+    /// Those of the last `probity_engine_apply`.
+    applied: Vec<Target>,
+}
+
+/// The engine asks DNS servers itself, over connections that the host opens.
+pub const PROBITY_NAMES_ENGINE: u32 = 0;
+/// The host resolves names: `PROBITY_OUTPUT_RESOLVE`.
+pub const PROBITY_NAMES_HOST: u32 = 1;
+
+/// What an engine is made with. Begin with zeros and the size; numbers of 0 mean
+/// the usual bound.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_engine_config {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// 32 bytes of randomness, secret and different for every engine, unless a
+    /// run is to be replayed. Required: an engine has no source of its own.
+    pub seed: probity_bytes,
+    /// Targets registered at once; 0: 2,000,000.
+    pub targets: u32,
+    /// Scheduled runs in flight at once; 0: 4,096. Each may have up to four
+    /// connections, most have one.
+    pub in_flight: u32,
+    /// Runs in flight at once that were asked for by themselves; 0: 1,024.
+    pub once_in_flight: u32,
+    /// Look-ups of names in flight at once; 0: 1,024.
+    pub lookups: u32,
+    /// Names in the cache; 0: 65,536.
+    pub cached_names: u32,
+    /// Connections per second towards one address; 0: no limit.
+    pub starts_per_destination: u32,
+    /// Connections that may go out at once before that rate applies; 0: 100.
+    pub burst_per_destination: u32,
+    /// `PROBITY_NAMES_...`.
+    pub names: u32,
+    /// The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`.
+    pub resolv_conf: probity_text,
+    /// The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
+    pub hosts: probity_text,
+}
+
+// SAFETY: numbers and pointers, which are looked at only by `boundary`.
+unsafe impl Sized_ for probity_engine_config {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Makes an engine without targets. `now` is the first reading of the host's
+/// clock: nanoseconds since an origin of its choice, monotonic. No target is due
+/// before `probity_engine_begin`.
+///
+/// Ownership: the handle is the caller's, to be freed by `probity_engine_free`.
+/// Threads: any.
+///
+/// # Safety
+/// `config` must point to as many bytes as its size says, and what it points to
+/// must have its length; `engine` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_new(
+    config: *const probity_engine_config,
+    now: u64,
+    engine: *mut probity_engine,
+) -> probity_result {
+    boundary::guard(|| {
+        boundary::can_put(engine)?;
+        // SAFETY: the caller's promise.
+        let config = unsafe { engine_config(config) }?;
+        let bits = ENGINES.insert(Host {
+            engine: Engine::new(config, Instant::from_nanos(now)),
+            lent: Lent::default(),
+            applied: Vec::new(),
+        })?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(engine, probity_engine { bits }) }
+    })
+}
+
+/// # Safety
+/// As for [`probity_engine_new`].
+unsafe fn engine_config(config: *const probity_engine_config) -> Result<Config> {
+    // SAFETY: the caller's promise.
+    let (it, seed, resolv_conf, hosts) = unsafe {
+        let it = boundary::read_sized(config)?;
+        let seed = boundary::slice(it.seed.data, it.seed.length)?;
+        let resolv_conf = boundary::text(it.resolv_conf)?;
+        (it, seed, resolv_conf, boundary::text(it.hosts)?)
+    };
+    let usual = Limits::default();
+    let or = |number: u32, usual: u32| if number == 0 { usual } else { number };
+    Ok(Config {
+        limits: Limits {
+            targets: or(it.targets, usual.targets),
+            in_flight: or(it.in_flight, usual.in_flight),
+            once_in_flight: or(it.once_in_flight, usual.once_in_flight),
+            lookups: or(it.lookups, usual.lookups),
+            cached_names: or(it.cached_names, usual.cached_names),
+            starts_per_destination: it.starts_per_destination,
+            burst_per_destination: or(it.burst_per_destination, usual.burst_per_destination),
+        },
+        resolver: match it.names {
+            PROBITY_NAMES_ENGINE => ResolverConfig::system(resolv_conf, hosts),
+            PROBITY_NAMES_HOST => ResolverConfig::delegated(),
+            _ => return Err(probity_result::BadArgument),
+        },
+        seed: seed.try_into().map_err(|_| probity_result::BadArgument)?,
+    })
+}
+
+/// Frees an engine with its targets and runs, which are not reported. Threads:
+/// any; a call that is using it goes on.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_free(engine: probity_engine) -> probity_result {
+    boundary::guard(|| ENGINES.remove(engine.bits))
+}
+
+/// Ends start-up: from now on targets are due; those that were added before are
+/// spread over their intervals from here. Threads: any, one at a time for each
+/// engine, as for all functions below.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_begin(engine: probity_engine, now: u64) -> probity_result {
+    work(engine, |host| {
+        host.engine.begin(Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Makes the targets of a configuration's jobs those of the engine, in place of
+/// the ones of the last call. Targets that have not changed keep their state,
+/// schedule and histogram; those of `probity_engine_add` are left alone.
+/// `PROBITY_RESULT_FULL` if there is no room for all of them; those that there was
+/// room for are there.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_apply(
+    engine: probity_engine,
+    config: probity_config,
+    now: u64,
+) -> probity_result {
+    let now = Instant::from_nanos(now);
+    boundary::guard(|| {
+        let mut targets = config::targets_of(config)?;
+        ENGINES.with(engine.bits, |host| {
+            let delta = Delta::between(&host.applied, &mut targets);
+            for id in delta.remove {
+                host.engine.remove(id, now);
+            }
+            let mut full = Ok(());
+            for target in delta.upsert {
+                if host.engine.upsert(target.id, target.spec, now).is_err() {
+                    full = Err(probity_result::Full);
+                }
+            }
+            host.applied = targets;
+            full
+        })
+    })
+}
+
+/// Adds a target, or changes the one of the same id, which keeps its state. `id`
+/// (NULL: nobody wants to know) is set to the id by which it is known. The first
+/// run comes within an interval, at a moment that derives from the id.
+///
+/// `error` says what is wrong with the target. Texts are copied.
+///
+/// # Safety
+/// `target` must point to as many bytes as its size says; `id` and `error` may
+/// be NULL or written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_add(
+    engine: probity_engine,
+    target: *const probity_target,
+    now: u64,
+    id: *mut u64,
+    error: *mut probity_buffer,
+) -> probity_result {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let wanted = unsafe { config::wanted(target) }?;
+        ENGINES.with(engine.bits, |host| {
+            let now = Instant::from_nanos(now);
+            let added = host.engine.upsert(wanted.id, wanted.spec, now);
+            added.map_err(|Full| probity_result::Full)
+        })?;
+        if !id.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { boundary::put(id, wanted.id.0) }?;
+        }
+        Ok::<(), Said>(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary::guard_saying(error, body) }
+}
+
+/// Forgets a target. A run in flight is reported as `cancelled`. An id that is
+/// not known is `PROBITY_RESULT_NO_TARGET`.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_remove(
+    engine: probity_engine,
+    id: u64,
+    now: u64,
+) -> probity_result {
+    work(engine, |host| {
+        let id = TargetId(id);
+        host.engine.target(id).ok_or(probity_result::NoTarget)?;
+        host.engine.remove(id, Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Starts one run outside any schedule; `target.id`, interval and thresholds are
+/// ignored. `run` is set to its number; its report has target 0.
+///
+/// # Safety
+/// As for `probity_engine_add`; `run` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_run(
+    engine: probity_engine,
+    target: *const probity_target,
+    now: u64,
+    run: *mut u64,
+    error: *mut probity_buffer,
+) -> probity_result {
+    let body = || {
+        boundary::can_put(run)?;
+        // SAFETY: the caller's promise.
+        let wanted = unsafe { config::wanted(target) }?;
+        let started = ENGINES.with(engine.bits, |host| {
+            let timeout = wanted.spec.schedule.timeout();
+            let now = Instant::from_nanos(now);
+            let started = host.engine.run_once(wanted.spec, timeout, false, now);
+            started.map_err(|Full| probity_result::Full)
+        })?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(run, started.to_bits()) }?;
+        Ok::<(), Said>(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary::guard_saying(error, body) }
+}
+
+/// Ends a run early; it is reported as `cancelled`. One that is over is left
+/// alone.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_cancel(
+    engine: probity_engine,
+    run: u64,
+    now: u64,
+) -> probity_result {
+    work(engine, |host| {
+        host.engine
+            .cancel(RunId::from_bits(run), Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Makes a target due now, and counts its interval from here.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_trigger(
+    engine: probity_engine,
+    id: u64,
+    now: u64,
+) -> probity_result {
+    work(engine, |host| {
+        let id = TargetId(id);
+        host.engine.target(id).ok_or(probity_result::NoTarget)?;
+        host.engine.trigger(id, Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Expires what is late and starts what is due. To be called when the time of
+/// `probity_engine_next_timeout` has come, after all events that are ready were
+/// told. At most 64 runs are started by one call; if more are due the next
+/// time-out says so.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_handle_timeout(
+    engine: probity_engine,
+    now: u64,
+) -> probity_result {
+    work(engine, |host| {
+        host.engine.handle_timeout(Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Tells when `probity_engine_handle_timeout` should be called next, in
+/// nanoseconds of the host's clock; it may be past. `PROBITY_RESULT_NOTHING` if
+/// only an event can change anything, and then `at` is `UINT64_MAX`.
+///
+/// # Safety
+/// `at` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_next_timeout(
+    engine: probity_engine,
+    at: *mut u64,
+) -> probity_result {
+    work(engine, |host| {
+        let next = host.engine.poll_timeout();
+        let nanos = next.map_or(u64::MAX, Instant::as_nanos);
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(at, nanos) }?;
+        next.map(drop).ok_or(probity_result::Nothing)
+    })
+}
+
+/// Gives the next thing that the engine asks, in order;
+/// `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent
+/// until the next call with this engine.
+///
+/// # Safety
+/// `output` may be written, as many bytes as its size says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_output(
+    engine: probity_engine,
+    output: *mut probity_output,
+) -> probity_result {
+    work(engine, |host| {
+        boundary::can_write_sized(output)?;
+        let Host { engine, lent, .. } = host;
+        let (run, asked) = engine.poll_output().ok_or(probity_result::Nothing)?;
+        let asked = probity_output::of(run.to_bits(), &asked, lent);
+        // SAFETY: the caller's promise.
+        unsafe { boundary::write_sized(output, &asked) }
+    })
+}
+
+/// What is known of a target. Begin with `size = sizeof(...)`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_target_state {
+    /// Bytes of this struct, set by the caller.
+    pub size: usize,
+    /// Its health after thresholds, `PROBITY_HEALTH_...`.
+    pub health: u32,
+    /// The verdict on its last run, `PROBITY_OUTCOME_...`; meaningless if
+    /// `finished` is 0.
+    pub outcome: u32,
+    /// Why.
+    pub reason: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// One sentence about the last run, lent until the next call with the engine.
+    pub detail: probity_text,
+    /// When the last run ended, in nanoseconds of the host's clock; 0: none has.
+    pub finished: u64,
+    /// How long the target took, in nanoseconds.
+    pub total: u64,
+    /// When its next run is due.
+    pub next: u64,
+    /// Results so far, by `PROBITY_OUTCOME_...`.
+    pub results: [u64; 4],
+}
+
+// SAFETY: numbers and pointers that the caller only receives.
+unsafe impl Sized_ for probity_target_state {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Tells what is known of a target.
+///
+/// # Safety
+/// `state` may be written, as many bytes as its size says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_target(
+    engine: probity_engine,
+    id: u64,
+    state: *mut probity_target_state,
+) -> probity_result {
+    work(engine, |host| {
+        let view = host.engine.target(TargetId(id));
+        let view = view.ok_or(probity_result::NoTarget)?;
+        let last = view.last;
+        let outcome = last.map(|last| last.outcome);
+        let known = probity_target_state {
+            size: size_of::<probity_target_state>(),
+            health: health(view.up),
+            outcome: outcome.map_or(0, outcome_number),
+            reason: outcome.and_then(|it| it.reason()).map_or(0, reason_number),
+            reserved: 0,
+            detail: boundary::lend_text(last.map_or("", |last| &last.detail)),
+            finished: last.map_or(0, |last| last.finished.as_nanos()),
+            total: last.map_or(0, |last| nanos(last.total)),
+            next: view.next.as_nanos(),
+            results: view.results,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { boundary::write_sized(state, &known) }
+    })
+}
+
+/// Counters and gauges of an engine. Begin with `size = sizeof(...)`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_engine_stats {
+    /// Bytes of this struct, set by the caller.
+    pub size: usize,
+    /// Finished runs, by `PROBITY_OUTCOME_...`.
+    pub runs: [u64; 4],
+    /// Registered targets.
+    pub targets: u64,
+    /// Targets of which nothing was learnt for two intervals and a timeout.
+    pub overdue: u64,
+    /// Runs in flight.
+    pub in_flight: u64,
+    /// Targets that are due and wait for room.
+    pub queued: u64,
+    /// The 99th percentile of how late runs have started, in nanoseconds.
+    pub start_lag_p99: u64,
+}
+
+// SAFETY: numbers.
+unsafe impl Sized_ for probity_engine_stats {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Tells what the engine has done and holds. Looks at every target.
+///
+/// # Safety
+/// `stats` may be written, as many bytes as its size says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_stats_of(
+    engine: probity_engine,
+    now: u64,
+    stats: *mut probity_engine_stats,
+) -> probity_result {
+    work(engine, |host| {
+        let found = host.engine.stats(Instant::from_nanos(now));
+        let lag = found.start_lag.quantile(0.99).unwrap_or(0.0);
+        let known = probity_engine_stats {
+            size: size_of::<probity_engine_stats>(),
+            runs: found.runs,
+            targets: found.targets,
+            overdue: found.overdue,
+            in_flight: found.in_flight.into(),
+            queued: found.queued.into(),
+            start_lag_p99: nanos(Duration::try_from_secs_f64(lag).unwrap_or_default()),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { boundary::write_sized(stats, &known) }
+    })
+}
+
+/// Schedules no more runs; those in flight go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_drain(engine: probity_engine, now: u64) -> probity_result {
+    work(engine, |host| {
+        host.engine.drain(Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Schedules no more runs and reports those in flight as `shutdown`; what is
+/// left to do is asked by `probity_engine_output`.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_shutdown(engine: probity_engine, now: u64) -> probity_result {
+    work(engine, |host| {
+        host.engine.shutdown(Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+fn work(engine: probity_engine, body: impl FnOnce(&mut Host) -> Result<()>) -> probity_result {
+    boundary::guard(|| ENGINES.with(engine.bits, body))
+}

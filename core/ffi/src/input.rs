@@ -1,0 +1,298 @@
+//! What the host tells the engine.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo};
+use ::probity_engine::{Closed, Conn, Input, Instant, Reason, ResolveError, RunId};
+
+use crate::boundary::{self, Sized_};
+use crate::engine::{ENGINES, probity_engine};
+use crate::result::{Result, probity_result};
+use crate::types::{probity_address, probity_bytes, probity_text, probity_tls_info};
+use crate::version::reason_from;
+
+/// The peer closed the connection in order.
+pub const PROBITY_CLOSED_END: u32 = 0;
+/// The peer reset it (ECONNRESET, EPIPE).
+pub const PROBITY_CLOSED_RESET: u32 = 1;
+/// Nobody listens (ECONNREFUSED).
+pub const PROBITY_CLOSED_REFUSED: u32 = 2;
+/// No route (EHOSTUNREACH, ENETUNREACH).
+pub const PROBITY_CLOSED_UNREACHABLE: u32 = 3;
+/// The kernel gave up retransmitting (ETIMEDOUT).
+pub const PROBITY_CLOSED_TIMED_OUT: u32 = 4;
+/// The TLS layer of the host failed: `reason` is one of `tls_*`.
+pub const PROBITY_CLOSED_TLS: u32 = 5;
+/// Another error of the system, said in `detail`.
+pub const PROBITY_CLOSED_OTHER: u32 = 6;
+/// The host could not do it: `reason` is `no_descriptors`, `no_source_port`,
+/// `no_memory`, `local_denied` or `local_tls`. The run ends as unknown.
+pub const PROBITY_CLOSED_LOCAL: u32 = 7;
+
+/// How a connection has ended. Begin with zeros and the size.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_closed {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// `PROBITY_CLOSED_...`.
+    pub why: u32,
+    /// For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_LOCAL`, see
+    /// `probity_reason_number`.
+    pub reason: u32,
+    /// For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_OTHER`: one sentence.
+    pub detail: probity_text,
+    /// For `PROBITY_CLOSED_TLS`: what was learnt before it failed, or NULL.
+    pub tls: *const probity_tls_info,
+}
+
+// SAFETY: numbers and pointers, which are looked at only by `boundary`.
+unsafe impl Sized_ for probity_closed {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Tells the addresses of a name (`PROBITY_OUTPUT_RESOLVE`), at least one; ports
+/// are ignored.
+///
+/// Of this and all functions that tell the engine something: what names a run
+/// that is over or a connection that is not open is ignored, and any number of
+/// them may be called before the outputs are looked at. `now` is the reading of
+/// the host's clock nearest to the event, in nanoseconds. Threads: any, one at a
+/// time for each engine.
+///
+/// # Safety
+/// `addresses` must point to `length` addresses.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_resolved(
+    engine: probity_engine,
+    run: u64,
+    addresses: *const probity_address,
+    length: usize,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| {
+        // SAFETY: the caller's promise.
+        let addresses = unsafe { boundary::slice(addresses, length) }?;
+        let found: Result<Vec<IpAddr>> = addresses.iter().map(probity_address::ip).collect();
+        let found = found?;
+        if found.is_empty() {
+            return Err(probity_result::BadArgument);
+        }
+        tell(engine, run, Input::Resolved(Ok(&found)), now)
+    })
+}
+
+/// Tells that a name has no address. `reason` is the number of one of `dns_*`, or
+/// of a reason of the host's own such as `no_descriptors`.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_unresolved(
+    engine: probity_engine,
+    run: u64,
+    reason: u32,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| {
+        let reason = reason_from(reason).ok_or(probity_result::BadArgument)?;
+        let error = ResolveError {
+            reason,
+            server: None,
+        };
+        tell(engine, run, Input::Resolved(Err(error)), now)
+    })
+}
+
+/// Tells that a connection (`PROBITY_OUTPUT_OPEN`) is established; for
+/// datagrams, that the socket exists.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_opened(
+    engine: probity_engine,
+    run: u64,
+    conn: u32,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| tell(engine, run, Input::Opened(number(conn)?), now))
+}
+
+/// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
+/// certificate accepted. Only where the host does TLS.
+///
+/// # Safety
+/// `info` must point to as many bytes as its size says, its texts must have
+/// their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_secured(
+    engine: probity_engine,
+    run: u64,
+    conn: u32,
+    info: *const probity_tls_info,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| {
+        // SAFETY: the caller's promise.
+        let info = unsafe { tls_info(info) }?;
+        tell(engine, run, Input::Secured(number(conn)?, &info), now)
+    })
+}
+
+/// Tells what was received: bytes of a stream in pieces of any size, or one
+/// datagram. They are only looked at during the call.
+///
+/// # Safety
+/// `bytes` must have their length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_data(
+    engine: probity_engine,
+    run: u64,
+    conn: u32,
+    bytes: probity_bytes,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { boundary::slice(bytes.data, bytes.length) }?;
+        tell(engine, run, Input::Data(number(conn)?, bytes), now)
+    })
+}
+
+/// Tells that a connection has ended or could not be made. The host has released
+/// what it held for it, and tells nothing of it afterwards.
+///
+/// # Safety
+/// `closed` must point to as many bytes as its size says, its texts must have
+/// their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_closed(
+    engine: probity_engine,
+    run: u64,
+    conn: u32,
+    closed: *const probity_closed,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| {
+        // SAFETY: the caller's promise.
+        let closed = unsafe { why(closed) }?;
+        tell(engine, run, Input::Closed(number(conn)?, closed), now)
+    })
+}
+
+fn tell(engine: probity_engine, run: u64, input: Input<'_>, now: u64) -> Result<()> {
+    ENGINES.with(engine.bits, |host| {
+        host.engine
+            .handle_input(RunId::from_bits(run), input, Instant::from_nanos(now));
+        Ok(())
+    })
+}
+
+/// Connections are numbered in a byte; no other number was ever given out.
+fn number(conn: u32) -> Result<Conn> {
+    let conn = u8::try_from(conn).map_err(|_| probity_result::BadArgument)?;
+    Ok(Conn(conn))
+}
+
+/// # Safety
+/// As for [`probity_engine_closed`].
+unsafe fn why(closed: *const probity_closed) -> Result<Closed> {
+    // SAFETY: the caller's promise.
+    let (it, detail) = unsafe {
+        let it = boundary::read_sized(closed)?;
+        (it, boundary::text(it.detail)?)
+    };
+    let reason = || reason_from(it.reason).ok_or(probity_result::BadArgument);
+    Ok(match it.why {
+        PROBITY_CLOSED_END => Closed::End,
+        PROBITY_CLOSED_RESET => Closed::Reset,
+        PROBITY_CLOSED_REFUSED => Closed::Refused,
+        PROBITY_CLOSED_UNREACHABLE => Closed::Unreachable,
+        PROBITY_CLOSED_TIMED_OUT => Closed::TimedOut,
+        PROBITY_CLOSED_TLS => {
+            let info = match it.tls.is_null() {
+                true => None,
+                // SAFETY: the caller's promise.
+                false => Some(unsafe { tls_info(it.tls) }?),
+            };
+            let reason = reason()?;
+            if !reason.name().starts_with("tls_") {
+                return Err(probity_result::BadArgument);
+            }
+            Closed::Tls(Box::new(TlsFailure {
+                reason,
+                detail: detail.into(),
+                info,
+            }))
+        }
+        PROBITY_CLOSED_OTHER => Closed::Other(detail.into()),
+        PROBITY_CLOSED_LOCAL => match reason()? {
+            reason @ (Reason::NoDescriptors
+            | Reason::NoSourcePort
+            | Reason::NoMemory
+            | Reason::LocalDenied
+            | Reason::LocalTls) => Closed::Local(reason),
+            _ => return Err(probity_result::BadArgument),
+        },
+        _ => return Err(probity_result::BadArgument),
+    })
+}
+
+/// # Safety
+/// `info` must be NULL or point to as many bytes as its size says, its texts
+/// must have their lengths.
+unsafe fn tls_info(info: *const probity_tls_info) -> Result<Arc<TlsInfo>> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let it = boundary::read_sized(info)?;
+        let text = |text| boundary::text(text);
+        let chain = ChainInfo {
+            earliest_expiry: it.earliest_expiry,
+            chain_expiry: (it.chain_expiry != 0).then_some(it.chain_expiry),
+            fingerprint_sha256: text(it.fingerprint_sha256)?.into(),
+            subject: text(it.subject)?.into(),
+            issuer: text(it.issuer)?.into(),
+            subject_alternative: text(it.subject_alternative)?.into(),
+            serial: text(it.serial)?.into(),
+        };
+        let alpn = text(it.alpn)?;
+        Ok(Arc::new(TlsInfo {
+            version: known(text(it.version)?, VERSIONS)?,
+            cipher: known(text(it.cipher)?, CIPHERS)?,
+            alpn: (!alpn.is_empty()).then(|| alpn.as_bytes().into()),
+            chain: (it.earliest_expiry != 0).then(|| Box::new(chain)),
+        }))
+    }
+}
+
+/// The constant that equals `text`. The engine keeps no other: a label of a
+/// metric must be one of few.
+fn known(text: &str, list: &[&'static str]) -> Result<&'static str> {
+    let found = list.iter().find(|known| **known == text);
+    found.copied().ok_or(probity_result::BadArgument)
+}
+
+/// As blackbox_exporter writes them.
+const VERSIONS: &[&str] = &["", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"];
+
+/// IANA's names of the suites that are in use.
+const CIPHERS: &[&str] = &[
+    "",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_CCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+];

@@ -1,0 +1,34 @@
+//! The C ABI. `include/probity.h`, which cbindgen makes of this crate, is the
+//! reference; its first comment says the conventions.
+//!
+//! ```text
+//! boundary.rs   every pointer that comes in or goes out, panics
+//! handle.rs     numbers instead of pointers for what lives longer than a call
+//! result.rs     what every function returns
+//! types.rs      structs that more than one half uses
+//! config.rs     files, modules and targets
+//! engine.rs     the half without IO, and what it asks and is told:
+//!   output.rs   input.rs   report.rs
+//! ```
+//!
+//! All dereferencing of pointers is in `boundary`: the other files are written
+//! as if they were safe code, and `unsafe` in them is only the word that every
+//! exported function has to carry.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+#![expect(non_camel_case_types, reason = "types have the names that C sees")]
+#![allow(unreachable_pub, reason = "what C sees is public, whatever Rust thinks")]
+#![allow(missing_debug_implementations, reason = "nobody sees these types in Rust")]
+
+mod boundary;
+mod config;
+mod engine;
+mod handle;
+mod input;
+mod output;
+mod report;
+mod result;
+#[cfg(test)]
+mod tests;
+mod types;
+mod version;

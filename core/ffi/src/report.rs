@@ -1,0 +1,214 @@
+//! What a finished run says.
+
+use ::probity_engine::tls::TlsInfo;
+use ::probity_engine::{Outcome, Phase, Report};
+
+use crate::boundary::{lend_text, Sized_};
+use crate::types::{probity_address, probity_text, probity_tls_info};
+use crate::version::reason_number;
+
+/// The target did all that was asked.
+pub const PROBITY_OUTCOME_SUCCESS: u32 = 0;
+/// Counts as success, but somebody should know why.
+pub const PROBITY_OUTCOME_WARNING: u32 = 1;
+/// The target's fault.
+pub const PROBITY_OUTCOME_FAILURE: u32 = 2;
+/// The prober could not look. Never counts against the target.
+pub const PROBITY_OUTCOME_UNKNOWN: u32 = 3;
+
+/// Name resolution; index into `probity_report.phases`.
+pub const PROBITY_PHASE_RESOLVE: u32 = 0;
+/// Until the transport connection is established.
+pub const PROBITY_PHASE_CONNECT: u32 = 1;
+/// The TLS handshake.
+pub const PROBITY_PHASE_TLS: u32 = 2;
+/// From a usable connection to the first byte of the answer.
+pub const PROBITY_PHASE_PROCESSING: u32 = 3;
+/// From the first byte of the answer to its end.
+pub const PROBITY_PHASE_TRANSFER: u32 = 4;
+
+/// Unknown yet, or `probity_report.transition`: none.
+pub const PROBITY_HEALTH_UNKNOWN: u32 = 0;
+/// Up.
+pub const PROBITY_HEALTH_UP: u32 = 1;
+/// Down.
+pub const PROBITY_HEALTH_DOWN: u32 = 2;
+
+/// A phase that was not completed.
+pub const PROBITY_NOT_COMPLETED: u64 = u64::MAX;
+
+/// A number that a check has found out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_fact {
+    /// The name of the series, `probe_http_status_code`.
+    pub name: probity_text,
+    /// The name of a label beside the target's own; empty: none.
+    pub label: probity_text,
+    /// Its value.
+    pub label_value: probity_text,
+    /// The number.
+    pub value: f64,
+}
+
+/// The result of one run. All that it points to is lent until the next call with
+/// the engine, or for the duration of the callback that got it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_report {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// Whose run it was; 0 for one that was asked for by itself.
+    pub target: u64,
+    /// The verdict on this one run, `PROBITY_OUTCOME_...`.
+    pub outcome: u32,
+    /// Why, see `probity_reason_name`; 0 for a plain success.
+    pub reason: u32,
+    /// One sentence for a person; empty for a plain success.
+    pub detail: probity_text,
+    /// The phase in which the run ended, `PROBITY_PHASE_...`.
+    pub phase: u32,
+    /// The health that this result has brought about, `PROBITY_HEALTH_...`;
+    /// `PROBITY_HEALTH_UNKNOWN` if it has changed nothing.
+    pub transition: u32,
+    /// Runs that the report stands for: 1, or as many as came due before the
+    /// prober looked again, all of them missed.
+    pub runs: u64,
+    /// When the run should have started, in nanoseconds of the host's clock.
+    pub due: u64,
+    /// When it did.
+    pub started: u64,
+    /// When it ended.
+    pub finished: u64,
+    /// How long the target took, in nanoseconds, without the time for which the
+    /// prober itself held the run back.
+    pub total: u64,
+    /// How long each phase took, by `PROBITY_PHASE_...`, in nanoseconds;
+    /// `PROBITY_NOT_COMPLETED` if it was not completed.
+    pub phases: [u64; 5],
+    /// The last address that the run connected to; family 0 for none.
+    pub address: probity_address,
+    /// The last handshake, complete or not; NULL for none.
+    pub tls: *const probity_tls_info,
+    /// Numbers that the check has found out.
+    pub facts: *const probity_fact,
+    /// How many.
+    pub facts_length: usize,
+}
+
+/// A report with all that it points to, so that it can be lent.
+#[derive(Default)]
+pub(crate) struct Lent {
+    facts: Vec<probity_fact>,
+    tls: Option<Box<probity_tls_info>>,
+    report: Option<Box<probity_report>>,
+}
+
+// SAFETY: pointers to what the engine holds or to constants; nobody follows
+// them here, and the host is told for how long it may.
+unsafe impl Send for Lent {}
+
+impl Lent {
+    /// Fills in what `report` says. The pointer is good until this is changed or
+    /// what `report` borrows from is.
+    pub(crate) fn fill(&mut self, report: &Report<'_>) -> *const probity_report {
+        self.facts.clear();
+        for fact in report.spec.check.facts() {
+            if let Some(value) = fact.read(report.facts, &report.phases) {
+                let (label, label_value) = fact.label.unwrap_or_default();
+                self.facts.push(probity_fact {
+                    name: lend_text(fact.name),
+                    label: lend_text(label),
+                    label_value: lend_text(label_value),
+                    value,
+                });
+            }
+        }
+        self.tls = report.tls.map(|info| Box::new(tls_info(info)));
+        let tls = self.tls.as_deref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let mut phases = [PROBITY_NOT_COMPLETED; 5];
+        for (phase, spent) in report.phases.iter() {
+            phases[phase as usize] = nanos(spent);
+        }
+        let filled = probity_report {
+            size: size_of::<probity_report>(),
+            target: report.target.map_or(0, |target| target.0),
+            outcome: outcome_number(report.outcome),
+            reason: report.outcome.reason().map_or(0, reason_number),
+            detail: lend_text(report.detail),
+            phase: phase_number(report.phase),
+            transition: health(report.transition.map(|it| it.to)),
+            runs: report.runs,
+            due: report.due.as_nanos(),
+            started: report.started.as_nanos(),
+            finished: report.finished.as_nanos(),
+            total: nanos(report.total),
+            phases,
+            address: report.address.map(Into::into).unwrap_or_default(),
+            tls,
+            facts: self.facts.as_ptr(),
+            facts_length: self.facts.len(),
+        };
+        // The same place for every report: nothing is allocated for each.
+        match &mut self.report {
+            Some(place) => **place = filled,
+            None => self.report = Some(Box::new(filled)),
+        }
+        self.report.as_deref().map_or(std::ptr::null(), std::ptr::from_ref)
+    }
+}
+
+pub(crate) fn outcome_number(outcome: Outcome) -> u32 {
+    match outcome {
+        Outcome::Success => PROBITY_OUTCOME_SUCCESS,
+        Outcome::Warning(_) => PROBITY_OUTCOME_WARNING,
+        Outcome::Failure(_) => PROBITY_OUTCOME_FAILURE,
+        Outcome::Unknown(_) => PROBITY_OUTCOME_UNKNOWN,
+    }
+}
+
+pub(crate) fn phase_number(phase: Phase) -> u32 {
+    match phase {
+        Phase::Resolve => PROBITY_PHASE_RESOLVE,
+        Phase::Connect => PROBITY_PHASE_CONNECT,
+        Phase::Tls => PROBITY_PHASE_TLS,
+        Phase::Processing => PROBITY_PHASE_PROCESSING,
+        Phase::Transfer => PROBITY_PHASE_TRANSFER,
+    }
+}
+
+pub(crate) fn health(up: Option<bool>) -> u32 {
+    match up {
+        None => PROBITY_HEALTH_UNKNOWN,
+        Some(true) => PROBITY_HEALTH_UP,
+        Some(false) => PROBITY_HEALTH_DOWN,
+    }
+}
+
+pub(crate) fn nanos(spent: std::time::Duration) -> u64 {
+    u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX - 1)
+}
+
+fn tls_info(info: &TlsInfo) -> probity_tls_info {
+    let chain = info.chain.as_deref();
+    let text = |text: Option<&str>| lend_text(text.unwrap_or_default());
+    let alpn = info.alpn.as_deref().map(|alpn| str::from_utf8(alpn).unwrap_or_default());
+    probity_tls_info {
+        size: size_of::<probity_tls_info>(),
+        version: lend_text(info.version),
+        cipher: lend_text(info.cipher),
+        alpn: text(alpn),
+        earliest_expiry: chain.map_or(0, |chain| chain.earliest_expiry),
+        chain_expiry: chain.and_then(|chain| chain.chain_expiry).unwrap_or(0),
+        fingerprint_sha256: text(chain.map(|chain| chain.fingerprint_sha256.as_str())),
+        subject: text(chain.map(|chain| chain.subject.as_str())),
+        issuer: text(chain.map(|chain| chain.issuer.as_str())),
+        subject_alternative: text(chain.map(|chain| chain.subject_alternative.as_str())),
+        serial: text(chain.map(|chain| chain.serial.as_str())),
+    }
+}
+
+// SAFETY: numbers and pointers that the caller only receives.
+unsafe impl Sized_ for probity_report {
+    const FIRST: usize = size_of::<Self>();
+}
