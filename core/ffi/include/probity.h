@@ -193,6 +193,56 @@
 // goes, not when one is added.
 #define PROBITY_ABI_VERSION 1
 
+// What a call came to. Numbers are never given another meaning; new ones may be
+// added.
+enum probity_result
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Done.
+    PROBITY_RESULT_OK = 0,
+    // There is nothing to give: no output, no notice, no such result yet. Not
+    // an error.
+    PROBITY_RESULT_NOTHING = 1,
+    // A pointer that has to point to something is NULL, or has a length that no
+    // object can have.
+    PROBITY_RESULT_BAD_POINTER = -1,
+    // The handle was never given out, was freed, or is of another kind.
+    PROBITY_RESULT_BAD_HANDLE = -2,
+    // Another thread is using what the handle stands for, or this call was made
+    // from a callback of such a use. Nothing was done.
+    PROBITY_RESULT_IN_USE = -3,
+    // The size that a struct begins with is smaller than its first version, or
+    // larger than what this version knows, and what is beyond is not zero.
+    PROBITY_RESULT_BAD_SIZE = -4,
+    // A number is outside its range, a text is not UTF-8, or two arguments
+    // contradict each other.
+    PROBITY_RESULT_BAD_ARGUMENT = -5,
+    // The configuration has a mistake; the error text says where and what.
+    PROBITY_RESULT_BAD_CONFIG = -6,
+    // The file has no module of this name.
+    PROBITY_RESULT_NO_MODULE = -7,
+    // A bound of the engine is reached: no room for another target or run.
+    PROBITY_RESULT_FULL = -8,
+    // No target has this id.
+    PROBITY_RESULT_NO_TARGET = -9,
+    // The driver has stopped, or is too busy to take the request now.
+    PROBITY_RESULT_UNAVAILABLE = -10,
+    // The system refused a resource: a thread, a descriptor, randomness.
+    PROBITY_RESULT_SYSTEM = -11,
+    // A defect of this library: a call has panicked. What it was working on
+    // cannot be used any more, only freed.
+    PROBITY_RESULT_PANICKED = -12,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum probity_result probity_result;
+#else
+typedef int32_t probity_result;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // A text in UTF-8, not ended by a zero byte. NULL with length 0 is the empty
 // text.
 typedef struct probity_text {

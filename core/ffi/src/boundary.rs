@@ -213,9 +213,7 @@ impl Place {
         }
         // SAFETY: not NULL, aligned, the caller's promise.
         let buffer = unsafe { found.as_ref() };
-        if buffer.capacity > isize::MAX as usize
-            || buffer.data.is_null() && buffer.capacity > 0
-        {
+        if buffer.capacity > isize::MAX as usize || buffer.data.is_null() && buffer.capacity > 0 {
             return Err(probity_result::BadPointer);
         }
         Ok(Self {

@@ -175,7 +175,8 @@ pub unsafe extern "C" fn probity_config_target(
     boundary::guard(|| {
         boundary::can_write_sized(entry)?;
         CONFIGS.with(config.bits, |parsed| {
-            let (Some(target), Some(labels)) = (parsed.targets.get(index), parsed.labels.get(index))
+            let (Some(target), Some(labels)) =
+                (parsed.targets.get(index), parsed.labels.get(index))
             else {
                 return Err(probity_result::Nothing);
             };

@@ -17,8 +17,14 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![expect(non_camel_case_types, reason = "types have the names that C sees")]
-#![allow(unreachable_pub, reason = "what C sees is public, whatever Rust thinks")]
-#![allow(missing_debug_implementations, reason = "nobody sees these types in Rust")]
+#![allow(
+    unreachable_pub,
+    reason = "what C sees is public, whatever Rust thinks"
+)]
+#![allow(
+    missing_debug_implementations,
+    reason = "nobody sees these types in Rust"
+)]
 
 mod boundary;
 mod config;

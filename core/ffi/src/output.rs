@@ -2,7 +2,7 @@
 
 use ::probity_engine::{Families, Family, Output, Transport};
 
-use crate::boundary::{lend_bytes, lend_text, Sized_};
+use crate::boundary::{Sized_, lend_bytes, lend_text};
 use crate::report::{Lent, probity_report};
 use crate::types::{probity_address, probity_bytes, probity_text};
 

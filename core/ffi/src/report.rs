@@ -3,7 +3,7 @@
 use ::probity_engine::tls::TlsInfo;
 use ::probity_engine::{Outcome, Phase, Report};
 
-use crate::boundary::{lend_text, Sized_};
+use crate::boundary::{Sized_, lend_text};
 use crate::types::{probity_address, probity_text, probity_tls_info};
 use crate::version::reason_number;
 
@@ -125,7 +125,10 @@ impl Lent {
             }
         }
         self.tls = report.tls.map(|info| Box::new(tls_info(info)));
-        let tls = self.tls.as_deref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let tls = self
+            .tls
+            .as_deref()
+            .map_or(std::ptr::null(), std::ptr::from_ref);
         let mut phases = [PROBITY_NOT_COMPLETED; 5];
         for (phase, spent) in report.phases.iter() {
             phases[phase as usize] = nanos(spent);
@@ -154,7 +157,9 @@ impl Lent {
             Some(place) => **place = filled,
             None => self.report = Some(Box::new(filled)),
         }
-        self.report.as_deref().map_or(std::ptr::null(), std::ptr::from_ref)
+        self.report
+            .as_deref()
+            .map_or(std::ptr::null(), std::ptr::from_ref)
     }
 }
 
@@ -192,7 +197,10 @@ pub(crate) fn nanos(spent: std::time::Duration) -> u64 {
 fn tls_info(info: &TlsInfo) -> probity_tls_info {
     let chain = info.chain.as_deref();
     let text = |text: Option<&str>| lend_text(text.unwrap_or_default());
-    let alpn = info.alpn.as_deref().map(|alpn| str::from_utf8(alpn).unwrap_or_default());
+    let alpn = info
+        .alpn
+        .as_deref()
+        .map(|alpn| str::from_utf8(alpn).unwrap_or_default());
     probity_tls_info {
         size: size_of::<probity_tls_info>(),
         version: lend_text(info.version),
