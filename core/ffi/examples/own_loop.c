@@ -68,10 +68,9 @@ static void open_link(struct link *it, const probity_output *asked) {
     if (asked->address.family != 4) return ended(it, EHOSTUNREACH);
     it->fd = socket(AF_INET, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (it->fd < 0) return ended(it, errno);
+    if (connect(it->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) return ended(it, errno);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = it};
     epoll_ctl(loop, EPOLL_CTL_ADD, it->fd, &event);
-    if (connect(it->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)
-        ended(it, errno);
 }
 
 static void happened(struct link *it) {

@@ -293,50 +293,64 @@ typedef struct probity_config_entry {
     struct probity_text labels;
 } probity_config_entry;
 
-// Bytes. NULL with length 0 is none.
-typedef struct probity_bytes {
-    // The first byte.
-    const uint8_t *data;
-    // How many.
-    size_t length;
-} probity_bytes;
-
-// What an engine is made with. Begin with zeros and the size; numbers of 0 mean
-// the usual bound.
-typedef struct probity_engine_config {
+// A result of a scheduled run that is not a plain success, or that has changed
+// a target's health.
+typedef struct probity_notice {
     // Bytes of this struct.
     size_t size;
-    // 32 bytes of randomness, secret and different for every engine, unless a
-    // run is to be replayed. Required: an engine has no source of its own.
-    struct probity_bytes seed;
-    // Targets registered at once; 0: 2,000,000.
-    uint32_t targets;
-    // Scheduled runs in flight at once; 0: 4,096. Each may have up to four
-    // connections, most have one.
+    // Whose.
+    uint64_t target;
+    // The verdict on the run, `PROBITY_OUTCOME_...`.
+    uint32_t outcome;
+    // Why, see `probity_reason_name`; 0 for a plain success.
+    uint32_t reason;
+    // The phase in which the run ended, `PROBITY_PHASE_...`.
+    uint32_t phase;
+    // The health that this result has brought about, `PROBITY_HEALTH_...`;
+    // `PROBITY_HEALTH_UNKNOWN` if it has changed nothing.
+    uint32_t transition;
+    // Runs that it stands for.
+    uint64_t runs;
+    // When the run ended, in nanoseconds of the driver's clock.
+    uint64_t at;
+    // One sentence; lent for the duration of the callback, empty where it is
+    // given in a buffer.
+    struct probity_text detail;
+} probity_notice;
+
+// Called on a thread of the library, for one notice after another. It may call
+// any function of the library, and must not wait.
+typedef void (*probity_notice_callback)(void *context, const struct probity_notice *notice);
+
+// What a driver is started with. Begin with zeros and the size.
+typedef struct probity_driver_config {
+    // Bytes of this struct.
+    size_t size;
+    // Worker threads; 0: one for each core that the process may use.
+    uint32_t workers;
+    // Scheduled runs in flight at once; 0: as many as the limit of descriptors
+    // allows, which is raised to the hard one.
     uint32_t in_flight;
-    // Runs in flight at once that were asked for by themselves; 0: 1,024.
-    uint32_t once_in_flight;
-    // Look-ups of names in flight at once; 0: 1,024.
-    uint32_t lookups;
-    // Names in the cache; 0: 65,536.
-    uint32_t cached_names;
+    // Descriptors that are left to the host; 0: 256.
+    uint32_t reserve;
     // Connections per second towards one address; 0: no limit.
     uint32_t starts_per_destination;
     // Connections that may go out at once before that rate applies; 0: 100.
     uint32_t burst_per_destination;
-    // `PROBITY_NAMES_...`.
-    uint32_t names;
-    // The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`.
-    struct probity_text resolv_conf;
-    // The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
-    struct probity_text hosts;
-} probity_engine_config;
+    // Zero.
+    uint32_t reserved;
+    // Called for every notice, on a thread of the library; NULL: they are kept
+    // for `probity_driver_notice`.
+    probity_notice_callback on_notice;
+    // Handed to `on_notice`.
+    void *context;
+} probity_driver_config;
 
-// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
-typedef struct probity_engine {
+// Worker threads that probe. May be used by any number of threads at once.
+typedef struct probity_driver {
     // Never 0 for a handle that was given out.
     uint64_t bits;
-} probity_engine;
+} probity_driver;
 
 // One target in the caller's own words: the common cases without a file. Begin
 // with zeros and `size = sizeof(probity_target)`; zeros and empty texts mean
@@ -470,6 +484,89 @@ typedef struct probity_report {
     size_t facts_length;
 } probity_report;
 
+// Called once with the report of a run, on a thread of the library. It may call
+// any function of the library, and must not wait. The report is lent for the
+// duration of the call.
+typedef void (*probity_report_callback)(void *context, const struct probity_report *report);
+
+// What is known of a target. Begin with `size = sizeof(...)` where you make it.
+typedef struct probity_target_state {
+    // Bytes of this struct.
+    size_t size;
+    // Its id.
+    uint64_t id;
+    // Its health after thresholds, `PROBITY_HEALTH_...`.
+    uint32_t health;
+    // The group that it is counted with.
+    uint32_t group;
+    // The verdict on its last run, `PROBITY_OUTCOME_...`; means nothing while
+    // `finished` is 0.
+    uint32_t outcome;
+    // Why, see `probity_reason_name`; 0 for a plain success.
+    uint32_t reason;
+    // One sentence about the last run, lent until the next call with the engine,
+    // or for the duration of the callback that got it.
+    struct probity_text detail;
+    // When the last run ended, in nanoseconds of the clock; 0: none has.
+    uint64_t finished;
+    // How long the target took, in nanoseconds.
+    uint64_t total;
+    // When its next run is due, in nanoseconds of the clock.
+    uint64_t next;
+    // Results so far, by `PROBITY_OUTCOME_...`.
+    uint64_t results[4];
+} probity_target_state;
+
+// Called for one target after another, sorted by id, on a thread of the library,
+// and then once with NULL. It may call any function of the library; checks do not
+// wait for it.
+typedef void (*probity_state_callback)(void *context, const struct probity_target_state *state);
+
+// Bytes. NULL with length 0 is none.
+typedef struct probity_bytes {
+    // The first byte.
+    const uint8_t *data;
+    // How many.
+    size_t length;
+} probity_bytes;
+
+// What an engine is made with. Begin with zeros and the size; numbers of 0 mean
+// the usual bound.
+typedef struct probity_engine_config {
+    // Bytes of this struct.
+    size_t size;
+    // 32 bytes of randomness, secret and different for every engine, unless a
+    // run is to be replayed. Required: an engine has no source of its own.
+    struct probity_bytes seed;
+    // Targets registered at once; 0: 2,000,000.
+    uint32_t targets;
+    // Scheduled runs in flight at once; 0: 4,096. Each may have up to four
+    // connections, most have one.
+    uint32_t in_flight;
+    // Runs in flight at once that were asked for by themselves; 0: 1,024.
+    uint32_t once_in_flight;
+    // Look-ups of names in flight at once; 0: 1,024.
+    uint32_t lookups;
+    // Names in the cache; 0: 65,536.
+    uint32_t cached_names;
+    // Connections per second towards one address; 0: no limit.
+    uint32_t starts_per_destination;
+    // Connections that may go out at once before that rate applies; 0: 100.
+    uint32_t burst_per_destination;
+    // `PROBITY_NAMES_...`.
+    uint32_t names;
+    // The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`.
+    struct probity_text resolv_conf;
+    // The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
+    struct probity_text hosts;
+} probity_engine_config;
+
+// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
+typedef struct probity_engine {
+    // Never 0 for a handle that was given out.
+    uint64_t bits;
+} probity_engine;
+
 // One thing that the engine asks. Begin with `size = sizeof(probity_output)`.
 // All that it points to is lent until the next call with the engine.
 typedef struct probity_output {
@@ -497,31 +594,6 @@ typedef struct probity_output {
     // What the run has found out.
     const struct probity_report *report;
 } probity_output;
-
-// What is known of a target. Begin with `size = sizeof(...)`.
-typedef struct probity_target_state {
-    // Bytes of this struct, set by the caller.
-    size_t size;
-    // Its health after thresholds, `PROBITY_HEALTH_...`.
-    uint32_t health;
-    // The verdict on its last run, `PROBITY_OUTCOME_...`; meaningless if
-    // `finished` is 0.
-    uint32_t outcome;
-    // Why.
-    uint32_t reason;
-    // Zero.
-    uint32_t reserved;
-    // One sentence about the last run, lent until the next call with the engine.
-    struct probity_text detail;
-    // When the last run ended, in nanoseconds of the host's clock; 0: none has.
-    uint64_t finished;
-    // How long the target took, in nanoseconds.
-    uint64_t total;
-    // When its next run is due.
-    uint64_t next;
-    // Results so far, by `PROBITY_OUTCOME_...`.
-    uint64_t results[4];
-} probity_target_state;
 
 // Counters and gauges of an engine. Begin with `size = sizeof(...)`.
 typedef struct probity_engine_stats {
@@ -584,8 +656,7 @@ probity_result probity_config_parse(struct probity_text name,
 // texts that it lent are gone. Threads: any.
 probity_result probity_config_free(struct probity_config config);
 
-// Tells how many targets the jobs of a configuration have. Threads: any, one at
-// a time.
+// Tells how many targets the jobs of a configuration have. Threads: any,
 //
 // # Safety
 // `count` may be written.
@@ -600,6 +671,121 @@ probity_result probity_config_targets(struct probity_config config, size_t *coun
 probity_result probity_config_target(struct probity_config config,
                                      size_t index,
                                      struct probity_config_entry *entry);
+
+// Starts the workers. No target is due before `probity_driver_begin`. Names are
+// resolved as `/etc/resolv.conf` and `/etc/hosts` say.
+//
+// Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
+//
+// # Safety
+// `config` must point to as many bytes as its size says; `context` may be used on
+// other threads until the driver is freed; `driver` may be written.
+probity_result probity_driver_start(const struct probity_driver_config *config,
+                                    struct probity_driver *driver,
+                                    struct probity_buffer *error);
+
+// Ends a driver and frees it: runs in flight are reported as `shutdown` to
+// those who wait for them. When it returns no callback is being called, nor will
+// be, unless it was called from a callback.
+probity_result probity_driver_free(struct probity_driver driver);
+
+// Ends a driver in order: no new runs; those in flight finish, or are reported as
+// `shutdown` when `grace` nanoseconds are over. Returns when the workers have
+// ended; from a callback, at once. The handle is still to be freed.
+probity_result probity_driver_shutdown(struct probity_driver driver, uint64_t grace);
+
+// Ends start-up: from now on targets are due, those that were added before
+// spread over their intervals from here.
+probity_result probity_driver_begin(struct probity_driver driver);
+
+// Tells the time of the driver's clock, in nanoseconds: that of notices, reports
+// and states.
+//
+// # Safety
+// `now` may be written.
+probity_result probity_driver_now(struct probity_driver driver, uint64_t *now);
+
+// Makes the targets of a configuration's jobs those of the driver, in place of
+// the ones of the last call. Targets that have not changed keep their state,
+// schedule and histogram; those of `probity_driver_add` are left alone. Returns
+// before the workers have made the changes.
+probity_result probity_driver_apply(struct probity_driver driver, struct probity_config config);
+
+// Adds a target, or changes the one of the same id, which keeps its state. `id`
+// (NULL: nobody wants to know) is set to the id by which it is known. `error` says
+// what is wrong with the target. Texts are copied.
+//
+// # Safety
+// `target` must point to as many bytes as its size says; `id` and `error` may be
+// NULL or written.
+probity_result probity_driver_add(struct probity_driver driver,
+                                  const struct probity_target *target,
+                                  uint64_t *id,
+                                  struct probity_buffer *error);
+
+// Forgets a target; one that is not known is no error. A run in flight ends as
+// `cancelled`. Returns before the worker has done it.
+probity_result probity_driver_remove(struct probity_driver driver, uint64_t id);
+
+// Runs one check outside any schedule; `target.id`, interval and thresholds are
+// ignored. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
+// never otherwise; with outcome unknown and reason `overload` if too many such
+// runs are in flight, `shutdown` if the driver ends first.
+//
+// # Safety
+// `target` must point to as many bytes as its size says; `context` may be used on
+// another thread until `done` has returned; `error` may be NULL or written.
+probity_result probity_driver_run(struct probity_driver driver,
+                                  const struct probity_target *target,
+                                  probity_report_callback done,
+                                  void *context,
+                                  struct probity_buffer *error);
+
+// Gives the descriptor that is readable while there are notices, for the host's
+// poll, select or epoll. It is the library's: not to be read, written or closed,
+// and gone with the driver. `PROBITY_RESULT_NOTHING` if the driver was started
+// with a callback.
+//
+// # Safety
+// `descriptor` may be written.
+probity_result probity_driver_descriptor(struct probity_driver driver, int32_t *descriptor);
+
+// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none. Never
+// waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
+// 65,536 wait; later ones are lost and counted.
+//
+// # Safety
+// `notice` may be written, as many bytes as its size says; `detail` may be NULL
+// or written.
+probity_result probity_driver_notice(struct probity_driver driver,
+                                     struct probity_notice *notice,
+                                     struct probity_buffer *detail);
+
+// Tells how many notices were lost since the start, because nobody took them.
+//
+// # Safety
+// `lost` may be written.
+probity_result probity_driver_lost(struct probity_driver driver, uint64_t *lost);
+
+// Copies the state of all targets, in parts between the workers' turns, and hands
+// it to `each`. `PROBITY_RESULT_UNAVAILABLE` if too many copies are under way or
+// the driver has stopped: then `each` is not called.
+//
+// # Safety
+// `context` may be used on another thread until `each` was called with NULL.
+probity_result probity_driver_fleet(struct probity_driver driver,
+                                    probity_state_callback each,
+                                    void *context);
+
+// Writes the series of all targets to `text`, in Prometheus' text format 0.0.4:
+// those of blackbox_exporter, `probity_target_up` and `probity_results_total`. If
+// `text.length >= text.capacity` something is missing: call it again with more
+// room. Waits for the workers; from a callback it would wait for ever, and is
+// `PROBITY_RESULT_IN_USE`.
+//
+// # Safety
+// `text` may be written.
+probity_result probity_driver_render(struct probity_driver driver, struct probity_buffer *text);
 
 // Makes an engine without targets. `now` is the first reading of the host's
 // clock: nanoseconds since an origin of its choice, monotonic. No target is due

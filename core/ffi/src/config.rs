@@ -25,7 +25,7 @@ pub struct probity_config {
     pub bits: u64,
 }
 
-static CONFIGS: Table<Parsed> = Table::new();
+static CONFIGS: Table<Arc<Parsed>> = Table::new();
 
 pub(crate) struct Parsed {
     file: File,
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn probity_config_parse(
         };
         let text = if text.is_empty() { DEFAULT } else { text };
         let parsed = Parsed::parse(name, text, files)?;
-        let bits = CONFIGS.insert(parsed)?;
+        let bits = CONFIGS.insert(Arc::new(parsed))?;
         // SAFETY: the caller's promise.
         unsafe { boundary::put(config, probity_config { bits }) }?;
         Ok(())
@@ -97,7 +97,7 @@ impl Parsed {
 }
 
 /// As Prometheus writes them: backslashes, quotes and line feeds escaped.
-fn labels(labels: &Labels) -> String {
+pub(crate) fn labels(labels: &Labels) -> String {
     let mut text = String::new();
     for (name, value) in labels.iter() {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"");
@@ -110,7 +110,7 @@ fn labels(labels: &Labels) -> String {
 
 /// The targets of a configuration's jobs.
 pub(crate) fn targets_of(config: probity_config) -> Result<Vec<Target>> {
-    CONFIGS.with(config.bits, |parsed| Ok(parsed.targets.clone()))
+    Ok(CONFIGS.share(config.bits)?.targets.clone())
 }
 
 /// Frees a configuration. Engines and drivers keep what they took from it;
@@ -143,8 +143,7 @@ unsafe impl Sized_ for probity_config_entry {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Tells how many targets the jobs of a configuration have. Threads: any, one at
-/// a time.
+/// Tells how many targets the jobs of a configuration have. Threads: any,
 ///
 /// # Safety
 /// `count` may be written.
@@ -154,7 +153,7 @@ pub unsafe extern "C" fn probity_config_targets(
     count: *mut usize,
 ) -> probity_result {
     boundary::guard(|| {
-        let found = CONFIGS.with(config.bits, |it| Ok(it.targets.len()))?;
+        let found = CONFIGS.share(config.bits)?.targets.len();
         // SAFETY: the caller's promise.
         unsafe { boundary::put(count, found) }
     })
@@ -252,6 +251,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Wanted {
     pub(crate) id: TargetId,
     pub(crate) spec: Arc<Spec>,
+    /// The labels with which it is rendered.
+    #[cfg(feature = "driver")]
+    pub(crate) labels: String,
 }
 
 /// Reads what the caller wants to be probed.
@@ -267,11 +269,11 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
         (it, texts.0, texts.1, boundary::text(it.hostname)?)
     };
     let (module_name, mistake) = (module, |text| Said(probity_result::BadArgument, text));
-    let (module, limit) = CONFIGS.with(it.config.bits, |parsed| {
-        let named = parsed.file.module(module_name);
-        let found = named.and_then(|named| Some((named.module()?.clone(), named.timeout())));
-        found.ok_or(probity_result::NoModule)
-    })?;
+    let parsed = CONFIGS.share(it.config.bits)?;
+    let named = parsed.file.module(module_name);
+    let named = named.ok_or(probity_result::NoModule)?;
+    let (module, limit) = (named.module(), named.timeout());
+    let module = module.ok_or(probity_result::NoModule)?;
     let params = TargetParams {
         hostname: Some(hostname).filter(|it| !it.is_empty()),
     };
@@ -309,5 +311,13 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
         threshold,
         group: GroupId(it.group),
     });
-    Ok(Wanted { id, spec })
+    Ok(Wanted {
+        id,
+        spec,
+        #[cfg(feature = "driver")]
+        labels: labels(&Labels::from([
+            ("instance".into(), name.into()),
+            ("module".into(), module_name.into()),
+        ])),
+    })
 }

@@ -10,10 +10,9 @@ use crate::boundary::{self, Said, Sized_};
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::Table;
 use crate::output::probity_output;
-use crate::report::{Lent, health, nanos, outcome_number};
+use crate::report::{Lent, nanos, probity_target_state};
 use crate::result::{Result, probity_result};
 use crate::types::{probity_buffer, probity_bytes, probity_text};
-use crate::version::reason_number;
 
 /// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
 #[derive(Clone, Copy)]
@@ -354,38 +353,6 @@ pub unsafe extern "C" fn probity_engine_output(
     })
 }
 
-/// What is known of a target. Begin with `size = sizeof(...)`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct probity_target_state {
-    /// Bytes of this struct, set by the caller.
-    pub size: usize,
-    /// Its health after thresholds, `PROBITY_HEALTH_...`.
-    pub health: u32,
-    /// The verdict on its last run, `PROBITY_OUTCOME_...`; meaningless if
-    /// `finished` is 0.
-    pub outcome: u32,
-    /// Why.
-    pub reason: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// One sentence about the last run, lent until the next call with the engine.
-    pub detail: probity_text,
-    /// When the last run ended, in nanoseconds of the host's clock; 0: none has.
-    pub finished: u64,
-    /// How long the target took, in nanoseconds.
-    pub total: u64,
-    /// When its next run is due.
-    pub next: u64,
-    /// Results so far, by `PROBITY_OUTCOME_...`.
-    pub results: [u64; 4],
-}
-
-// SAFETY: numbers and pointers that the caller only receives.
-unsafe impl Sized_ for probity_target_state {
-    const FIRST: usize = size_of::<Self>();
-}
-
 /// Tells what is known of a target.
 ///
 /// # Safety
@@ -399,20 +366,14 @@ pub unsafe extern "C" fn probity_engine_target(
     work(engine, |host| {
         let view = host.engine.target(TargetId(id));
         let view = view.ok_or(probity_result::NoTarget)?;
-        let last = view.last;
-        let outcome = last.map(|last| last.outcome);
-        let known = probity_target_state {
-            size: size_of::<probity_target_state>(),
-            health: health(view.up),
-            outcome: outcome.map_or(0, outcome_number),
-            reason: outcome.and_then(|it| it.reason()).map_or(0, reason_number),
-            reserved: 0,
-            detail: boundary::lend_text(last.map_or("", |last| &last.detail)),
-            finished: last.map_or(0, |last| last.finished.as_nanos()),
-            total: last.map_or(0, |last| nanos(last.total)),
-            next: view.next.as_nanos(),
-            results: view.results,
-        };
+        let known = probity_target_state::new(
+            view.id,
+            view.spec.group,
+            view.up,
+            view.results,
+            view.next,
+            view.last,
+        );
         // SAFETY: the caller's promise.
         unsafe { boundary::write_sized(state, &known) }
     })

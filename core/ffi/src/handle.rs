@@ -75,6 +75,18 @@ impl<T> Table<T> {
         body(&mut state)
     }
 
+    /// A copy of what `bits` stand for, of types whose copies are the same thing
+    /// and may be used by many threads at once.
+    pub(crate) fn share(&self, bits: u64) -> Result<T>
+    where
+        T: Clone,
+    {
+        let object = self.find(bits)?;
+        // Nobody holds it for longer than a copy takes.
+        let state = object.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(state.clone())
+    }
+
     /// Forgets what `bits` stand for. A call that is using it goes on, and the
     /// last one drops it.
     pub(crate) fn remove(&self, bits: u64) -> Result<()> {

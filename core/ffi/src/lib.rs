@@ -9,6 +9,8 @@
 //! config.rs     files, modules and targets
 //! engine.rs     the half without IO, and what it asks and is told:
 //!   output.rs   input.rs   report.rs
+//! driver.rs     the half with threads, and what it tells the host:
+//!   notices.rs  render.rs
 //! ```
 //!
 //! All dereferencing of pointers is in `boundary`: the other files are written
@@ -28,10 +30,16 @@
 
 mod boundary;
 mod config;
+#[cfg(feature = "driver")]
+mod driver;
 mod engine;
 mod handle;
 mod input;
+#[cfg(feature = "driver")]
+mod notices;
 mod output;
+#[cfg(feature = "driver")]
+mod render;
 mod report;
 mod result;
 #[cfg(test)]

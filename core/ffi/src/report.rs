@@ -1,7 +1,7 @@
 //! What a finished run says.
 
 use ::probity_engine::tls::TlsInfo;
-use ::probity_engine::{Outcome, Phase, Report};
+use ::probity_engine::{GroupId, Instant, Last, Outcome, Phase, Report, TargetId};
 
 use crate::boundary::{Sized_, lend_text};
 use crate::types::{probity_address, probity_text, probity_tls_info};
@@ -219,4 +219,66 @@ fn tls_info(info: &TlsInfo) -> probity_tls_info {
 // SAFETY: numbers and pointers that the caller only receives.
 unsafe impl Sized_ for probity_report {
     const FIRST: usize = size_of::<Self>();
+}
+
+/// What is known of a target. Begin with `size = sizeof(...)` where you make it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_target_state {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// Its id.
+    pub id: u64,
+    /// Its health after thresholds, `PROBITY_HEALTH_...`.
+    pub health: u32,
+    /// The group that it is counted with.
+    pub group: u32,
+    /// The verdict on its last run, `PROBITY_OUTCOME_...`; means nothing while
+    /// `finished` is 0.
+    pub outcome: u32,
+    /// Why, see `probity_reason_name`; 0 for a plain success.
+    pub reason: u32,
+    /// One sentence about the last run, lent until the next call with the engine,
+    /// or for the duration of the callback that got it.
+    pub detail: probity_text,
+    /// When the last run ended, in nanoseconds of the clock; 0: none has.
+    pub finished: u64,
+    /// How long the target took, in nanoseconds.
+    pub total: u64,
+    /// When its next run is due, in nanoseconds of the clock.
+    pub next: u64,
+    /// Results so far, by `PROBITY_OUTCOME_...`.
+    pub results: [u64; 4],
+}
+
+// SAFETY: numbers and pointers that the caller only receives.
+unsafe impl Sized_ for probity_target_state {
+    const FIRST: usize = size_of::<Self>();
+}
+
+impl probity_target_state {
+    /// What `last` borrows is lent on.
+    pub(crate) fn new(
+        id: TargetId,
+        group: GroupId,
+        up: Option<bool>,
+        results: [u64; 4],
+        next: Instant,
+        last: Option<&Last>,
+    ) -> Self {
+        let outcome = last.map(|last| last.outcome);
+        Self {
+            size: size_of::<Self>(),
+            id: id.0,
+            health: health(up),
+            group: group.0,
+            outcome: outcome.map_or(0, outcome_number),
+            reason: outcome.and_then(Outcome::reason).map_or(0, reason_number),
+            detail: lend_text(last.map_or("", |last| &last.detail)),
+            finished: last.map_or(0, |last| last.finished.as_nanos()),
+            total: last.map_or(0, |last| nanos(last.total)),
+            next: next.as_nanos(),
+            results,
+        }
+    }
 }

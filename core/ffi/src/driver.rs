@@ -1,0 +1,508 @@
+//! The half with threads: sockets, clock, names and TLS are the library's.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ::probity_driver::{Change, Config, Driver, FleetQuery, Handle, Once, OwnedReport};
+use ::probity_engine::{Report, TargetId};
+use probity_spec::{Delta, Target};
+
+use crate::boundary::{self, Place, Said, Sized_};
+use crate::config::{self, probity_config, probity_target};
+use crate::handle::Table;
+use crate::notices::{
+    Context, Destination, InCallback, Queue, forward, probity_notice, probity_notice_callback,
+};
+use crate::render;
+use crate::report::{Lent, probity_report, probity_target_state};
+use crate::result::{Result, probity_result};
+use crate::types::probity_buffer;
+
+/// Worker threads that probe. May be used by any number of threads at once.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_driver {
+    /// Never 0 for a handle that was given out.
+    pub bits: u64,
+}
+
+static DRIVERS: Table<Arc<Running>> = Table::new();
+
+struct Running {
+    handle: Handle,
+    /// Those of the last `probity_driver_apply`.
+    applied: Mutex<Vec<Target>>,
+    /// The labels with which targets are rendered.
+    labels: Mutex<HashMap<u64, String>>,
+    /// `None` if the host has given a callback.
+    queue: Option<Arc<Queue>>,
+    lost: Arc<AtomicU64>,
+    in_callback: Arc<InCallback>,
+    forwarder: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // On a thread that the driver waits for, it ends by itself.
+        let wait = !self.in_callback.is_this_thread();
+        self.handle.shutdown(Duration::ZERO);
+        if let Some(forwarder) = self.forwarder.take().filter(|_| wait) {
+            // A panic was printed when it happened.
+            let _ = forwarder.join();
+        }
+    }
+}
+
+/// What a driver is started with. Begin with zeros and the size.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct probity_driver_config {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// Worker threads; 0: one for each core that the process may use.
+    pub workers: u32,
+    /// Scheduled runs in flight at once; 0: as many as the limit of descriptors
+    /// allows, which is raised to the hard one.
+    pub in_flight: u32,
+    /// Descriptors that are left to the host; 0: 256.
+    pub reserve: u32,
+    /// Connections per second towards one address; 0: no limit.
+    pub starts_per_destination: u32,
+    /// Connections that may go out at once before that rate applies; 0: 100.
+    pub burst_per_destination: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Called for every notice, on a thread of the library; NULL: they are kept
+    /// for `probity_driver_notice`.
+    pub on_notice: probity_notice_callback,
+    /// Handed to `on_notice`.
+    pub context: *mut c_void,
+}
+
+// SAFETY: numbers and pointers that are not followed; a callback that is all
+// zeros is none.
+unsafe impl Sized_ for probity_driver_config {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Starts the workers. No target is due before `probity_driver_begin`. Names are
+/// resolved as `/etc/resolv.conf` and `/etc/hosts` say.
+///
+/// Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
+///
+/// # Safety
+/// `config` must point to as many bytes as its size says; `context` may be used on
+/// other threads until the driver is freed; `driver` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_start(
+    config: *const probity_driver_config,
+    driver: *mut probity_driver,
+    error: *mut probity_buffer,
+) -> probity_result {
+    let body = || {
+        boundary::can_put(driver)?;
+        // SAFETY: the caller's promise.
+        let it = unsafe { boundary::read_sized(config) }?;
+        let usual = Config::default();
+        let or = |number: u32, usual| if number == 0 { usual } else { number };
+        let config = Config {
+            workers: it.workers as usize,
+            in_flight: it.in_flight as usize,
+            reserve: if it.reserve == 0 {
+                usual.reserve
+            } else {
+                it.reserve.into()
+            },
+            starts_per_destination: it.starts_per_destination,
+            burst_per_destination: or(it.burst_per_destination, usual.burst_per_destination),
+            ..usual
+        };
+        let system =
+            |error: &dyn std::error::Error| Said(probity_result::System, error.to_string());
+        let (queue, destination) = match it.on_notice {
+            Some(callback) => (None, Destination::Callback(callback, Context(it.context))),
+            None => {
+                let queue = Arc::new(Queue::new().map_err(|error| system(&error))?);
+                (Some(Arc::clone(&queue)), Destination::Queue(queue))
+            }
+        };
+        let handle = Driver::start(config).map_err(|error| system(&error))?;
+        let lost = Arc::new(AtomicU64::new(0));
+        let in_callback = Arc::new(InCallback::default());
+        let forwarder = {
+            let (handle, lost) = (handle.clone(), Arc::clone(&lost));
+            let in_callback = Arc::clone(&in_callback);
+            let count = move |count| {
+                lost.fetch_add(count, Ordering::Relaxed);
+            };
+            thread::Builder::new()
+                .name("probity-notices".into())
+                .spawn(move || forward(&handle, &destination, &in_callback, count))
+                .map_err(|error| system(&error))?
+        };
+        let bits = DRIVERS.insert(Arc::new(Running {
+            handle,
+            applied: Mutex::default(),
+            labels: Mutex::default(),
+            queue,
+            lost,
+            in_callback,
+            forwarder: Some(forwarder),
+        }))?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(driver, probity_driver { bits }) }?;
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary::guard_saying(error, body) }
+}
+
+/// Ends a driver and frees it: runs in flight are reported as `shutdown` to
+/// those who wait for them. When it returns no callback is being called, nor will
+/// be, unless it was called from a callback.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result {
+    boundary::guard(|| DRIVERS.remove(driver.bits))
+}
+
+/// Ends a driver in order: no new runs; those in flight finish, or are reported as
+/// `shutdown` when `grace` nanoseconds are over. Returns when the workers have
+/// ended; from a callback, at once. The handle is still to be freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_driver_shutdown(driver: probity_driver, grace: u64) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        running.handle.shutdown(Duration::from_nanos(grace));
+        Ok(())
+    })
+}
+
+/// Ends start-up: from now on targets are due, those that were added before
+/// spread over their intervals from here.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_driver_begin(driver: probity_driver) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        let begun = running.handle.begin();
+        begun.map_err(|_| probity_result::Unavailable)
+    })
+}
+
+/// Tells the time of the driver's clock, in nanoseconds: that of notices, reports
+/// and states.
+///
+/// # Safety
+/// `now` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_now(
+    driver: probity_driver,
+    now: *mut u64,
+) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(now, running.handle.now().as_nanos()) }
+    })
+}
+
+/// Makes the targets of a configuration's jobs those of the driver, in place of
+/// the ones of the last call. Targets that have not changed keep their state,
+/// schedule and histogram; those of `probity_driver_add` are left alone. Returns
+/// before the workers have made the changes.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_driver_apply(
+    driver: probity_driver,
+    config: probity_config,
+) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        let mut targets = config::targets_of(config)?;
+        let mut applied = lock(&running.applied);
+        let delta = Delta::between(&applied, &mut targets);
+        let mut labels = lock(&running.labels);
+        for id in &delta.remove {
+            labels.remove(&id.0);
+        }
+        for target in &delta.upsert {
+            labels.insert(target.id.0, config::labels(&target.labels));
+        }
+        drop(labels);
+        let removed = delta.remove.into_iter().map(Change::Remove);
+        let changed = delta.upsert.into_iter();
+        let changed = changed.map(|target| Change::Upsert(target.id, target.spec));
+        running.apply(removed.chain(changed).collect())?;
+        *applied = targets;
+        Ok(())
+    })
+}
+
+/// Adds a target, or changes the one of the same id, which keeps its state. `id`
+/// (NULL: nobody wants to know) is set to the id by which it is known. `error` says
+/// what is wrong with the target. Texts are copied.
+///
+/// # Safety
+/// `target` must point to as many bytes as its size says; `id` and `error` may be
+/// NULL or written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_add(
+    driver: probity_driver,
+    target: *const probity_target,
+    id: *mut u64,
+    error: *mut probity_buffer,
+) -> probity_result {
+    let body = || {
+        let running = DRIVERS.share(driver.bits)?;
+        // SAFETY: the caller's promise.
+        let wanted = unsafe { config::wanted(target) }?;
+        lock(&running.labels).insert(wanted.id.0, wanted.labels);
+        running.apply(vec![Change::Upsert(wanted.id, wanted.spec)])?;
+        if !id.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { boundary::put(id, wanted.id.0) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary::guard_saying(error, body) }
+}
+
+/// Forgets a target; one that is not known is no error. A run in flight ends as
+/// `cancelled`. Returns before the worker has done it.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        lock(&running.labels).remove(&id);
+        running.apply(vec![Change::Remove(TargetId(id))])
+    })
+}
+
+/// Called once with the report of a run, on a thread of the library. It may call
+/// any function of the library, and must not wait. The report is lent for the
+/// duration of the call.
+pub type probity_report_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, report: *const probity_report)>;
+
+/// Runs one check outside any schedule; `target.id`, interval and thresholds are
+/// ignored. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
+/// never otherwise; with outcome unknown and reason `overload` if too many such
+/// runs are in flight, `shutdown` if the driver ends first.
+///
+/// # Safety
+/// `target` must point to as many bytes as its size says; `context` may be used on
+/// another thread until `done` has returned; `error` may be NULL or written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_run(
+    driver: probity_driver,
+    target: *const probity_target,
+    done: probity_report_callback,
+    context: *mut c_void,
+    error: *mut probity_buffer,
+) -> probity_result {
+    let body = || {
+        let running = DRIVERS.share(driver.bits)?;
+        let done = done.ok_or(probity_result::BadPointer)?;
+        // SAFETY: the caller's promise.
+        let wanted = unsafe { config::wanted(target) }?;
+        let once = Once {
+            timeout: wanted.spec.schedule.timeout(),
+            spec: wanted.spec,
+            trace: false,
+        };
+        let (context, in_callback) = (Context(context), Arc::clone(&running.in_callback));
+        let asked = running.handle.run_once(once, move |report| {
+            let context = context;
+            let mut lent = Lent::default();
+            let report = lent.fill(&borrow(&report));
+            // SAFETY: the caller's promise.
+            in_callback.call(|| unsafe { done(context.0, report) });
+        });
+        asked.map_err(|_| probity_result::Unavailable)?;
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary::guard_saying(error, body) }
+}
+
+/// A report of which everything is borrowed.
+fn borrow(report: &OwnedReport) -> Report<'_> {
+    Report {
+        target: report.target,
+        spec: &report.spec,
+        outcome: report.outcome,
+        runs: report.runs,
+        detail: &report.detail,
+        phase: report.phase,
+        due: report.due,
+        started: report.started,
+        finished: report.finished,
+        total: report.total,
+        phases: report.phases,
+        facts: &report.facts,
+        labels: &report.labels,
+        tls: report.tls.as_ref(),
+        address: report.address,
+        transition: report.transition,
+        trace: &report.trace,
+    }
+}
+
+/// Gives the descriptor that is readable while there are notices, for the host's
+/// poll, select or epoll. It is the library's: not to be read, written or closed,
+/// and gone with the driver. `PROBITY_RESULT_NOTHING` if the driver was started
+/// with a callback.
+///
+/// # Safety
+/// `descriptor` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_descriptor(
+    driver: probity_driver,
+    descriptor: *mut i32,
+) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        let queue = running.queue.as_ref().ok_or(probity_result::Nothing)?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(descriptor, queue.descriptor()) }
+    })
+}
+
+/// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none. Never
+/// waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
+/// 65,536 wait; later ones are lost and counted.
+///
+/// # Safety
+/// `notice` may be written, as many bytes as its size says; `detail` may be NULL
+/// or written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_notice(
+    driver: probity_driver,
+    notice: *mut probity_notice,
+    detail: *mut probity_buffer,
+) -> probity_result {
+    boundary::guard(|| {
+        boundary::can_write_sized(notice)?;
+        // SAFETY: the caller's promise.
+        let place = unsafe { Place::new(detail) }?;
+        let running = DRIVERS.share(driver.bits)?;
+        let queue = running.queue.as_ref().ok_or(probity_result::Nothing)?;
+        let taken = queue.pop().ok_or(probity_result::Nothing)?;
+        place.write(taken.detail.as_bytes());
+        let told = probity_notice {
+            detail: boundary::lend_text(""),
+            ..probity_notice::of(&taken)
+        };
+        // SAFETY: the caller's promise.
+        unsafe { boundary::write_sized(notice, &told) }
+    })
+}
+
+/// Tells how many notices were lost since the start, because nobody took them.
+///
+/// # Safety
+/// `lost` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_lost(
+    driver: probity_driver,
+    lost: *mut u64,
+) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        // SAFETY: the caller's promise.
+        unsafe { boundary::put(lost, running.lost.load(Ordering::Relaxed)) }
+    })
+}
+
+/// Called for one target after another, sorted by id, on a thread of the library,
+/// and then once with NULL. It may call any function of the library; checks do not
+/// wait for it.
+pub type probity_state_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, state: *const probity_target_state)>;
+
+/// Copies the state of all targets, in parts between the workers' turns, and hands
+/// it to `each`. `PROBITY_RESULT_UNAVAILABLE` if too many copies are under way or
+/// the driver has stopped: then `each` is not called.
+///
+/// # Safety
+/// `context` may be used on another thread until `each` was called with NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_fleet(
+    driver: probity_driver,
+    each: probity_state_callback,
+    context: *mut c_void,
+) -> probity_result {
+    boundary::guard(|| {
+        let running = DRIVERS.share(driver.bits)?;
+        let each = each.ok_or(probity_result::BadPointer)?;
+        let (context, in_callback) = (Context(context), Arc::clone(&running.in_callback));
+        let asked = running.handle.fleet(FleetQuery::default(), move |fleet| {
+            let context = context;
+            in_callback.call(|| {
+                for row in &fleet.rows {
+                    let last = row.last.as_ref();
+                    let state = probity_target_state::new(
+                        row.id,
+                        row.group,
+                        row.up,
+                        row.results,
+                        row.next,
+                        last,
+                    );
+                    // SAFETY: the caller's promise.
+                    unsafe { each(context.0, &state) };
+                }
+                // SAFETY: the caller's promise.
+                unsafe { each(context.0, std::ptr::null()) };
+            });
+        });
+        asked.map_err(|_| probity_result::Unavailable)
+    })
+}
+
+/// Writes the series of all targets to `text`, in Prometheus' text format 0.0.4:
+/// those of blackbox_exporter, `probity_target_up` and `probity_results_total`. If
+/// `text.length >= text.capacity` something is missing: call it again with more
+/// room. Waits for the workers; from a callback it would wait for ever, and is
+/// `PROBITY_RESULT_IN_USE`.
+///
+/// # Safety
+/// `text` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_driver_render(
+    driver: probity_driver,
+    text: *mut probity_buffer,
+) -> probity_result {
+    boundary::guard(|| {
+        boundary::can_put(text)?;
+        // SAFETY: the caller's promise.
+        let place = unsafe { Place::new(text) }?;
+        let running = DRIVERS.share(driver.bits)?;
+        if running.in_callback.is_this_thread() {
+            return Err(probity_result::InUse);
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let asked = running.handle.fleet(FleetQuery::default(), move |fleet| {
+            // Nobody waits if the caller's thread has ended.
+            let _ = sender.send(fleet);
+        });
+        asked.map_err(|_| probity_result::Unavailable)?;
+        let fleet = receiver.recv().map_err(|_| probity_result::Unavailable)?;
+        place.write(render::text(&fleet, &lock(&running.labels)).as_bytes());
+        Ok(())
+    })
+}
+
+impl Running {
+    fn apply(&self, changes: Vec<Change>) -> Result<()> {
+        let applied = self.handle.apply(changes);
+        applied.map_err(|_| probity_result::Unavailable)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
