@@ -10,7 +10,8 @@ import threading
 
 
 class Text(c.Structure):
-    _fields_ = [("data", c.c_char_p), ("length", c.c_size_t)]
+    # Not c_char_p, which reads up to a zero byte that is not there.
+    _fields_ = [("data", c.c_void_p), ("length", c.c_size_t)]
 
     def __str__(self):
         return c.string_at(self.data, self.length).decode()
@@ -50,8 +51,10 @@ probity.probity_reason_name.restype = Text
 
 
 def text(value):
-    value = value.encode()
-    return Text(value, len(value))
+    value = c.create_string_buffer(value.encode())
+    it = Text(c.addressof(value), len(value) - 1)
+    it.owner = value  # lives as long as what points to it
+    return it
 
 
 def check(result, said=""):
@@ -77,7 +80,8 @@ def main(module, *targets):
             result.append((report.outcome, reason, str(report.detail)))
             done.set()
 
-        target = Target(size=c.sizeof(Target), config=config, module=text(module), target=text(name))
+        words = text(module), text(name)
+        target = Target(size=c.sizeof(Target), config=config, module=words[0], target=words[1])
         asked = probity.probity_driver_run(driver, c.byref(target), on_done, None, c.byref(error))
         check(asked, said.value.decode())
         done.wait()
