@@ -9,6 +9,7 @@
 //! config.rs     files, modules and targets
 //! engine.rs     the half without IO, and what it asks and is told:
 //!   output.rs   input.rs   report.rs
+//! memory.rs     what a Wasm host needs besides
 //! driver.rs     the half with threads, and what it tells the host:
 //!   notices.rs  render.rs
 //! ```
@@ -35,6 +36,8 @@ mod driver;
 mod engine;
 mod handle;
 mod input;
+#[cfg(target_family = "wasm")]
+mod memory;
 #[cfg(feature = "driver")]
 mod notices;
 mod output;
