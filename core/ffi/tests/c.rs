@@ -1,0 +1,278 @@
+//! The examples in C, C++ and Python, against servers of the test, and what
+//! valgrind has to say about them.
+//!
+//! Where a program (a compiler, valgrind, python3) is missing the test says so and
+//! passes nothing: it is ignored, unless `PROBITY_REQUIRE_PEERS` insists on it.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::{env, fs, thread};
+
+fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder of the library, which is built first.
+fn library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "-p", "probity-ffi"])
+            .current_dir(folder())
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "cargo build");
+        // .../target/debug/deps/c-0123: two up is where libraries are put.
+        let this = env::current_exe().expect("a test knows where it is");
+        let folder = this.ancestors().nth(2).expect("it is in target/*/deps");
+        assert!(
+            folder.join("libprobity.so").exists(),
+            "{}",
+            folder.display()
+        );
+        folder.to_owned()
+    })
+}
+
+/// Compiles an example; warnings are errors.
+fn compile(compiler: &[&str], source: &str) -> PathBuf {
+    let program = library().join(format!("{}-{source}.out", compiler[0]));
+    let made = Command::new(compiler[0])
+        .args(&compiler[1..])
+        .args([
+            "-O1",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-D_GNU_SOURCE",
+        ])
+        .arg("-I")
+        .arg(folder().join("include"))
+        .arg(folder().join("examples").join(source))
+        .arg("-o")
+        .arg(&program)
+        .arg("-L")
+        .arg(library())
+        .arg("-lprobity")
+        .arg(format!("-Wl,-rpath,{}", library().display()))
+        .output()
+        .expect("a C compiler is needed to build this project");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    program
+}
+
+/// Answers every request with 200. It ends with the test.
+fn server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let port = listener.local_addr().expect("it is bound").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer(stream);
+        }
+    });
+    port
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut request = [0; 4096];
+    // A peer that leaves is no concern of ours.
+    let _ = stream.read(&mut request);
+    let _ =
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+}
+
+/// A port where nobody listens.
+fn nobody() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn run(command: &mut Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program was just made or found");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin
+        .write_all(input.as_bytes())
+        .expect("it reads its targets");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(
+        output.status.success(),
+        "{:?}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Targets that are up, and some that are down.
+fn targets(up: usize, down: usize) -> String {
+    let (server, nobody) = (server(), nobody());
+    let mut lines = String::new();
+    for number in 0..up {
+        writeln!(lines, "http://127.0.0.1:{server}/{number}").expect("a string");
+    }
+    for number in 0..down {
+        writeln!(lines, "http://127.0.0.1:{nobody}/{number}").expect("a string");
+    }
+    lines
+}
+
+/// How many lines say that something went up, and down.
+fn flips(output: &Output) -> (usize, usize) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let count = |word| {
+        text.lines()
+            .filter(|line| line.split(' ').nth(1) == Some(word))
+            .count()
+    };
+    (count("up"), count("down"))
+}
+
+fn is_there(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    let required = env::var("PROBITY_REQUIRE_PEERS").unwrap_or_default();
+    assert!(
+        found || !required.split(' ').any(|it| it == program),
+        "{program} is required and not there"
+    );
+    if !found {
+        eprintln!("{program} is not there: not tested");
+    }
+    found
+}
+
+const C: &[&str] = &["cc", "-std=c11"];
+const CPP: &[&str] = &["c++", "-x", "c++", "-std=c++11"];
+
+/// Errors of memory and leaks end the program with this.
+const MEMCHECK: &[&str] = &[
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite,possible",
+];
+
+#[test]
+fn an_agent_with_its_own_loop_probes_a_thousand_targets() {
+    let text = fs::read_to_string(folder().join("examples/own_loop.c")).expect("the example");
+    assert!(text.lines().count() < 150);
+    let program = compile(C, "own_loop.c");
+    let output = run(
+        Command::new(program).args(["http_2xx", "4"]),
+        &targets(990, 10),
+    );
+    assert_eq!(flips(&output), (990, 10));
+}
+
+#[test]
+fn memcheck_has_no_complaint_about_the_half_without_io() {
+    if is_there("valgrind") {
+        let program = compile(C, "own_loop.c");
+        let mut command = Command::new("valgrind");
+        command.args(MEMCHECK).arg(program).args(["http_2xx", "4"]);
+        assert_eq!(flips(&run(&mut command, &targets(30, 5))), (30, 5));
+    }
+}
+
+#[test]
+fn an_agent_on_our_threads_is_told_what_happens_and_renders_its_fleet() {
+    for compiler in [C, CPP] {
+        let program = compile(compiler, "agent.c");
+        let output = run(
+            Command::new(program).args(["http_2xx", "23"]),
+            &targets(20, 3),
+        );
+        assert_eq!(flips(&output), (20, 3));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let count = |start| text.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!(count("probity_target_up{"), 23);
+        assert_eq!(count("probe_http_status_code{"), 23);
+        assert_eq!(count("# TYPE probe_success gauge"), 1);
+    }
+}
+
+#[test]
+fn helgrind_and_memcheck_have_no_complaint_about_the_half_with_threads() {
+    if is_there("valgrind") {
+        let program = compile(C, "agent.c");
+        let suppressions = folder().join("tests/helgrind.supp");
+        for tool in [
+            vec!["--tool=helgrind", "--quiet", "--error-exitcode=99"],
+            MEMCHECK.to_vec(),
+        ] {
+            let mut command = Command::new("valgrind");
+            command
+                .args(tool)
+                .arg(format!("--suppressions={}", suppressions.display()))
+                .arg(&program)
+                .args(["http_2xx", "8"]);
+            assert_eq!(flips(&run(&mut command, &targets(5, 3))), (5, 3));
+        }
+    }
+}
+
+#[test]
+fn an_agent_in_python_runs_single_checks() {
+    if is_there("python3") {
+        let (server, nobody) = (server(), nobody());
+        let mut command = Command::new("python3");
+        command
+            .arg(folder().join("examples/agent.py"))
+            .arg("http_2xx")
+            .arg(format!("http://127.0.0.1:{server}/"))
+            .arg(format!("http://127.0.0.1:{nobody}/"))
+            .env("PROBITY_LIBRARY", library().join("libprobity.so"));
+        let output = command.output().expect("python3 is there");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("success http://127.0.0.1:"), "{text}");
+        assert!(lines[1].starts_with("failure http://127.0.0.1:"), "{text}");
+        assert!(
+            lines[1].contains(" connect_refused connect to 127.0.0.1"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn nothing_else_is_exported() {
+    let output = Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(library().join("libprobity.so"))
+        .output()
+        .expect("binutils come with every linker");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next_back())
+        .collect();
+    assert!(names.contains(&"probity_engine_new"), "{text}");
+    let others: Vec<_> = names
+        .iter()
+        .filter(|name| !name.starts_with("probity_"))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+    let header = fs::read_to_string(folder().join("include/probity.h")).expect("it is committed");
+    for name in names {
+        assert!(
+            header.contains(&format!("{name}(")),
+            "{name} is not in the header"
+        );
+    }
+}
