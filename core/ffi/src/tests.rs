@@ -280,6 +280,7 @@ fn sizes_of_other_versions_are_understood_or_refused() {
     asked.size -= 8;
     // SAFETY: larger than it says.
     assert_eq!(
+        // SAFETY: as everywhere.
         unsafe { probity_engine_output(engine, &mut asked) },
         BadSize
     );
@@ -485,6 +486,7 @@ fn names_and_numbers_of_reasons_belong_together() {
         let number = reason_number(*reason);
         // SAFETY: a text of ours.
         assert_eq!(
+            // SAFETY: as everywhere.
             unsafe { probity_reason_number(lend_text(reason.name())) },
             number
         );
