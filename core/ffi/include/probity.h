@@ -967,6 +967,23 @@ probity_result probity_engine_closed(struct probity_engine engine,
                                      const struct probity_closed *closed,
                                      uint64_t now);
 
+#if defined(__wasm__)
+// Gives `size` bytes of zeros in the module's memory, to be given back by
+// `probity_deallocate`; NULL if there are none, or for size 0. Only in the Wasm
+// build.
+uint8_t *probity_allocate(size_t size);
+#endif
+
+#if defined(__wasm__)
+// Takes back what `probity_allocate` gave for that `size`. NULL is legal. Only in
+// the Wasm build, where nobody can keep a host from harming itself.
+//
+// # Safety
+// `data` must be NULL or come from `probity_allocate(size)`, and not be given
+// back yet.
+void probity_deallocate(uint8_t *data, size_t size);
+#endif
+
 // Says in words what a result is. The text is constant and lives for ever.
 // A number that is none gets an empty text. Threads: any.
 struct probity_text probity_result_text(int32_t result);
