@@ -15,6 +15,12 @@
 //         sleep until                         probity_engine_next_timeout
 //     }
 //
+// A host that reads from sockets asks probity_engine_is_behind before each read.
+//
+// With the functions `probity_driver_...` threads of the library do all that.
+//
+// Programs are compiled and linked with `pkg-config --cflags --libs probity`.
+//
 // CONVENTIONS
 //
 // Results. Every function that can fail returns a `probity_result`; outputs are
@@ -29,7 +35,10 @@
 // Structs that cross this border begin with their size in bytes, set by the
 // caller before the call, also for structs that the library fills in. Zeros mean
 // "as usual" in what the caller fills in. A program that was built for an older
-// version of a struct works with a newer library, and the other way round.
+// version of a struct works with a newer library, and the other way round, as long
+// as what the older side does not know is zeros. Write `sizeof`: a size below that
+// of the first version, or above 4,096, is a PROBITY_RESULT_BAD_SIZE. The numbers of
+// results and the first sizes of structs are never changed within an ABI version.
 //
 // Texts are UTF-8 with a length and without a zero byte at the end. NULL with
 // length 0 is the empty text.
@@ -869,6 +878,14 @@ probity_result probity_engine_handle_timeout(struct probity_engine engine, uint6
 // # Safety
 // `at` may be written.
 probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_t *at);
+
+// Tells whether a run has still to work on what it was given. A host leaves
+// further data of such a run in the socket until `probity_engine_handle_timeout`
+// was called, and then asks again; one that is given more than 256 KiB all the
+// same works it off within that call, for as long as it takes.
+// `PROBITY_RESULT_OK`: it is behind. `PROBITY_RESULT_NOTHING`: it is not, or is
+// over.
+probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t run);
 
 // Gives the next thing that the engine asks, in order;
 // `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent

@@ -332,6 +332,22 @@ pub unsafe extern "C" fn probity_engine_next_timeout(
     })
 }
 
+/// Tells whether a run has still to work on what it was given. A host leaves
+/// further data of such a run in the socket until `probity_engine_handle_timeout`
+/// was called, and then asks again; one that is given more than 256 KiB all the
+/// same works it off within that call, for as long as it takes.
+/// `PROBITY_RESULT_OK`: it is behind. `PROBITY_RESULT_NOTHING`: it is not, or is
+/// over.
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> probity_result {
+    work(engine, |host| {
+        match host.engine.is_behind(RunId::from_bits(run)) {
+            true => Ok(()),
+            false => Err(probity_result::Nothing),
+        }
+    })
+}
+
 /// Gives the next thing that the engine asks, in order;
 /// `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent
 /// until the next call with this engine.

@@ -29,6 +29,8 @@
     reason = "nobody sees these types in Rust"
 )]
 
+#[cfg(test)]
+mod abi;
 mod boundary;
 mod config;
 #[cfg(feature = "driver")]

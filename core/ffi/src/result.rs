@@ -45,7 +45,7 @@ pub enum probity_result {
 }
 
 /// cbindgen:ignore
-const TEXTS: &[(probity_result, &str)] = &[
+pub(crate) const TEXTS: &[(probity_result, &str)] = &[
     (probity_result::Ok, "done"),
     (probity_result::Nothing, "there is nothing to give"),
     (

@@ -365,6 +365,14 @@ fn numbers_out_of_range_are_refused() {
 }
 
 #[test]
+fn nobody_is_behind_who_was_given_nothing() {
+    let engine = engine();
+    assert_eq!(probity_engine_is_behind(engine, u64::MAX), Nothing);
+    assert_eq!(probity_engine_free(engine), Ok);
+    assert_eq!(probity_engine_is_behind(engine, 0), BadHandle);
+}
+
+#[test]
 fn late_and_invented_events_change_nothing() {
     let engine = engine();
     for run in [0, 1, u64::MAX] {

@@ -232,6 +232,60 @@ fn an_agent_in_python_runs_single_checks() {
     }
 }
 
+/// What pkg-config says of the library that was installed under `prefix`.
+fn pkg_config(prefix: &Path, options: &[&str]) -> Vec<String> {
+    let output = Command::new("pkg-config")
+        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+        .args(options)
+        .arg("probity")
+        .output()
+        .expect("pkg-config is there");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("options are text");
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_installed_is_found_by_pkg_config_and_links_both_ways() {
+    if !is_there("pkg-config") {
+        return;
+    }
+    let prefix = library().join("installed");
+    let installed = Command::new(folder().join("install"))
+        .arg(library())
+        .env("PREFIX", &prefix)
+        .env_remove("LIBDIR")
+        .env_remove("DESTDIR")
+        .status();
+    assert!(installed.is_ok_and(|status| status.success()));
+    for name in ["libprobity.so", "libprobity.so.1", "libprobity.a"] {
+        assert!(prefix.join("lib").join(name).exists(), "{name}");
+    }
+    let agent = |options: Vec<String>| {
+        let program = prefix.join("agent");
+        let made = Command::new("cc")
+            .args(["-std=c11", "-Wall", "-Werror"])
+            .arg(folder().join("examples/agent.c"))
+            .arg("-o")
+            .arg(&program)
+            .args(options)
+            .output()
+            .expect("a C compiler is there");
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{said}");
+        let mut command = Command::new(program);
+        command.env("LD_LIBRARY_PATH", prefix.join("lib"));
+        let output = run(command.args(["http_2xx", "3"]), &targets(2, 1));
+        assert_eq!(flips(&output), (2, 1));
+    };
+    agent(pkg_config(&prefix, &["--cflags", "--libs"]));
+    // Without the shared library the linker takes the other one.
+    for name in ["libprobity.so", "libprobity.so.1"] {
+        fs::remove_file(prefix.join("lib").join(name)).expect("it was installed");
+    }
+    agent(pkg_config(&prefix, &["--cflags", "--libs", "--static"]));
+}
+
 #[test]
 fn nothing_else_is_exported() {
     let output = Command::new("nm")
