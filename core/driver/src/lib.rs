@@ -102,7 +102,6 @@ mod config;
 mod errors;
 mod handle;
 mod inbox;
-mod layers;
 pub mod limits;
 mod net;
 mod notices;

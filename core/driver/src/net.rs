@@ -15,11 +15,10 @@ use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll};
 use probity_engine::tls::TlsParams;
 use probity_engine::{Closed, Conn, Endpoint, Reason, RunId, Transport};
-use probity_tls::Layer;
+use probity_tls::{Layer, Layers};
 use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
-use crate::layers::Layers;
 use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use crate::sockets::{Coalescing, Io, Key, Socket, Sockets, Stage};
 use crate::tls::Cache;

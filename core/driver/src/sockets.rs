@@ -8,8 +8,7 @@ use mio::Token;
 use mio::net::{TcpStream, UdpSocket};
 use probity_engine::limits::MAX_OPEN;
 use probity_engine::{Closed, Conn, RunId};
-
-use crate::layers::Layers;
+use probity_tls::Layers;
 
 /// Names a socket as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,6 +49,7 @@ mod certificate;
 mod config;
 mod failure;
 mod layer;
+mod layers;
 mod name;
 mod rejection;
 mod roots;
@@ -58,6 +59,7 @@ mod verifier;
 
 pub use config::{ClientConfig, ConfigError, Field};
 pub use layer::{Eof, Event, Layer, NotOpen};
+pub use layers::Layers;
 pub use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsOptions, TlsVersion};
 pub use rustls::pki_types::UnixTime;
 pub use rustls::time_provider::{DefaultTimeProvider, TimeProvider};

@@ -6,31 +6,38 @@ use std::mem;
 
 use probity_engine::Reason;
 use probity_engine::tls::TlsFailure;
-use probity_tls::{Eof, Event, Layer};
 
-/// One or two layers, with the methods of one.
+use crate::{Eof, Event, Layer};
+
+/// One or two layers, with the methods of one. A driver or a host keeps one of these
+/// for each stream that was [secured](probity_engine::Output::Secure).
 #[derive(Debug)]
-pub(crate) struct Layers {
+pub struct Layers {
     outer: Layer,
     inner: Option<Box<Layer>>,
 }
 
 impl Layers {
-    pub(crate) const fn new(outer: Layer) -> Self {
+    /// With one layer, of which [`Layer::start`] was called.
+    pub const fn new(outer: Layer) -> Self {
         Self { outer, inner: None }
     }
 
     /// Puts another layer inside. `hello` is what it wants to send, and then
     /// what is to be sent on the stream. There are never more than two.
-    pub(crate) fn nest(&mut self, layer: Layer, hello: &mut Vec<u8>) {
+    pub fn nest(&mut self, layer: Layer, hello: &mut Vec<u8>) {
         let plain = mem::take(hello);
         // Not open: it has ended in the same batch, of which the engine is told.
         let _ = self.outer.send(&plain, hello);
         self.inner = Some(Box::new(layer));
     }
 
-    /// See [`Layer::receive`].
-    pub(crate) fn receive(
+    /// See [`Layer::receive`]. What the outer of two layers does wrong is
+    /// [`Reason::ProxyTls`].
+    ///
+    /// # Errors
+    /// The connection is unusable from then on.
+    pub fn receive(
         &mut self,
         ciphertext: &mut [u8],
         out: &mut Vec<u8>,
@@ -54,7 +61,7 @@ impl Layers {
     }
 
     /// See [`Layer::send`]. What is sent on a layer that is not open is lost.
-    pub(crate) fn send(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
+    pub fn send(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
         let Some(inner) = &mut self.inner else {
             let _ = self.outer.send(plaintext, out);
             return;
@@ -66,7 +73,7 @@ impl Layers {
     }
 
     /// See [`Layer::close`].
-    pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
+    pub fn close(&mut self, out: &mut Vec<u8>) {
         if let Some(inner) = &mut self.inner {
             let mut records = Vec::new();
             inner.close(&mut records);
@@ -78,7 +85,10 @@ impl Layers {
     }
 
     /// See [`Layer::eof`].
-    pub(crate) fn eof(&mut self) -> Result<Eof, TlsFailure> {
+    ///
+    /// # Errors
+    /// If a handshake was not complete, or has failed before.
+    pub fn eof(&mut self) -> Result<Eof, TlsFailure> {
         let Some(inner) = &mut self.inner else {
             return self.outer.eof();
         };
@@ -104,8 +114,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    use crate::{ClientConfig, DefaultTimeProvider};
     use probity_engine::tls::TlsOptions;
-    use probity_tls::{ClientConfig, DefaultTimeProvider};
 
     #[test]
     fn a_failure_of_the_outer_layer_is_the_proxys() {
