@@ -32,10 +32,10 @@ pub struct Fact {
 pub enum Value {
     /// A number of this run: an index below [`SLOTS`]. Absent until set.
     Slot(usize),
-    /// The duration of a phase in seconds. Absent until the phase is
-    /// completed or, once the run has begun to connect, 0: a plain HTTP probe
-    /// has a `tls` phase of 0 seconds (blackbox_exporter registers all phases
-    /// when it sends the request).
+    /// The duration of a phase in seconds
+    /// ([`Phases::get_or_partial`]). Absent until there is one or, once the run
+    /// has begun to connect, 0: a plain HTTP probe has a `tls` phase of 0 seconds
+    /// (blackbox_exporter registers all phases when it sends the request).
     Phase(Phase),
     /// In the [`Labels`] of this run; the number is 1. Absent without any.
     Labels,
@@ -142,7 +142,7 @@ impl Fact {
         match self.value {
             Value::Slot(slot) => facts.get(slot),
             Value::Labels => None,
-            Value::Phase(phase) => match phases.get(phase) {
+            Value::Phase(phase) => match phases.get_or_partial(phase) {
                 Some(spent) => Some(spent.as_secs_f64()),
                 // A name that a proxy looks up is not resolved by us.
                 None if phase == Phase::Resolve && !phases.reached(phase) => None,

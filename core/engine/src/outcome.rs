@@ -276,6 +276,8 @@ pub struct Phases {
     unfinished: u64,
     done: u8,
     begun: u8,
+    /// The phase of which a part counts, too.
+    partial: Option<Phase>,
 }
 
 impl Phases {
@@ -286,6 +288,7 @@ impl Phases {
             unfinished: 0,
             done: 0,
             begun: 0,
+            partial: None,
         }
     }
 
@@ -300,6 +303,16 @@ impl Phases {
     /// is in no phase.
     pub const fn unfinished(&self) -> Duration {
         Duration::from_nanos(self.unfinished)
+    }
+
+    /// Time spent in `phase` if it was completed or, once the final answer of an
+    /// HTTP server had begun, cut off: blackbox_exporter ends its `transfer`
+    /// when it has stopped reading, for whatever reason.
+    pub fn get_or_partial(&self, phase: Phase) -> Option<Duration> {
+        match self.get(phase) {
+            None if self.partial == Some(phase) => Some(self.unfinished()),
+            completed => completed,
+        }
     }
 
     /// Completed phases with their durations, in order.
@@ -317,6 +330,12 @@ impl Phases {
     /// Records that the run ended `spent` after a phase had begun.
     pub(crate) fn cut(&mut self, spent: Duration) {
         self.unfinished = nanos(spent);
+    }
+
+    /// Records that of `phase`, which is under way and the run's last, a part
+    /// counts, too.
+    pub(crate) const fn count_partial(&mut self, phase: Phase) {
+        self.partial = Some(phase);
     }
 
     /// Records that `phase` was begun.

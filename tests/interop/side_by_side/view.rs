@@ -1,6 +1,7 @@
 //! What of an answer is compared: a flat list of named values. A time is only
 //! compared as to whether it is zero, and not even that where a short one may
-//! be below what a clock shows.
+//! be below what a clock shows; that of a body that a case says is slow, as to
+//! whether it is long.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,9 @@ pub(crate) type Fields = BTreeMap<String, String>;
 pub(crate) enum View {
     /// Every series, its type and its HELP text.
     Metrics,
+    /// The same of an answer of which the body takes a long time to arrive, or
+    /// its head: whether that is in the transfer is compared, too.
+    Slow,
     /// The series of these families.
     Families(&'static [&'static str]),
     /// The body as it is.
@@ -48,10 +52,14 @@ pub(crate) fn see(fields: &mut Fields, prefix: &str, answer: &Result<Answer, Str
         .is_some_and(|kind| kind.starts_with("text/plain; version="));
     match view {
         View::Metrics if is_text => exposition(&body, &mut add, |_| true),
+        View::Slow if is_text => {
+            exposition(&body, &mut add, |_| true);
+            add("transfer".into(), transfer(&body).into());
+        }
         View::Families(names) if is_text => {
             exposition(&body, &mut add, |name| names.contains(&name));
         }
-        View::Metrics | View::Families(_) | View::Text => {
+        View::Metrics | View::Slow | View::Families(_) | View::Text => {
             add("body".into(), body.into_owned());
         }
         View::Marks(marks) => {
@@ -75,6 +83,20 @@ fn is_short(series: &str) -> bool {
         || series.ends_with("_lookup_time_seconds")
         || series.ends_with("{phase=\"resolve\"}")
         || series.ends_with("{phase=\"transfer\"}")
+}
+
+/// Seconds of a transfer that is long.
+const LONG: f64 = 0.2;
+
+/// How long the transfer of an answer was.
+fn transfer(body: &str) -> &'static str {
+    let series = "probe_http_duration_seconds{phase=\"transfer\"} ";
+    let value = body.lines().find_map(|line| line.strip_prefix(series));
+    match value.and_then(|value| value.parse::<f64>().ok()) {
+        None => "none",
+        Some(seconds) if seconds >= LONG => "long",
+        Some(_) => "short",
+    }
 }
 
 fn exposition(

@@ -389,6 +389,14 @@ impl Cx<'_> {
         }
     }
 
+    /// Has the time of the current phase, the last one, count in the facts also
+    /// if the run is cut off in it.
+    pub(crate) const fn count_partial(&mut self) {
+        if matches!(self.core.party, Party::Target) {
+            self.core.phases.count_partial(self.core.phase);
+        }
+    }
+
     /// Ends the current phase without counting the time since it began.
     pub(crate) const fn abandon_phase(&mut self) {
         self.core.since = None;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::case::Case;
 use super::super::server::{Server, Step};
+use super::super::view::View;
 use super::{http, module, ok};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -15,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(http(format!("framing::{name}_matched"), options, *reply));
     }
     cases.extend(slow());
+    cases.extend(slow_bodies());
     cases
 }
 
@@ -70,6 +72,96 @@ const REPLIES: &[(&str, &[u8])] = &[
     ("status_600", b"HTTP/1.1 600 Odd\r\nContent-Length: 5\r\n\r\nhello"),
     ("line_before", b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
 ];
+
+/// Answers of which a part takes some hundred milliseconds: whether it is in
+/// the transfer, however that ends.
+fn slow_bodies() -> Vec<Case> {
+    let pause = Step::Pause(Duration::from_millis(400));
+    let case = |name: &str, options: &str, head: &str, first: &[u8], rest: &[u8]| {
+        let head = format!("HTTP/1.1 {head}\r\n\r\n").into_bytes();
+        let steps = vec![
+            Step::Request,
+            Step::Send([&head, first].concat()),
+            pause.clone(),
+            Step::Send(rest.into()),
+        ];
+        Case::probe(
+            format!("framing::slow_{name}"),
+            module(options),
+            "http://@server@/",
+        )
+        .server(Server::steps(steps))
+        .request(|request| request.view(View::Slow))
+    };
+    let of_ten = "200 OK\r\nContent-Length: 10";
+    let chunked = "200 OK\r\nTransfer-Encoding: chunked";
+    let gzip = "200 OK\r\nContent-Encoding: gzip";
+    let limit = "body_size_limit: 7B";
+    let matched = "fail_if_body_matches_regexp: [x]";
+    let late = |name: &str, options: &str, text: &[u8], then: Step| {
+        let module = format!("{{prober: http, timeout: 700ms, http: {{{options}}}}}");
+        let steps = vec![Step::Request, Step::Send(text.into()), then];
+        Case::probe(format!("framing::late_{name}"), module, "http://@server@/")
+            .server(Server::steps(steps))
+            .request(|request| request.view(View::Slow))
+    };
+    vec![
+        case("body", "", of_ten, b"hello", b"hello"),
+        case("body_matched", matched, of_ten, b"hello", b"hello"),
+        case(
+            "body_of_bad_status",
+            "",
+            "500 No\r\nContent-Length: 10",
+            b"hello",
+            b"hello",
+        ),
+        case("body_cut", "", of_ten, b"hello", b"h"),
+        case("body_cut_matched", matched, of_ten, b"hello", b"h"),
+        case("body_limited", limit, of_ten, b"hello", b"hello"),
+        case("chunks", "", chunked, b"5\r\nhello\r\n", b"0\r\n\r\n"),
+        case("chunks_broken", "", chunked, b"5\r\nhello\r\n", b"xyz\r\n"),
+        case("chunks_cut", "", chunked, b"5\r\nhello\r\n", b"5\r\nhe"),
+        case(
+            "gzip_broken",
+            "compression: gzip",
+            gzip,
+            b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff",
+            b"this is no block of it",
+        ),
+        case(
+            "redirect_not_followed",
+            "follow_redirects: false",
+            "302 Found\r\nLocation: /x\r\nContent-Length: 10",
+            b"hello",
+            b"hello",
+        ),
+        late(
+            "body",
+            "",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+            Step::Silence,
+        ),
+        late(
+            "body_matched",
+            matched,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+            Step::Silence,
+        ),
+        late(
+            "body_of_bad_status",
+            "",
+            b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n",
+            Step::Silence,
+        ),
+        late("head", "", b"HTTP/1.1 200 OK\r\nContent-", Step::Silence),
+        late(
+            "head_of_interim",
+            "",
+            b"HTTP/1.1 103 Early Hints\r\n\r\n",
+            Step::Silence,
+        ),
+    ]
+}
 
 fn slow() -> Vec<Case> {
     let short = |options: &str| format!("{{prober: http, timeout: 700ms, http: {{{options}}}}}");

@@ -263,6 +263,13 @@ pub(super) const LISTED: &[Listed] = &[
         "a name with its final dot is the same name: the hosts file is asked for it, too",
     ),
     listed(
+        "framing::slow_redirect_not_followed",
+        "transfer",
+        "long",
+        "short",
+        "the body of a redirect that is not followed is not read: Go reads 2 KiB of it, to use the connection again",
+    ),
+    listed(
         "redirects::not_followed_compressed",
         "series probe_success",
         "0",

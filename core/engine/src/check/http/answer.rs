@@ -317,8 +317,10 @@ impl Answer {
     }
 }
 
-/// Notes what the head of the final response says.
+/// Notes what the head of the final response says, and that its transfer counts
+/// from now on, however it ends.
 pub(super) fn note(head: &Head<'_, '_>, length: i64, secured: bool, cx: &mut Cx<'_>) {
+    cx.count_partial();
     cx.set(STATUS_CODE, f64::from(head.status));
     cx.set(VERSION, head.version.number());
     cx.set(CONTENT_LENGTH, length as f64);

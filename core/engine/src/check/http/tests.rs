@@ -197,6 +197,13 @@ fn a_silent_peer_runs_into_the_deadline_of_its_phase() {
     assert_eq!(slow.fact("http_status_code"), Some(200.0));
     assert_eq!(slow.fact("http_uncompressed_body_length"), Some(2.0));
     assert_eq!(slow.fact("failed_due_to_regex"), Some(0.0));
+    let transfer = |seen: &world::Seen| seen.fact("http_duration_secondstransfer").unwrap();
+    assert!(transfer(&slow) > 0.5, "{}", transfer(&slow));
+    assert!(!slow.phases.contains(&Phase::Transfer));
+    // What is no answer yet has no transfer.
+    let beginning = run("192.0.2.7", &[answers("HTTP/1.1 200 OK\r\nContent-")]);
+    assert_eq!(beginning.outcome, Outcome::Failure(Reason::TimeoutTransfer));
+    assert_eq!(transfer(&beginning), 0.0);
     let unread = run_with(
         "192.0.2.7",
         &[answers("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")],
