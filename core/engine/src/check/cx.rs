@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 use core::time::Duration;
 
-use crate::engine::shared::{Effect, Payload, Shared};
+use crate::engine::shared::{Effect, Payload, Share, Shared};
 use crate::fact::{Facts, Labels};
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, ResolveError};
@@ -71,6 +71,8 @@ pub(crate) struct RunCore {
     pub(crate) opened: u8,
     /// A connection that waits for its destination's rate to allow it.
     pub(crate) waiting: Option<Waiting>,
+    /// The engine's: whether others kept it from going on.
+    pub(crate) share: Share,
     pub(crate) trace: Option<Vec<Step>>,
 }
 
@@ -106,6 +108,7 @@ impl RunCore {
             open: 0,
             opened: 0,
             waiting: None,
+            share: Share::NONE,
             trace: None,
         }
     }
@@ -354,13 +357,11 @@ impl Cx<'_> {
         self.shared.work.left = left;
     }
 
-    /// Asks for `Woken` in the next turn. To be asked for once.
-    pub(crate) fn go_on_later(&mut self) {
-        let work = &mut self.shared.work;
-        if work.waiting.is_empty() {
-            work.since = self.now;
-        }
-        work.waiting.push_back(self.id);
+    /// Asks for `Woken` in the next turn. To be asked for once. `had`: something
+    /// could be worked on in this one.
+    pub(crate) fn go_on_later(&mut self, had: bool) {
+        let share = &mut self.core.share;
+        self.shared.work.queue(self.id, had, share, self.now);
     }
 
     /// Completes the current phase and begins another.

@@ -6,14 +6,13 @@ use core::time::Duration;
 
 use super::Engine;
 use super::run::{Owner, Run, State};
-use super::shared::Effect;
+use super::shared::{Effect, Work};
 use super::target::{Again, Last, Turn};
 use crate::check::Cx;
 use crate::check::cx::{Party, RunCore, Waiting};
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
-use crate::limits::DECODED_PER_TURN;
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::report::Report;
 use crate::resolve::LookupResult;
@@ -97,12 +96,15 @@ impl Engine {
 
     /// Begins a turn: goes on with what was too much for the last one.
     pub(super) fn work(&mut self, now: Instant) {
-        self.shared.work.left = DECODED_PER_TURN;
+        self.shared.work.begin_turn();
         for _ in 0..self.shared.work.waiting.len() {
             if self.shared.work.left == 0 {
                 break;
             }
-            if let Some(id) = self.shared.work.waiting.pop_front() {
+            if let Some(id) = self.shared.work.waiting.pop_front()
+                && let Some(run) = self.runs.get_mut(id)
+            {
+                self.shared.work.go_on(&mut run.core.share);
                 self.deliver(id, Input::Woken, now);
             }
         }
@@ -130,7 +132,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        if !looked_too_late(run, now) && !was_behind(run) {
+        if !looked_too_late(run, now) && !was_crowded_out(run, &self.shared.work) {
             if let State::Checking { spec, check, .. } = &run.state {
                 let mut cx = Cx {
                     now,
@@ -352,14 +354,16 @@ fn looked_too_late(run: &mut Run, now: Instant) -> bool {
     late > STALLED
 }
 
-/// Whether what keeps a run from its end is our own work: then that is its outcome.
-fn was_behind(run: &mut Run) -> bool {
-    let behind = run.is_behind();
-    if behind {
-        let detail = format_args!("the prober was behind with decoding the body");
+/// Whether what keeps a run from its end is our work for others: then that is its
+/// outcome. If it had its turns and its body is too much for them, that is the
+/// target's doing, or the user's, as for a body that comes too slowly.
+fn was_crowded_out(run: &mut Run, work: &Work) -> bool {
+    let crowded_out = run.is_behind() && work.is_crowded_out(&run.core.share);
+    if crowded_out {
+        let detail = format_args!("the prober was busy with decoding the bodies of others");
         run.core.finish(Outcome::Unknown(Reason::Overload), detail);
     }
-    behind
+    crowded_out
 }
 
 /// Ends a run of which the time is over.

@@ -122,6 +122,18 @@ impl Answer {
         self.backlog.is_some()
     }
 
+    /// See [`Check::waits_for`](crate::check::Check::waits_for).
+    pub(super) fn waits_for(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_behind() {
+            true => write!(
+                f,
+                ": decoded {} bytes, and not all that came",
+                self.received
+            ),
+            false => Ok(()),
+        }
+    }
+
     /// Goes on in a new turn with what was begun. Gives what came after it,
     /// unless it is still too much.
     pub(super) fn catch_up(&mut self, place: Place<'_>, cx: &mut Cx<'_>) -> Option<Box<Backlog>> {
@@ -206,10 +218,11 @@ impl Answer {
         cx: &mut Cx<'_>,
     ) -> Result<Option<usize>, Stop> {
         let mut decoded = [0; DECODED_AT_ONCE];
+        let had = cx.work_left() > 0;
         loop {
             let left = cx.work_left();
             if left == 0 {
-                cx.go_on_later();
+                cx.go_on_later(had);
                 return Ok(Some(content.len()));
             }
             let weight = decoder.weight();

@@ -362,6 +362,13 @@ impl Check for Http {
     fn is_behind(&self) -> bool {
         self.answer().is_some_and(Answer::is_behind)
     }
+
+    fn waits_for(&self, _: &Spec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.answer() {
+            Some(answer) => answer.waits_for(f),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Http {

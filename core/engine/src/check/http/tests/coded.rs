@@ -1,18 +1,21 @@
 //! Compressed bodies, through the whole check.
 
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, vec};
+use core::time::Duration;
 
 use miniz_oxide::deflate::compress_to_vec;
 
 use super::super::decode::tests::{BROTLI, member};
 use super::super::*;
 use super::pattern;
-use super::world::{Peer, Seen, run_with};
-use crate::io::Closed;
+use super::world::{Peer, Seen, run_with, spec_with};
+use crate::io::{Closed, Output};
 use crate::limits::DECODED_PER_TURN;
 use crate::outcome::Outcome;
+use crate::{Engine, Instant};
 
 /// A response with this body, as it is.
 fn coded(fields: &str, body: &[u8]) -> Peer {
@@ -213,15 +216,71 @@ fn what_a_body_decodes_to_is_spread_over_turns() {
     );
 }
 
+/// Verdicts of runs that have a second from the same moment on, each of which is
+/// given its body `after` so many milliseconds, on a prober that has one turn in
+/// 50 ms.
+fn among_each_other(runs: &[(u64, &[u8])]) -> Vec<(Outcome, String)> {
+    let at = |after: u64| Instant::ZERO + Duration::from_millis(after);
+    let mut engine = Engine::new(crate::Config::default(), at(0));
+    let spec = spec_with("192.0.2.7", |config| config.compression = "gzip".into());
+    let ids: Vec<_> = runs
+        .iter()
+        .map(|_| {
+            let second = Duration::from_secs(1);
+            let run = engine.run_once(Arc::clone(&spec), second, false, at(0));
+            run.unwrap()
+        })
+        .collect();
+    let mut verdicts = vec![None; runs.len()];
+    for now in (0..1_100).step_by(50) {
+        engine.handle_timeout(at(now));
+        for (id, (after, body)) in ids.iter().zip(runs) {
+            if *after == now {
+                let answer = &coded("", body).sends[0];
+                engine.handle_input(*id, Input::Opened(Conn(0)), at(now));
+                engine.handle_input(*id, Input::Data(Conn(0), answer), at(now));
+            }
+        }
+        while let Some((id, output)) = engine.poll_output() {
+            if let Output::Report(report) = output {
+                let place = ids.iter().position(|it| *it == id).unwrap();
+                verdicts[place] = Some((report.outcome, report.detail.into()));
+            }
+        }
+    }
+    let ended = verdicts.into_iter().map(Option::unwrap);
+    ended.collect()
+}
+
+/// Of what does not come to its end in time, whoever had the turns is the cause.
 #[test]
-fn that_we_are_behind_at_the_end_of_its_time_is_not_the_targets_fault() {
-    let mut peer = coded("", BROTLI_BOMB);
-    peer.sends.splice(0..0, vec![Vec::new(); 990]);
-    let seen = run_with("192.0.2.7", &[peer], |config| {
-        config.compression = "br".into();
-    });
-    assert_eq!(seen.outcome, Outcome::Unknown(Reason::Overload), "{seen:?}");
-    assert_eq!(seen.detail, "the prober was behind with decoding the body");
+fn a_body_that_is_too_much_fails_unless_others_had_its_turns() {
+    let timed_out = Outcome::Failure(Reason::TimeoutTransfer);
+    let ours = Outcome::Unknown(Reason::Overload);
+    let (endless, small) = (gzip(&vec![0; 4 << 20]).repeat(2), gzip(&vec![0; 100 << 10]));
+    let alone = among_each_other(&[(0, &endless)]);
+    assert_eq!(alone[0].0, timed_out, "{alone:?}");
+    let words = "timed out after 1.0s reading the answer of 192.0.2.7:80: decoded ";
+    assert!(alone[0].1.starts_with(words), "{alone:?}");
+    // What others have now and then is no excuse.
+    let few: Vec<_> = (0..18).map(|turn| (turn * 50, &small[..])).collect();
+    let busy = among_each_other(&[&[(0, &endless[..])], &few[..]].concat());
+    assert_eq!(busy[0].0, timed_out, "{busy:?}");
+    assert!(
+        busy[1..].iter().all(|it| it.0 == Outcome::Success),
+        "{busy:?}"
+    );
+    // Half of the turns, or none.
+    let both = among_each_other(&[(0, &endless), (0, &endless)]);
+    for (outcome, detail) in &both {
+        assert_eq!(*outcome, ours, "{detail}");
+        assert_eq!(
+            detail,
+            "the prober was busy with decoding the bodies of others"
+        );
+    }
+    let late = among_each_other(&[(0, &endless), (950, &small)]);
+    assert_eq!((late[0].0, late[1].0), (timed_out, ours), "{late:?}");
 }
 
 /// A host that does not ask whether a run is behind.

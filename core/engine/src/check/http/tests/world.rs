@@ -132,6 +132,11 @@ pub(super) fn run(target: &str, peers: &[Peer]) -> Seen {
 
 /// Probes `target`; the n-th connection finds the n-th peer, or the last one.
 pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Config)) -> Seen {
+    drive(spec_with(target, change), peers)
+}
+
+/// A target that is probed every second, with a second for it.
+pub(super) fn spec_with(target: &str, change: impl FnOnce(&mut Config)) -> Arc<crate::Spec> {
     let mut config = Config::default();
     change(&mut config);
     let module = ModuleConfig {
@@ -141,13 +146,12 @@ pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Co
     };
     let module = module.compile(&FewFiles).unwrap();
     let second = Duration::from_secs(1);
-    let spec = crate::Spec {
+    Arc::new(crate::Spec {
         check: module.attempt(target, TargetParams::default()).unwrap(),
         schedule: Schedule::new(second, second, Duration::ZERO).unwrap(),
         threshold: threshold::Config::new(threshold::Kind::Plain, 1, 1).unwrap(),
         group: GroupId(0),
-    };
-    drive(Arc::new(spec), peers)
+    })
 }
 
 /// What the world has still to tell the engine.
