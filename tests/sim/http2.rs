@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use probity_engine::{Outcome, Phase, Reason};
+use probity_simulator::coded::Coding;
 use probity_simulator::h2::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PUSH_PROMISE, Server, data,
     frame, goaway, head, reset, settings, window_update,
@@ -76,6 +77,48 @@ fn one_byte_at_a_time_is_a_success() {
     let server = secured(Server::new(Script::new([drip])).serve());
     let record = probe_pieces(&http(), URL, &server);
     assert_eq!(record.outcome, Outcome::Success, "{}", record.detail);
+}
+
+/// Four MiB come out of a body, which is more than one turn may decode: what
+/// comes after it waits, in whatever frames.
+#[test]
+fn what_a_body_decodes_to_is_spread_over_turns() {
+    let coding = Coding::Gzip;
+    let decoding = http_with(json!({
+        "compression": coding.name(),
+        "body_size_limit": "8MB",
+        "fail_if_body_not_matches_regexp": ["^\\x00+$"],
+    }));
+    let bomb = coding.bomb();
+    let (first, second) = bomb.split_at(bomb.len() / 2);
+    let body = [head(0, OK), data(0, first), data(0, second)];
+    let ping = frame(PING, 0, 0, b"12345678");
+    let trailer = head(END_STREAM, &[("a-trailer", "x")]);
+    for ended in [
+        vec![data(END_STREAM, b"")],
+        vec![ping.clone(), trailer],
+        vec![data(END_STREAM, b""), goaway(1, 0)],
+    ] {
+        let frames = [&body[..], &ended].concat();
+        let record = probe_pieces(&decoding, URL, &answering(&frames));
+        assert_eq!(record.outcome, Outcome::Success, "{}", record.detail);
+        let script = Script::new([Step::Send(frames.concat().into()), Step::Close]);
+        let closing = secured(Server::new(script).serve());
+        let record = probe_pieces(&decoding, URL, &closing);
+        assert_eq!(record.outcome, Outcome::Success, "{}", record.detail);
+    }
+    for (frames, reason, words) in [
+        (vec![reset(2)], Reason::PeerReset, "INTERNAL_ERROR"),
+        (
+            vec![ping, data(END_STREAM, b"more")],
+            Reason::BodyEncoding,
+            "",
+        ),
+    ] {
+        let frames = [&body[..], &frames].concat();
+        let record = probe_pieces(&decoding, URL, &answering(&frames));
+        assert_failure(&record, reason, words);
+    }
 }
 
 #[test]

@@ -133,10 +133,11 @@ impl Http {
         let mut out = Vec::new();
         loop {
             let event = client.receive(&mut data, &mut out);
-            if !out.is_empty() {
+            // While the run was behind, the connection may have ended.
+            if !out.is_empty() && cx.core.is_open(conn) {
                 cx.send(conn, &out);
-                out.clear();
             }
+            out.clear();
             let place = Place {
                 spec,
                 hop: self.hop.as_deref(),
