@@ -17,7 +17,7 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// Reads from one connection before the others have their turn.
 pub const READS_PER_VISIT: usize = 2;
 
-/// Sockets that have more to read, and are looked at again in one turn.
+/// Sockets that have more to read or to write, and are looked at again in one turn.
 pub const REVISITS_PER_TURN: usize = 32;
 
 /// Changes of the fleet (or other commands) that a worker takes between two
@@ -50,6 +50,14 @@ pub const NOTICES: usize = 65_536;
 pub const POOLED_BUFFERS: usize = 64;
 /// See [`POOLED_BUFFERS`]; bytes.
 pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bytes of the body of a request that are written, or encrypted, at once, when
+/// the kernel has taken what came before: three records of TLS. So much of it a
+/// connection holds; the rest waits in the module, which all its runs share.
+pub const PIECE: usize = 48 * 1024;
+
+/// Such pieces that one connection sends before the others have their turn.
+pub const PIECES_PER_VISIT: usize = 8;
 
 /// TLS configurations that are remembered.
 pub const TLS_CONFIGS: usize = 1_024;

@@ -2,25 +2,27 @@
 //!
 //! Rules: a socket is registered once, for reading and writing, edge-triggered,
 //! and never deregistered: closing it does that. A write is tried at once, and
-//! only what the kernel does not take is kept for the next event. An error of
+//! only what the kernel does not take is kept for the next event; of the body of
+//! a request that is a small piece, the rest waits where it is. An error of
 //! a write does not end a connection before what the peer has sent is read.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll};
 use probity_engine::tls::TlsParams;
-use probity_engine::{Closed, Conn, Endpoint, Reason, RunId, Transport};
+use probity_engine::{Bytes, Closed, Conn, Endpoint, Reason, RunId, Transport};
 use probity_tls::{Layer, Layers};
 use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
-use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
-use crate::sockets::{Coalescing, Io, Key, Socket, Sockets, Stage};
+use crate::limits::{PIECE, PIECES_PER_VISIT, POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use crate::sockets::{Coalescing, Held, Io, Key, Queued, Socket, Sockets, Stage};
 use crate::tls::Cache;
 
 /// On Linux a read that yields less than was asked for has emptied the socket,
@@ -123,6 +125,7 @@ impl Net {
                 io,
                 unsent: Vec::new(),
                 sent: 0,
+                queue: VecDeque::new(),
                 broken: None,
                 revisit: false,
                 coalescing: Coalescing::Harmless,
@@ -186,11 +189,28 @@ impl Net {
         }
     }
 
-    /// Carries out [`Output::Send`](probity_engine::Output::Send).
-    pub(crate) fn send(&mut self, run: RunId, conn: Conn, bytes: &[u8]) {
+    /// Carries out [`Output::Send`](probity_engine::Output::Send). What is shared,
+    /// and what follows it, is taken when the kernel has room for it.
+    pub(crate) fn send(&mut self, run: RunId, conn: Conn, bytes: Bytes<'_>) {
         let Some(key) = self.sockets.find(run, conn) else {
             return;
         };
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        let bytes = match bytes {
+            Bytes::Shared(bytes) => Held::Shared(Arc::clone(bytes)),
+            Bytes::Lent(bytes) if socket.queue.is_empty() => return self.send_now(key, bytes),
+            Bytes::Lent(bytes) => Held::Copied(bytes.into()),
+        };
+        if socket.broken.is_none() {
+            socket.queue.push_back(Queued { bytes, sent: 0 });
+            self.send_queued(key);
+        }
+    }
+
+    /// Sends these bytes, and holds what the kernel does not take.
+    fn send_now(&mut self, key: Key, bytes: &[u8]) {
         let mut records = self.take_scratch();
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
@@ -205,6 +225,37 @@ impl Net {
         self.write_scratch(key, records);
     }
 
+    /// Goes on with what is queued until the kernel takes no more, or others
+    /// should have their turn.
+    fn send_queued(&mut self, key: Key) {
+        for _ in 0..PIECES_PER_VISIT {
+            let Some(socket) = self.sockets.get_mut(key) else {
+                return;
+            };
+            if socket.broken.is_some() {
+                socket.queue.clear();
+            }
+            if !socket.unsent.is_empty() {
+                return;
+            }
+            let Some(mut queued) = socket.queue.pop_front() else {
+                return;
+            };
+            let rest = queued.rest();
+            let piece = &rest[..rest.len().min(PIECE)];
+            let len = piece.len();
+            self.send_now(key, piece);
+            queued.sent += len;
+            if !queued.rest().is_empty()
+                && let Some(socket) = self.sockets.get_mut(key)
+            {
+                socket.queue.push_front(queued);
+            }
+        }
+        // No event will come for a socket that takes more.
+        self.look_again(key);
+    }
+
     /// Carries out [`Output::Close`](probity_engine::Output::Close): a FIN,
     /// after a close_notify if there is room for one. What the kernel has not
     /// taken yet is given up, and so is what the peer has sent unread: then
@@ -214,7 +265,7 @@ impl Net {
             return;
         };
         if let Some(socket) = self.sockets.get_mut(key)
-            && socket.unsent.is_empty()
+            && !socket.has_unsent()
             && socket.broken.is_none()
             && let Io::Stream(stream, Stage::Secured(layer)) = &mut socket.io
         {
@@ -260,8 +311,13 @@ impl Net {
         Connect::Failed(run, conn, errors::closed(&error))
     }
 
-    /// Writes what the kernel did not take before.
+    /// Goes on with what the kernel did not take before.
     pub(crate) fn flush(&mut self, key: Key) {
+        self.flush_unsent(key);
+        self.send_queued(key);
+    }
+
+    fn flush_unsent(&mut self, key: Key) {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
@@ -563,6 +619,41 @@ mod tests {
         }
         assert_eq!(net.next_revisit(), Some(kept), "in its turn");
         assert_eq!(net.next_revisit(), None, "and nothing but open ones");
+    }
+
+    #[test]
+    fn a_body_waits_where_it_is_until_the_kernel_takes_it() {
+        let (mut net, key, mut peer) = pair();
+        let (run, conn) = (RunId::from_bits(0), Conn(0));
+        let body: Arc<[u8]> = (0..24 << 20).map(|at: u32| (at >> 8) as u8).collect();
+        net.send(run, conn, Bytes::Lent(b"head"));
+        net.send(run, conn, Bytes::Shared(&body));
+        net.send(run, conn, Bytes::Lent(b"end"));
+        let socket = net.sockets.get_mut(key).expect("open");
+        assert!(socket.has_unsent(), "nobody reads");
+        assert!(socket.unsent.capacity() <= POOLED_BUFFER_BYTES);
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("all of it");
+            all
+        });
+        let mut events = Events::with_capacity(8);
+        while net.sockets.get_mut(key).expect("open").has_unsent() {
+            match net.next_revisit() {
+                Some(key) => net.flush(key),
+                None => {
+                    net.wait(&mut events, None);
+                    net.flush(key);
+                }
+            }
+            let socket = net.sockets.get_mut(key).expect("open");
+            assert!(socket.unsent.capacity() <= POOLED_BUFFER_BYTES);
+        }
+        net.close(run, conn);
+        let all = reader.join().expect("a reader");
+        assert_eq!(all.len(), body.len() + 7);
+        assert!(all == [b"head", &body[..], b"end"].concat(), "in order");
+        assert_eq!(Arc::strong_count(&body), 1, "given back");
     }
 
     #[test]

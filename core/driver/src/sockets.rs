@@ -4,6 +4,9 @@
 //! event that was under way when its socket was closed finds nothing, even if
 //! the slot is in use again.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use mio::Token;
 use mio::net::{TcpStream, UdpSocket};
 use probity_engine::limits::MAX_OPEN;
@@ -42,12 +45,48 @@ pub(crate) struct Socket {
     /// none; `sent` of them have gone since.
     pub(crate) unsent: Vec<u8>,
     pub(crate) sent: usize,
+    /// What the run wants to be sent after that, before any TLS.
+    pub(crate) queue: VecDeque<Queued>,
     /// Why nothing can be written any more. There may still be something to
     /// read; only then the connection is over.
     pub(crate) broken: Option<Closed>,
     /// Whether it is in the list of sockets to look at again.
     pub(crate) revisit: bool,
     pub(crate) coalescing: Coalescing,
+}
+
+impl Socket {
+    /// Whether something waits until the kernel takes more.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || !self.queue.is_empty()
+    }
+}
+
+/// Bytes that wait, and how many of them do no more.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) bytes: Held,
+    pub(crate) sent: usize,
+}
+
+impl Queued {
+    /// What still waits.
+    pub(crate) fn rest(&self) -> &[u8] {
+        let bytes = match &self.bytes {
+            Held::Shared(bytes) => &bytes[..],
+            Held::Copied(bytes) => bytes,
+        };
+        bytes.get(self.sent..).unwrap_or_default()
+    }
+}
+
+/// Whose bytes they are.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// The module's.
+    Shared(Arc<[u8]>),
+    /// What follows such: a few bytes.
+    Copied(Box<[u8]>),
 }
 
 /// What Nagle's algorithm may do to a stream (RFC 1122 section 4.2.3.4): hold
@@ -196,6 +235,7 @@ mod tests {
             io: Io::Datagrams(UdpSocket::from_std(socket)),
             unsent: Vec::new(),
             sent: 0,
+            queue: VecDeque::new(),
             broken: None,
             revisit: false,
             coalescing: Coalescing::Harmless,

@@ -251,7 +251,7 @@ impl Worker {
                     return self.tell(run, Input::Closed(conn, closed));
                 }
             }
-        } else if event.is_writable() && !socket.unsent.is_empty() {
+        } else if event.is_writable() && socket.has_unsent() {
             self.net.flush(key);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -342,12 +342,14 @@ impl Worker {
         self.tell(run, Input::Closed(conn, closed));
     }
 
-    /// Goes on with sockets that had more to read than a visit may take.
+    /// Goes on with sockets that had more to read, or to write, than a visit may
+    /// take.
     fn visit_again(&mut self) {
         for _ in 0..self.net.revisits().min(REVISITS_PER_TURN) {
             let Some(key) = self.net.next_revisit() else {
                 return;
             };
+            self.net.flush(key);
             self.read(key, true);
         }
     }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Deref;
 
 use crate::id::Conn;
 use crate::outcome::Reason;
@@ -87,12 +88,34 @@ pub enum Output<'a> {
     Secure(Conn, TlsParams<'a>),
     /// Send these bytes, all of them, in order. Errors come as
     /// [`Input::Closed`].
-    Send(Conn, &'a [u8]),
+    Send(Conn, Bytes<'a>),
     /// Close the connection and release it. Nothing may be told about it
     /// afterwards; what is, is ignored.
     Close(Conn),
     /// The run is over. It is the last output of a run.
     Report(Report<'a>),
+}
+
+/// Bytes to be sent, and whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bytes<'a> {
+    /// Lent until the engine is called again.
+    Lent(&'a [u8]),
+    /// Of the body of a request that every run of a module sends, up to
+    /// [`MAX_REQUEST_BODY_BYTES`](crate::limits::MAX_REQUEST_BODY_BYTES): a host
+    /// whose peer does not take them at once can share them instead of copying.
+    Shared(&'a Arc<[u8]>),
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// Where to connect.

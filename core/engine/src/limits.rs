@@ -29,7 +29,8 @@ pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
 /// Bytes of the body of a request, from the configuration or a file. With
-/// HTTP/1 the host holds what a peer does not take at once.
+/// HTTP/1 a host can [share](crate::Bytes::Shared) what a peer does not take at
+/// once; with HTTP/2 it holds of that what the peer's window has let out.
 pub const MAX_REQUEST_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of the body of a request that each target keeps with its head, to be

@@ -9,8 +9,8 @@ use std::time::Duration;
 use probity_engine::fact::{Facts, Labels};
 use probity_engine::threshold::Transition;
 use probity_engine::{
-    Closed, Conn, Engine, Input, Instant, Outcome, Output, Phase, Phases, Reason, Report, RunId,
-    Spec, TargetId,
+    Bytes, Closed, Conn, Engine, Input, Instant, Outcome, Output, Phase, Phases, Reason, Report,
+    RunId, Spec, TargetId,
 };
 
 use crate::prober::Prober;
@@ -237,14 +237,14 @@ impl Prober for Saboteur {
                     if *defect == Defect::UseAfterClose && Self::strikes(patience) =>
                 {
                     sink(run, Output::Close(conn));
-                    Output::Send(conn, b"one more thing")
+                    Output::Send(conn, Bytes::Lent(b"one more thing"))
                 }
                 Output::Send(conn, bytes) => {
-                    watch(*defect, watched, (run, conn), bytes);
-                    match misspelt(*defect, bytes) {
+                    watch(*defect, watched, (run, conn), &bytes);
+                    match misspelt(*defect, &bytes) {
                         Some(other) if Self::strikes(patience) => {
                             changed = other;
-                            Output::Send(conn, &changed)
+                            Output::Send(conn, Bytes::Lent(&changed))
                         }
                         _ => Output::Send(conn, bytes),
                     }

@@ -124,6 +124,29 @@ fn https_is_answered() {
     assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
 }
 
+/// A body that is more than any socket buffer holds, to a server that takes its
+/// time.
+#[test]
+fn a_large_body_is_sent_in_full() {
+    const LENGTH: usize = 12 << 20;
+    let (handle, ca) = (start(1), Ca::new());
+    let target = ca.answering(4095, |stream| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let mut body = vec![0; LENGTH];
+        stream.read_exact(&mut body).expect("the whole body");
+        assert!(body.iter().all(|byte| *byte == b'b'));
+        let _ = stream.write_all(OK);
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+    });
+    let (pem, body) = (ca.pem(), "b".repeat(LENGTH));
+    let module = module(&format!(
+        r#"{{"prober": "http", "http": {{"method": "POST", "body": "{body}", "enable_http2": false, "tls_config": {{"ca": "{pem}"}}}}}}"#
+    ));
+    let report = probe(&handle, &module, &format!("https://{target}/"));
+    assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
+}
+
 /// Without a length and without close_notify the end of the connection is the
 /// end of the body, but not in the middle of a record.
 #[test]

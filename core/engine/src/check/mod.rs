@@ -95,8 +95,8 @@ pub(crate) trait Kind {
 
     /// Bytes that are the same for all targets of a module; see
     /// [`Cx::send_body`].
-    fn body(_: &Self::Module) -> &[u8] {
-        &[]
+    fn body(_: &Self::Module) -> Option<&Arc<[u8]>> {
+        None
     }
 }
 
@@ -399,12 +399,12 @@ macro_rules! checks {
                 }
             }
 
-            pub(crate) fn body(&self) -> &[u8] {
+            pub(crate) fn body(&self) -> Option<&Arc<[u8]>> {
                 match self {
                     $(Self::$variant(spec) => {
                         <$name::$variant as Kind>::body(<$name::$variant as Kind>::module_of(spec))
                     })+
-                    Self::Unusable(..) => &[],
+                    Self::Unusable(..) => None,
                 }
             }
 

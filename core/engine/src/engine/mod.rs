@@ -26,7 +26,7 @@ pub use self::target::{Last, TargetView};
 use crate::check::cx::Party;
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
-use crate::io::{Closed, Input, Output};
+use crate::io::{Bytes, Closed, Input, Output};
 use crate::lifecycle::{self, Lifecycle, Pod};
 use crate::limits::{Limits, STARTS_PER_TURN};
 use crate::outcome::Reason;
@@ -399,11 +399,16 @@ impl Engine {
                     options: self.lent.insert(options),
                 },
             ),
-            Effect::Send(conn, Payload::Request) => Output::Send(conn, spec?.check.request()),
-            Effect::Send(conn, Payload::Body) => Output::Send(conn, spec?.check.body()),
+            Effect::Send(conn, Payload::Request) => {
+                Output::Send(conn, Bytes::Lent(spec?.check.request()))
+            }
+            Effect::Send(conn, Payload::Body) => {
+                let body = spec?.check.body();
+                Output::Send(conn, body.map_or(Bytes::Lent(&[]), Bytes::Shared))
+            }
             Effect::Send(conn, Payload::Out(range)) => {
                 let bytes = run.core.out.get(range.start as usize..range.end as usize);
-                Output::Send(conn, bytes.unwrap_or_default())
+                Output::Send(conn, Bytes::Lent(bytes.unwrap_or_default()))
             }
             Effect::Close(conn) => Output::Close(conn),
             Effect::Report | Effect::Release => Output::Report(course::report(run)?),

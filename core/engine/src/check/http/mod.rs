@@ -279,8 +279,8 @@ impl Kind for Http {
         &spec.request
     }
 
-    fn body(module: &Module) -> &[u8] {
-        module.body.content()
+    fn body(module: &Module) -> Option<&Arc<[u8]>> {
+        Some(module.body.content())
     }
 }
 

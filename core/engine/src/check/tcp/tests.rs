@@ -135,7 +135,7 @@ fn drive<'s>(config: Config, target: &str, script: &'s [Does]) -> (Seen, Vec<u8>
     loop {
         while let Some((_, output)) = engine.poll_output() {
             match output {
-                Output::Send(_, bytes) => sent.extend_from_slice(bytes),
+                Output::Send(_, bytes) => sent.extend_from_slice(&bytes),
                 Output::Secure(_, params) => {
                     names.push(params.server_name.to_string());
                     securing = true;

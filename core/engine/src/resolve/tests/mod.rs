@@ -190,7 +190,7 @@ impl World {
                         let socket = self.open.iter().find(|it| (it.0, it.1) == (run, conn));
                         let (_, _, transport, server) = socket.expect("sent on an open socket");
                         let message = match transport {
-                            Transport::Udp => bytes,
+                            Transport::Udp => &*bytes,
                             Transport::Tcp => &bytes[2..],
                         };
                         self.asked.push_back(Asked {

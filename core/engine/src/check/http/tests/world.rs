@@ -208,7 +208,7 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
                     });
                 }
                 Output::Send(conn, bytes) => {
-                    let text = String::from_utf8_lossy(bytes);
+                    let text = String::from_utf8_lossy(&bytes);
                     seen.requests.push(text.into());
                     let asked = asked.entry(conn).or_insert(0);
                     news.push(News::Play(conn, peer(conn).turn(*asked)));
