@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use probity_engine::config::{Expression, Files};
+use probity_engine::config::{Expression, Files, RsaAlgorithm, Signer};
 use probity_engine::tls::TlsOptions;
 use probity_spec::{File, SystemFiles};
 
@@ -52,6 +52,10 @@ impl Files for Host {
 
     fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
         SystemFiles.cel(source)
+    }
+
+    fn signer(&self, pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
+        probity_driver::signer(pem, algorithm)
     }
 
     fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use probity_engine::config::{RsaAlgorithm, Signer};
 use probity_engine::tls::TlsOptions;
-use probity_tls::{ClientConfig, DefaultTimeProvider};
+use probity_tls::{ClientConfig, DefaultTimeProvider, RsaSigner};
 
 use crate::limits::TLS_CONFIGS;
 
@@ -25,6 +26,16 @@ static KNOWN: Mutex<Vec<(TlsOptions, Made)>> = Mutex::new(Vec::new());
 /// What was expected and what was found: `ca: expected ..., found ...`.
 pub fn check_tls(options: &TlsOptions) -> Result<(), String> {
     make(options).map(drop)
+}
+
+/// Loads a private key in PEM that signs assertions with the time of this
+/// machine.
+///
+/// # Errors
+/// What was expected of the key and what was found.
+pub fn signer(pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
+    let signer = RsaSigner::new(pem, algorithm, Arc::new(DefaultTimeProvider))?;
+    Ok(Arc::new(signer))
 }
 
 fn make(options: &TlsOptions) -> Made {

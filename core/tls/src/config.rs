@@ -16,7 +16,7 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::certificate::Certificate;
 use crate::roots::{Origin, Roots};
-use crate::text::{clean, list};
+use crate::text::sections;
 use crate::verifier::{Trust, Verifier};
 
 /// What a connection needs to be secured: roots, client certificate, versions.
@@ -301,22 +301,4 @@ fn protocols(alpn: &[Box<[u8]>]) -> Result<Vec<Vec<u8>>, ConfigError> {
             )),
         })
         .collect()
-}
-
-/// The labels of a PEM file's sections, or why there are none.
-fn sections(pem: &[u8]) -> String {
-    const BEGIN: &str = "-----BEGIN ";
-    if pem.is_empty() {
-        return "nothing".into();
-    }
-    let labels: Vec<String> = String::from_utf8_lossy(pem)
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix(BEGIN)?.strip_suffix("-----"))
-        .map(|label| clean(label, 40))
-        .collect();
-    if labels.is_empty() {
-        format!("no PEM section in {} bytes", pem.len())
-    } else {
-        list(&labels, 3)
-    }
 }

@@ -14,6 +14,8 @@
 //!   is itself in the CA file, even if it is a CA's; and with `skip_verify`
 //!   any certificate, though the handshake's signature must still be right.
 //!
+//! Beside it, [`RsaSigner`] signs the assertions by which tokens are asked for.
+//!
 //! No socket, no thread, and no clock but the one that is passed in.
 //!
 //! ```
@@ -54,6 +56,7 @@ mod name;
 mod rejection;
 mod roots;
 mod server_name;
+mod signer;
 mod text;
 mod verifier;
 
@@ -63,3 +66,4 @@ pub use layers::Layers;
 pub use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsOptions, TlsVersion};
 pub use rustls::pki_types::UnixTime;
 pub use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+pub use signer::RsaSigner;

@@ -6,6 +6,7 @@
 //! group; a failing case prints what differs. `PROBITY_SIDE_BY_SIDE=FILE` also
 //! writes all differences of all cases that ran to a file, listed or not.
 
+mod assertion;
 mod case;
 mod cases;
 mod certificates;

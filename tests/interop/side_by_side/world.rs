@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use probity_tests::support::http;
 
+use super::assertion;
 use super::case::{Ask, Bench, Case, Request};
 use super::certificates::Certificates;
 use super::peers::RealPeers;
@@ -285,6 +286,7 @@ fn told(fields: &mut Fields, server: &str, seen: &[Seen]) {
             };
         }
         add(format!("{number} order"), order.join(" "));
-        add(format!("{number} body"), body.to_owned());
+        let body = assertion::shown(body).unwrap_or(body.to_owned());
+        add(format!("{number} body"), body);
     }
 }

@@ -12,6 +12,7 @@ mod pattern;
 mod proxy;
 mod re2;
 mod secret;
+mod signer;
 mod template;
 mod tls;
 
@@ -30,6 +31,7 @@ pub use expression::Expression;
 pub use pattern::{Captures, Pattern};
 pub use proxy::{ProxyHeader, ProxyUrl};
 pub use secret::Secret;
+pub use signer::{RsaAlgorithm, Signer, Stamp};
 pub(crate) use template::Template;
 pub use tls::{TlsConfig, WrittenVersion};
 
@@ -139,6 +141,17 @@ pub trait Files {
         Err("CEL expressions cannot be evaluated here".into())
     }
 
+    /// Loads a private key in PEM (PKCS #8 or PKCS #1) that signs assertions,
+    /// if this host can sign any.
+    ///
+    /// # Errors
+    /// What was expected of the key and what was found, without the key itself,
+    /// or that nothing is signed here.
+    fn signer(&self, pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
+        let _ = (pem, algorithm);
+        Err("assertions cannot be signed here".into())
+    }
+
     /// Whether connections can be secured with these options: that its PEM is
     /// what it should be. The engine does no cryptography; a host that does
     /// may leave this out and find out at the first connection.
@@ -199,6 +212,10 @@ impl Files for Recorded<'_> {
 
     fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
         self.files.cel(source)
+    }
+
+    fn signer(&self, pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
+        self.files.signer(pem, algorithm)
     }
 }
 

@@ -7,3 +7,4 @@ mod common;
 mod config;
 mod handshake;
 mod hostile;
+mod signer;

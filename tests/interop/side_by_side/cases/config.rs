@@ -380,6 +380,8 @@ fn clients() -> Vec<Case> {
         ("jwt", "client_id: a, token_url: 'http://127.0.0.1/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: k".to_owned()),
         ("jwt_algorithm", "client_id: a, token_url: 'http://127.0.0.1/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: k, signature_algorithm: HS256".to_owned()),
         ("jwt_without_key", "client_id: a, token_url: 'http://127.0.0.1/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'".to_owned()),
+        ("jwt_two_keys", "client_id: a, token_url: 'http://127.0.0.1/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: k, client_certificate_key_file: f".to_owned()),
+        ("jwt_claims_scalar", "client_id: a, token_url: 'http://127.0.0.1/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: f, claims: x".to_owned()),
         ("scopes_scalar", format!("{oauth}, scopes: a")),
         ("unknown_field", format!("{oauth}, nope: 1")),
         ("tls_bad", format!("{oauth}, tls_config: {{cert_file: a}}")),

@@ -23,7 +23,99 @@ fn case(name: &str, fields: &str, issuer: Server) -> Case {
     .server(issuer.named("issuer"))
 }
 
+/// With a key instead of a secret.
+fn signed(name: &str, fields: &str, issuer: Server) -> Case {
+    let fields = format!(
+        "grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_id: me, token_url: 'http://@issuer@/token', {fields}"
+    );
+    case(&format!("jwt_{name}"), "", issuer).module(&module(&format!("oauth2: {{{fields}}}")))
+}
+
+const KEY: &str = "client_certificate_key_file: '@folder@/rsa.key'";
+
+fn assertions() -> Vec<Case> {
+    let issue = |body: &str| Server::answering(token(body));
+    let good = |name, fields: &str| signed(name, &format!("{KEY}{fields}"), issue(GOOD));
+    let answered = |name, issuer| signed(name, KEY, issuer);
+    vec![
+        good("good", ""),
+        good("rs384", ", signature_algorithm: RS384"),
+        good(
+            "rs512",
+            ", signature_algorithm: RS512, client_certificate_key_id: 'a key'",
+        ),
+        good("named", ", iss: issuer, audience: them"),
+        good("scopes", ", scopes: [one, two]"),
+        good("scope_empty", ", scopes: ['']"),
+        good(
+            "parameters",
+            ", endpoint_params: {scope: x, z: y, grant_type: other}",
+        ),
+        good(
+            "claims",
+            ", claims: {a: 1, b: 1.5, c: true, d: null, e: text, f: [1, x], g: {h: {i: 2}}, 1: 2}",
+        ),
+        good(
+            "claims_of_ours",
+            ", claims: {iat: 5, exp: 6, sub: other, jti: mine, aud: [x, y]}",
+        ),
+        good("secret_beside", ", client_secret: x, client_secret_file: y"),
+        answered(
+            "refused",
+            Server::answering(answer(401, "", r#"{"error":"invalid_grant"}"#)),
+        ),
+        answered(
+            "text_of_json",
+            Server::answering(answer(200, "Content-Type: text/plain\r\n", GOOD)),
+        ),
+        answered(
+            "form",
+            Server::answering(answer(
+                200,
+                "Content-Type: text/plain\r\n",
+                "access_token=tok",
+            )),
+        ),
+        answered("token_missing", issue(r#"{"token_type":"Bearer"}"#)),
+        answered(
+            "type_mac",
+            issue(r#"{"access_token":"tok","token_type":"mac"}"#),
+        ),
+        answered(
+            "expires_word",
+            issue(r#"{"access_token":"tok","expires_in":"soon"}"#),
+        ),
+        answered("no_json", issue("<html>")),
+        signed(
+            "key_missing",
+            "client_certificate_key_file: '@folder@/none.key'",
+            issue(GOOD),
+        ),
+        signed(
+            "key_of_a_curve",
+            "client_certificate_key_file: '@folder@/ed25519.key'",
+            issue(GOOD),
+        ),
+        signed(
+            "key_no_pem",
+            "client_certificate_key_file: '@folder@/not-pem.txt'",
+            issue(GOOD),
+        ),
+        signed(
+            "key_by_reference",
+            "client_certificate_key_ref: x",
+            issue(GOOD),
+        ),
+    ]
+}
+
 pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = credentials();
+    cases.extend(assertions());
+    cases
+}
+
+fn credentials() -> Vec<Case> {
     let issue = |body: &str| Server::answering(token(body));
     vec![
         case("good", "", issue(GOOD)),

@@ -89,6 +89,8 @@ const REFUSALS: &[&str] = &[
     "config::http_oauth2_and_bearer",
     "config::http_oauth2_empty",
     "config::http_oauth2_jwt_algorithm",
+    "config::http_oauth2_jwt_claims_scalar",
+    "config::http_oauth2_jwt_two_keys",
     "config::http_oauth2_proxy_both",
     "config::http_oauth2_scopes_scalar",
     "config::http_oauth2_tls_bad",

@@ -205,20 +205,43 @@ fn value(scheme: &str, given: &Given<'_>, files: &dyn Files) -> Result<Secret, C
 /// The value of Authorization for `user:password` (RFC 7617).
 pub(crate) fn basic_credentials(user_and_password: &[u8]) -> Secret {
     let mut value = String::from("Basic ");
-    base64(user_and_password, &mut value);
+    base64(user_and_password, Alphabet::Padded, &mut value);
     Secret::new(value)
 }
 
-/// RFC 4648 section 4, padded.
-fn base64(bytes: &[u8], to: &mut String) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// How base64 is written (RFC 4648).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    /// Section 4.
+    Padded,
+    /// Section 5, without padding, as RFC 7515 section 2 wants it.
+    Url,
+}
+
+/// `bytes` as a part of a signed token (RFC 7515 section 2).
+pub(super) fn base64url(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    base64(bytes, Alphabet::Url, &mut text);
+    text
+}
+
+fn base64(bytes: &[u8], alphabet: Alphabet, to: &mut String) {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let last = match alphabet {
+        Alphabet::Padded => ['+', '/'],
+        Alphabet::Url => ['-', '_'],
+    };
     for group in bytes.chunks(3) {
         let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for index in 0..4 {
-            let letter = ALPHABET[(bits >> (18 - 6 * index) & 63) as usize];
-            let padded = index > group.len();
-            to.push(if padded { '=' } else { char::from(letter) });
+            let value = (bits >> (18 - 6 * index) & 63) as usize;
+            match index > group.len() {
+                false if value < 62 => to.push(char::from(LETTERS[value])),
+                false => to.push(last[value - 62]),
+                true if alphabet == Alphabet::Padded => to.push('='),
+                true => {}
+            }
         }
     }
 }
@@ -251,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_padded() {
+    fn base64_is_padded_but_for_tokens() {
         for (text, encoded) in [
             ("", ""),
             ("f", "Zg=="),
@@ -263,8 +286,10 @@ mod tests {
             ("\u{ff}\u{fe}", "w7/Dvg=="),
         ] {
             let mut to = String::new();
-            base64(text.as_bytes(), &mut to);
+            base64(text.as_bytes(), Alphabet::Padded, &mut to);
             assert_eq!(to, encoded);
+            let url = encoded.replace('/', "_").replace('=', "");
+            assert_eq!(base64url(text.as_bytes()), url);
         }
     }
 

@@ -21,6 +21,7 @@
 //!   `Referer` shows those URLs.
 
 mod answer;
+mod assertion;
 mod auth;
 mod backlog;
 mod body;
@@ -53,7 +54,7 @@ use core::ops::Range;
 pub use auth::{Authorization, BasicAuth};
 pub(crate) use auth::{Credentials, basic_credentials};
 pub use config::{Config, HeaderMatch, HttpHeader, Module};
-pub use oauth2::{Claims, OAuth2};
+pub use oauth2::OAuth2;
 pub(crate) use request::{USER_AGENT, check_added, is_field_value, is_token};
 pub use size::ByteSize;
 pub(crate) use url::{decode, split_host_port};

@@ -9,9 +9,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write as _;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::assertion::Assertion;
 use super::auth::basic_credentials;
 use super::request::USER_AGENT;
 use super::url::Url;
@@ -26,9 +27,9 @@ use crate::tls::{TlsOptions, TlsParams};
 
 /// The `oauth2` section, with the names of Prometheus' `OAuth2`.
 ///
-/// Of its grants this version has `client_credentials` (RFC 6749 section 4.4).
-/// What belongs to the other one is read, so that a file loads that has it
-/// beside.
+/// A client has a secret (`client_credentials`, RFC 6749 section 4.4) or a key
+/// (`jwt-bearer`, RFC 7523). What belongs to the other grant is read and has no
+/// effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OAuth2 {
@@ -43,33 +44,35 @@ pub struct OAuth2 {
     /// A secret with the same, of a manager that there is none of.
     #[serde(skip_serializing_if = "is_default")]
     pub client_secret_ref: String,
-    /// For `jwt-bearer`.
+    /// For `jwt-bearer`: the name of the key, which the assertion then says.
     #[serde(skip_serializing_if = "is_default")]
     pub client_certificate_key_id: String,
-    /// For `jwt-bearer`.
+    /// For `jwt-bearer`: an RSA key of 2048 to 4096 bits in PEM, PKCS #8 or
+    /// PKCS #1.
     #[serde(skip_serializing_if = "is_default")]
     pub client_certificate_key: Secret,
-    /// For `jwt-bearer`.
+    /// A file with the same.
     #[serde(skip_serializing_if = "is_default")]
     pub client_certificate_key_file: String,
-    /// For `jwt-bearer`.
+    /// A secret with the same, of a manager that there is none of.
     #[serde(skip_serializing_if = "is_default")]
     pub client_certificate_key_ref: String,
-    /// `client_credentials`, which none means.
+    /// `client_credentials`, which none means, or
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`.
     #[serde(skip_serializing_if = "is_default")]
     pub grant_type: String,
-    /// For `jwt-bearer`.
+    /// For `jwt-bearer`: `RS256`, which none means, `RS384` or `RS512`.
     #[serde(skip_serializing_if = "is_default")]
     pub signature_algorithm: String,
-    /// For `jwt-bearer`.
+    /// For `jwt-bearer`: who signs; none means `client_id`.
     #[serde(skip_serializing_if = "is_default")]
     pub iss: String,
-    /// For `jwt-bearer`.
+    /// For `jwt-bearer`: who is to believe it; none means `token_url`.
     #[serde(skip_serializing_if = "is_default")]
     pub audience: String,
-    /// For `jwt-bearer`; not looked at.
-    #[serde(skip_serializing)]
-    pub claims: Claims,
+    /// For `jwt-bearer`: what else is claimed, also instead of what would be.
+    #[serde(skip_serializing_if = "is_default")]
+    pub claims: BTreeMap<String, Value>,
     /// What the token is to be good for.
     #[serde(skip_serializing_if = "is_default")]
     pub scopes: Vec<String>,
@@ -95,17 +98,9 @@ pub struct OAuth2 {
     pub proxy_connect_header: ProxyHeader,
 }
 
-/// A map of which nothing is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims;
-
-impl<'de> Deserialize<'de> for Claims {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BTreeMap::<String, IgnoredAny>::deserialize(deserializer).map(|_| Self)
-    }
-}
-
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// The parameter that carries one (RFC 7521 section 4.1).
+const ASSERTION: &str = "assertion";
 
 impl OAuth2 {
     fn secret(&self) -> Given<'_> {
@@ -138,16 +133,10 @@ impl OAuth2 {
         }
         match &*self.grant_type {
             "" | "client_credentials" => {}
-            JWT_BEARER => {
-                if !matches!(&*self.signature_algorithm, "" | "RS256" | "RS384" | "RS512") {
-                    let message = "valid signature algorithms are RS256, RS384 and RS512";
-                    return wrong("signature_algorithm", message);
-                }
-                let message = "tokens of the grant type jwt-bearer are not asked for by this version: expected client_credentials";
-                return Err(ConfigError::unspoken("grant_type", message));
-            }
+            JWT_BEARER => return Assertion::validate(self),
             other => {
-                let message = format!("expected client_credentials, found {other:?}");
+                let message =
+                    format!("expected client_credentials or {JWT_BEARER}, found {other:?}");
                 return Err(ConfigError::new("grant_type", message));
             }
         }
@@ -180,21 +169,35 @@ impl OAuth2 {
                 .filter(|name| !name.is_empty())
                 .map(Into::into),
             parameters: self.parameters()?,
-            client_id: self.client_id.as_str().into(),
-            client_secret: Secret::new(self.secret().text(files)?),
+            grant: match &*self.grant_type {
+                JWT_BEARER => Grant::Assertion(Assertion::compile(self, files)?),
+                _ => Grant::Credentials {
+                    id: self.client_id.as_str().into(),
+                    secret: Secret::new(self.secret().text(files)?),
+                },
+            },
         })
     }
 
     /// What is asked for, without who asks.
     fn parameters(&self) -> Result<BTreeMap<Box<str>, Box<str>>, ConfigError> {
         let mut all = BTreeMap::<Box<str>, Box<str>>::new();
-        all.insert("grant_type".into(), "client_credentials".into());
-        if !self.scopes.is_empty() {
-            all.insert("scope".into(), self.scopes.join(" ").into());
+        let signed = self.grant_type == JWT_BEARER;
+        let grant = match signed {
+            true => JWT_BEARER,
+            false => "client_credentials",
+        };
+        all.insert("grant_type".into(), grant.into());
+        let scope = self.scopes.join(" ");
+        // As in Go: a list of nothing is one for the one grant, and none for
+        // the other.
+        if !scope.is_empty() || !signed && !self.scopes.is_empty() {
+            all.insert("scope".into(), scope.into());
         }
         for (name, value) in &self.endpoint_params {
             // As in Go: another grant may be named, nothing else replaced.
-            if name != "grant_type" && all.contains_key(&**name) {
+            let is_ours = all.contains_key(&**name) || signed && name == ASSERTION;
+            if name != "grant_type" && is_ours {
                 let field = format!("endpoint_params.{name}");
                 let message = format!("oauth2: cannot overwrite parameter {name:?}");
                 return Err(ConfigError::new(&field, message));
@@ -213,8 +216,14 @@ pub(super) struct TokenSource {
     server_name: Option<Box<str>>,
     proxies: Option<Box<Proxies>>,
     parameters: BTreeMap<Box<str>, Box<str>>,
-    client_id: Box<str>,
-    client_secret: Secret,
+    grant: Grant,
+}
+
+/// By what a client is known.
+#[derive(PartialEq)]
+enum Grant {
+    Credentials { id: Box<str>, secret: Secret },
+    Assertion(Assertion),
 }
 
 impl fmt::Debug for TokenSource {
@@ -230,6 +239,8 @@ pub(super) enum Style {
     Header,
     /// In the body.
     Parameters,
+    /// In what its key has signed (RFC 7521 section 4.1), in the body too.
+    Assertion,
 }
 
 impl TokenSource {
@@ -250,14 +261,39 @@ impl TokenSource {
         }
     }
 
-    /// The request, for `proxy` in absolute form.
-    pub(super) fn request(&self, style: Style, proxy: Option<&Proxy>) -> Vec<u8> {
+    /// What is tried first.
+    pub(super) fn style(&self) -> Style {
+        match self.grant {
+            Grant::Credentials { .. } => Style::Header,
+            Grant::Assertion(_) => Style::Assertion,
+        }
+    }
+
+    /// The request, for `proxy` in absolute form. An assertion is signed in it,
+    /// which takes about a millisecond.
+    ///
+    /// # Errors
+    /// Why there is no assertion.
+    pub(super) fn request(&self, style: Style, proxy: Option<&Proxy>) -> Result<Vec<u8>, String> {
         let mut parameters = self.parameters.clone();
-        if style == Style::Parameters {
-            parameters.insert("client_id".into(), self.client_id.clone());
-            let secret = self.client_secret.reveal();
-            if !secret.is_empty() {
-                parameters.insert("client_secret".into(), secret.into());
+        let mut authorization = None;
+        match &self.grant {
+            Grant::Credentials { id, secret } if style == Style::Header => {
+                let mut pair = String::new();
+                escape(id, &mut pair);
+                pair.push(':');
+                escape(secret.reveal(), &mut pair);
+                authorization = Some(basic_credentials(pair.as_bytes()));
+            }
+            Grant::Credentials { id, secret } => {
+                parameters.insert("client_id".into(), id.clone());
+                let secret = secret.reveal();
+                if !secret.is_empty() {
+                    parameters.insert("client_secret".into(), secret.into());
+                }
+            }
+            Grant::Assertion(assertion) => {
+                parameters.insert(ASSERTION.into(), assertion.sign()?.into());
             }
         }
         let mut body = String::new();
@@ -277,12 +313,7 @@ impl TokenSource {
             self.url.path,
             body.len()
         );
-        if style == Style::Header {
-            let mut pair = String::new();
-            escape(&self.client_id, &mut pair);
-            pair.push(':');
-            escape(self.client_secret.reveal(), &mut pair);
-            let value = basic_credentials(pair.as_bytes());
+        if let Some(value) = authorization {
             let _ = write!(head, "Authorization: {}\r\n", value.reveal());
         }
         head.push_str("Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n");
@@ -291,7 +322,7 @@ impl TokenSource {
         }
         head.push_str("\r\n");
         head.push_str(&body);
-        head.into_bytes()
+        Ok(head.into_bytes())
     }
 }
 
@@ -333,7 +364,7 @@ mod tests {
 
     fn text(style: Style, section: &OAuth2) -> String {
         let source = section.compile(&NoFiles).unwrap();
-        String::from_utf8(source.request(style, None)).unwrap()
+        String::from_utf8(source.request(style, None).unwrap()).unwrap()
     }
 
     #[test]
@@ -370,7 +401,7 @@ mod tests {
     #[test]
     fn mistakes_are_named_as_prometheus_names_them() {
         type Change = fn(&mut OAuth2);
-        let cases: [(Change, &str, &str); 7] = [
+        let cases: [(Change, &str, &str); 10] = [
             (
                 |it| it.client_id.clear(),
                 "client_id",
@@ -395,9 +426,31 @@ mod tests {
                 "valid signature algorithms are RS256, RS384 and RS512",
             ),
             (
+                |it| {
+                    it.grant_type = JWT_BEARER.into();
+                    it.client_certificate_key = Secret::new("x");
+                    it.client_certificate_key_file = "y".into();
+                },
+                "client_certificate_key",
+                "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+            ),
+            (
+                |it| {
+                    it.grant_type = JWT_BEARER.into();
+                    it.endpoint_params = [("assertion".into(), "z".into())].into();
+                },
+                "endpoint_params.assertion",
+                "oauth2: cannot overwrite parameter \"assertion\"",
+            ),
+            (
                 |it| it.grant_type = JWT_BEARER.into(),
+                "client_certificate_key",
+                "assertions cannot be signed here",
+            ),
+            (
+                |it| it.grant_type = "password".into(),
                 "grant_type",
-                "tokens of the grant type jwt-bearer are not asked for by this version: expected client_credentials",
+                "expected client_credentials or urn:ietf:params:oauth:grant-type:jwt-bearer, found \"password\"",
             ),
             (
                 |it| it.token_url = "id.example/token".into(),

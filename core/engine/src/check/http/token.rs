@@ -7,7 +7,8 @@
 //!    `--- no token ----'   once: who asks then stands in the body
 //! ```
 //! Servers differ in where they expect to be told who asks, so both are tried,
-//! in the order of Go's `oauth2`. A redirect is not followed: it would take the
+//! in the order of Go's `oauth2`; who asks with an assertion has said it in that,
+//! and asks once. A redirect is not followed: it would take the
 //! secret elsewhere.
 
 use alloc::format;
@@ -31,7 +32,7 @@ use crate::config::Secret;
 use crate::id::Conn;
 use crate::io::{Closed, Input};
 use crate::limits::MAX_TOKEN_ANSWER_BYTES;
-use crate::outcome::{Phase, Reason};
+use crate::outcome::{Outcome, Phase, Reason};
 
 /// A token that is being fetched.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Fetch {
         cx.begin(Phase::Connect);
         cx.abandon_phase();
         cx.core.party = Party::TokenEndpoint;
-        let fetch = Self::attempt(source, Style::Header, cx);
+        let fetch = Self::attempt(source, source.style(), cx);
         cx.attribute(of_endpoint, &Named(&source.url));
         fetch
     }
@@ -113,8 +114,17 @@ impl Fetch {
                     Route::Through => source.request(self.style, None),
                     Route::Forwarded(proxy) => source.request(self.style, Some(&proxy)),
                 };
-                cx.send(conn, &request);
-                self.stage = Stage::Head(conn, Heads::default());
+                match request {
+                    Ok(request) => {
+                        cx.send(conn, &request);
+                        self.stage = Stage::Head(conn, Heads::default());
+                    }
+                    // The key was good when the module was loaded.
+                    Err(error) => cx.finish(
+                        Outcome::Unknown(Reason::Internal),
+                        format_args!("the assertion could not be signed: {error}"),
+                    ),
+                }
                 None
             }
             (Stage::Head(conn, _), Input::Data(from, data)) if *conn == from => {
@@ -164,7 +174,7 @@ impl Fetch {
             };
             at += raw.len();
             if !head.is_interim() {
-                break Answer::new(&head);
+                break Answer::new(&head, self.style);
             }
         };
         match answer {
@@ -200,7 +210,7 @@ impl Fetch {
 }
 
 impl Answer {
-    fn new(head: &Head<'_, '_>) -> Result<Self, Refusal> {
+    fn new(head: &Head<'_, '_>, style: Style) -> Result<Self, Refusal> {
         let announced =
             body::announced(head, false).or_else(|error| malformed(format!("{error}")))?;
         let kind = head.value("Content-Type").unwrap_or_default();
@@ -208,8 +218,10 @@ impl Answer {
         let is = |name: &str| kind.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
         Ok(Self {
             status: head.status,
-            // What Go takes for a form.
-            form: is("application/x-www-form-urlencoded") || is("text/plain"),
+            // What Go takes for a form. What an assertion is exchanged for is
+            // JSON always.
+            form: style != Style::Assertion
+                && (is("application/x-www-form-urlencoded") || is("text/plain")),
             framing: announced.framing,
             held: Vec::new(),
         })

@@ -201,3 +201,58 @@ fn one_way_to_say_who_asks_is_enough() {
         "at most one of basic_auth, oauth2 & authorization must be configured"
     );
 }
+
+fn signed(key: &str, peers: &[Peer]) -> Seen {
+    run_with("http://a.example/", peers, |config| {
+        config.oauth2 = Some(OAuth2 {
+            grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer".into(),
+            client_certificate_key: Secret::new(key),
+            scopes: ["a".into()].into(),
+            ..section()
+        });
+    })
+}
+
+#[test]
+fn a_key_signs_for_a_token() {
+    let seen = signed("works", &[token(), ok("")]);
+    seen.succeeded();
+    let (head, body) = seen.requests[0].split_once("\r\n\r\n").unwrap();
+    assert!(!head.contains("Authorization"), "{head}");
+    // "signed"
+    assert!(body.starts_with("assertion=eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9."));
+    assert!(body.ends_with(
+        ".c2lnbmVk&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=a"
+    ));
+    assert!(!body.contains("client"), "the secret is of the other grant");
+    assert!(seen.requests[1].contains("\r\nAuthorization: Bearer t0k\r\n"));
+}
+
+#[test]
+fn who_signs_asks_once_and_reads_json_alone() {
+    let refused = json(401, r#"{"error":"invalid_grant"}"#);
+    signed("works", &[refused, token(), ok("")]).failed(
+        Reason::Oauth2Refused,
+        "the token endpoint https://id.example/token: answered 401: \"invalid_grant\"",
+    );
+    let form = answers(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 16\r\n\r\naccess_token=t0k",
+    );
+    signed("works", &[form]).failed(
+        Reason::Oauth2Malformed,
+        "the token endpoint https://id.example/token: answered 200 with 16 bytes that are no token in JSON",
+    );
+}
+
+#[test]
+fn a_signature_that_cannot_be_made_is_no_failure_of_the_target() {
+    let seen = signed("broken", &[token(), ok("")]);
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::Internal));
+    assert!(
+        seen.detail
+            .ends_with("the assertion could not be signed: out of ink"),
+        "{}",
+        seen.detail
+    );
+    assert!(seen.requests.is_empty() && seen.open.is_empty());
+}

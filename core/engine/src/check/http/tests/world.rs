@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use crate::check::http::Config;
 use crate::check::{ModuleConfig, TargetParams};
-use crate::config::Files;
+use crate::config::{Files, RsaAlgorithm, Signer, Stamp};
 use crate::io::{Closed, Families, Input, Output};
 use crate::limits::MAX_REQUEST_BODY_BYTES;
 use crate::resolve::ResolverConfig;
@@ -77,6 +77,30 @@ impl Files for FewFiles {
             "large" => Ok(vec![b'x'; 10_000]),
             "too large" => Ok(vec![0; MAX_REQUEST_BODY_BYTES + 1]),
             path => Err(format!("{path}: no such file")),
+        }
+    }
+
+    fn signer(&self, pem: &[u8], _: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
+        Ok(Arc::new(Key(pem == b"works")))
+    }
+}
+
+/// A key that works, or does not.
+#[derive(Debug)]
+struct Key(bool);
+
+impl Signer for Key {
+    fn stamp(&self) -> Result<Stamp, String> {
+        Ok(Stamp {
+            unix_seconds: 1_792_490_400,
+            random: [0; 16],
+        })
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, String> {
+        match self.0 {
+            true => Ok(b"signed".to_vec()),
+            false => Err("out of ink".into()),
         }
     }
 }
