@@ -25,6 +25,7 @@ mod assertion;
 mod auth;
 mod backlog;
 mod body;
+mod claims;
 mod config;
 mod cookie;
 mod date;

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::assertion::Assertion;
 use super::auth::basic_credentials;
+use super::claims;
 use super::request::USER_AGENT;
 use super::url::Url;
 use crate::check::dial::{Destination, Via};
@@ -71,7 +72,8 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "is_default")]
     pub audience: String,
     /// For `jwt-bearer`: what else is claimed, also instead of what would be.
-    #[serde(skip_serializing_if = "is_default")]
+    /// Numbers are finite; a date without quotes is a text, as it is written.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "claims::read")]
     pub claims: BTreeMap<String, Value>,
     /// What the token is to be good for.
     #[serde(skip_serializing_if = "is_default")]
