@@ -29,11 +29,13 @@ pub(crate) enum Ask {
     Requests(Vec<Request>),
     /// `--config.check` of this file.
     Check(String),
-    /// The same requests, to processes of their own with these flags (the
-    /// common file is given to them too).
+    /// The same requests, to processes of their own with these flags and
+    /// variables (the common file is given to them too).
     Own {
         /// Beside `--config.file` and the address.
         flags: Vec<String>,
+        /// Of the environment, which has nothing about proxies otherwise.
+        variables: Vec<(&'static str, &'static str)>,
         /// Asked in this order.
         requests: Vec<Request>,
     },
@@ -202,8 +204,18 @@ impl Case {
         if let Ask::Requests(requests) = self.ask {
             self.ask = Ask::Own {
                 flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+                variables: Vec::new(),
                 requests,
             };
+        }
+        self
+    }
+
+    /// Asks processes of its own, with these variables in their environment.
+    pub(crate) fn variables(mut self, more: &[(&'static str, &'static str)]) -> Self {
+        self = self.flags(&[]);
+        if let Ask::Own { variables, .. } = &mut self.ask {
+            variables.extend(more);
         }
         self
     }

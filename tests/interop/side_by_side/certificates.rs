@@ -258,6 +258,10 @@ impl Maker<'_> {
             self.sign(name, leaf(name), &key, root, &[]);
         }
         self.with_openssl("rsa", &["-newkey", "rsa:2048"], "/CN=rsa");
+        self.with_openssl("rsa-1024", &["-newkey", "rsa:1024"], "/CN=rsa-1024");
+        let file = |name: &str| fs::read_to_string(self.folder.join(name)).expect("a file");
+        let sections = [file("rsa.pem"), file("rsa.key")].concat();
+        fs::write(self.folder.join("rsa-sections.pem"), sections).expect("a file");
     }
 
     fn self_signed(&mut self) {

@@ -5,6 +5,7 @@
 //! `cargo test -p probity-tests --test interop -- side_by_side::http` runs a
 //! group; a failing case prints what differs. `PROBITY_SIDE_BY_SIDE=FILE` also
 //! writes all differences of all cases that ran to a file, listed or not.
+//! `rows.rs` says which cases stand for which of upstream's own tests.
 
 mod assertion;
 mod case;
@@ -14,6 +15,7 @@ mod differences;
 mod peers;
 mod program;
 mod relay;
+mod rows;
 mod server;
 mod view;
 mod world;
@@ -96,6 +98,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         neighbours::installed(UPSTREAM),
         cases::all(),
     ));
+    trials.push(Trial::test("side_by_side::rows_are_covered", || {
+        rows::are_covered();
+        Ok(())
+    }));
     trials
 }
 

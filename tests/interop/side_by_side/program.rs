@@ -82,7 +82,20 @@ impl Program {
     /// # Errors
     /// What it said before it ended.
     pub(crate) fn serve(&self, args: &[String]) -> Result<Process, String> {
+        self.serve_in(args, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    ///
+    /// # Errors
+    /// What it said before it ended.
+    pub(crate) fn serve_in(
+        &self,
+        args: &[String],
+        variables: &[(&str, String)],
+    ) -> Result<Process, String> {
         let mut command = self.command(args);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let child = command
             .arg("--web.listen-address=127.0.0.1:0")
             .stdout(Stdio::piped())

@@ -107,10 +107,19 @@ impl World {
             Ask::Requests(requests) => {
                 ask(&mut fields, &side.process, standing, case, requests);
             }
-            Ask::Own { flags, requests } => {
+            Ask::Own {
+                flags,
+                variables,
+                requests,
+            } => {
+                let filled = |text: &str| fill(text, &standing.places);
                 let mut args = vec![format!("--config.file={}", side.config)];
-                args.extend(flags.iter().map(|flag| fill(flag, &standing.places)));
-                match side.program.serve(&args) {
+                args.extend(flags.iter().map(|flag| filled(flag)));
+                let variables: Vec<(&str, String)> = variables
+                    .iter()
+                    .map(|(name, value)| (*name, filled(value)))
+                    .collect();
+                match side.program.serve_in(&args, &variables) {
                     Ok(process) => ask(&mut fields, &process, standing, case, requests),
                     Err(_) => {
                         fields.insert("process".to_owned(), "ended".to_owned());

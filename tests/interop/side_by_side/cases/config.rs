@@ -240,6 +240,14 @@ fn http_options() -> Vec<Case> {
             "http3_and_version_2",
             "enable_http3: true, valid_http_versions: [HTTP/2.0]",
         ),
+        (
+            "http3_and_version_1",
+            "enable_http3: true, enable_http2: false, valid_http_versions: [HTTP/1.1]",
+        ),
+        (
+            "http3_and_version_1_and_2",
+            "enable_http3: true, enable_http2: false, valid_http_versions: [HTTP/1.1, HTTP/2.0]",
+        ),
         ("version_odd", "valid_http_versions: [HTTP/9]"),
         ("body_and_file", "body: a, body_file: b"),
         ("body_file_missing", "body_file: /nowhere/at/all"),

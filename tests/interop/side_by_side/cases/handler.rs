@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::case::{Ask, Case, Request};
+use super::super::case::{Case, Request};
 use super::super::server::{Server, Step, Tls};
 use super::super::view::View;
 use super::{module, ok};
@@ -231,20 +231,14 @@ fn timeouts() -> Vec<Case> {
 }
 
 fn with_offset(name: &str, flag: &str, header: &str, server: Server) -> Case {
-    let mut case = Case::probe(
+    Case::probe(
         format!("handler::timeout_{name}"),
         "{prober: http}",
         "http://@server@/",
     )
     .server(server)
-    .request(|request| request.header(TIMEOUT, header));
-    if let Ask::Requests(requests) = case.ask {
-        case.ask = Ask::Own {
-            flags: vec![flag.to_owned()],
-            requests,
-        };
-    }
-    case
+    .request(|request| request.header(TIMEOUT, header))
+    .flags(&[flag])
 }
 
 fn formats() -> Vec<Case> {

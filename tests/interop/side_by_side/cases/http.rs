@@ -10,6 +10,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(methods());
     cases.extend(targets());
     cases.extend(addresses());
+    cases.extend(quic());
     cases.extend(encryption());
     cases
 }
@@ -107,6 +108,8 @@ fn targets() -> Vec<Case> {
         // What stands before `://` becomes a host, and would be asked for; this
         // one is no name that anybody is asked for.
         ("other_scheme", "a..b://@server@/"),
+        ("scheme_in_capitals", "HTTP://@server@/"),
+        ("scheme_mixed", "HtTp://@server@/"),
         ("no_path", "http://@server@"),
         ("only_query", "http://@server@?a=b"),
         ("fragment", "http://@server@/p#there"),
@@ -204,6 +207,29 @@ fn addresses() -> Vec<Case> {
     cases
 }
 
+/// HTTP/3: to nobody, as it is judged before anybody is asked.
+fn quic() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, options, target) in [
+        ("any_version", "", "https://@server@/"),
+        (
+            "version_3",
+            ", valid_http_versions: [HTTP/3.0]",
+            "https://@server@/",
+        ),
+        ("mixed_case", "", "HtTp://@server@/"),
+    ] {
+        let module = format!(
+            "{{prober: http, timeout: 1s, http: {{enable_http3: true, enable_http2: false{options}, tls_config: {{insecure_skip_verify: true}}}}}}"
+        );
+        cases.push(
+            Case::probe(format!("http::http3_{name}"), module, target)
+                .server(Server::answering(ok("x"))),
+        );
+    }
+    cases
+}
+
 fn encryption() -> Vec<Case> {
     let skip = "tls_config: {insecure_skip_verify: true}";
     let mut cases = Vec::new();
@@ -239,6 +265,14 @@ fn encryption() -> Vec<Case> {
             .server(Server::steps(vec![Step::Request, Step::Hangup])),
         );
     }
+    cases.push(
+        Case::probe(
+            "http::target_scheme_https",
+            module(skip),
+            "HtTpS://@server@/",
+        )
+        .server(Server::answering(ok("x")).tls(Tls::with("good"))),
+    );
     cases.push(
         Case::probe("http::http_to_a_tls_port", module(skip), "http://@server@/")
             .server(Server::answering(ok("x")).tls(Tls::with("good"))),

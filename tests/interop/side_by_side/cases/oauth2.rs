@@ -85,7 +85,33 @@ fn assertions() -> Vec<Case> {
             "expires_word",
             issue(r#"{"access_token":"tok","expires_in":"soon"}"#),
         ),
+        answered(
+            "expires_text",
+            issue(r#"{"access_token":"tok","expires_in":"3600"}"#),
+        ),
+        answered(
+            "error_with_token",
+            issue(r#"{"access_token":"tok","error":"invalid_grant"}"#),
+        ),
         answered("no_json", issue("<html>")),
+        good("parameter_of_ours", ", endpoint_params: {assertion: x}"),
+        good(
+            "parameter_of_scopes",
+            ", scopes: [a], endpoint_params: {scope: x}",
+        ),
+        good("claims_date", ", claims: {a: 2026-01-02, b: '2026-01-02'}"),
+        good("claims_nan", ", claims: {a: .nan}"),
+        good("claims_infinite", ", claims: {a: [{b: -.inf}]}"),
+        signed(
+            "small_key",
+            "client_certificate_key_file: '@folder@/rsa-1024.key'",
+            issue(GOOD),
+        ),
+        signed(
+            "sections",
+            "client_certificate_key_file: '@folder@/rsa-sections.pem'",
+            issue(GOOD),
+        ),
         signed(
             "key_missing",
             "client_certificate_key_file: '@folder@/none.key'",

@@ -23,6 +23,76 @@ fn secure(name: &str, options: &str, target: &str, proxy: Server) -> Case {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = configured();
+    cases.extend(of_the_environment());
+    cases
+}
+
+/// What Go reads from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. It never takes
+/// a proxy to `localhost` or a loopback address; 0.0.0.0 is none for it, and
+/// leads to this machine all the same.
+fn of_the_environment() -> Vec<Case> {
+    let on = "proxy_from_environment: true";
+    let skip = "proxy_from_environment: true, skip_resolve_phase_with_proxy: true";
+    let through = ("HTTP_PROXY", "http://@proxy@");
+    let secured = ("HTTPS_PROXY", "http://@proxy@");
+    let (any, secret) = (
+        "http://0.0.0.0:@server-port@/p",
+        "https://0.0.0.0:@server-port@/p",
+    );
+    let proxy = Server::http_proxy;
+    let to_any = |name: &str, variable| {
+        plain(&format!("environment_{name}"), on, any, proxy()).variables(&[variable])
+    };
+    let except = |name: &str, hosts| {
+        to_any(&format!("except_{name}"), ("NO_PROXY", hosts)).variables(&[through])
+    };
+    vec![
+        to_any("http", through),
+        to_any("small_letters", ("http_proxy", "http://@proxy@")),
+        to_any("without_scheme", ("HTTP_PROXY", "@proxy@")),
+        to_any("login", ("HTTP_PROXY", "http://us%20er:pa%3Ass@@proxy@")),
+        to_any("empty", ("HTTP_PROXY", "")),
+        to_any("of_https_alone", secured),
+        plain("environment_socks", on, any, Server::socks(None))
+            .variables(&[("HTTP_PROXY", "socks5://@proxy@")]),
+        plain("environment_not_asked", "", any, proxy()).variables(&[through]),
+        plain("environment_loopback", on, "http://@server@/p", proxy()).variables(&[through]),
+        plain(
+            "environment_localhost",
+            skip,
+            "http://localhost:@server-port@/p",
+            proxy(),
+        )
+        .variables(&[through]),
+        plain(
+            "environment_name_skip",
+            skip,
+            "http://target.test:@server-port@/p",
+            proxy(),
+        )
+        .variables(&[through]),
+        except("address", "0.0.0.0"),
+        except("range", "a.test, 0.0.0.0/8"),
+        except("port", "0.0.0.0:@server-port@"),
+        except("other_port", "0.0.0.0:1"),
+        except("other", "a.test,10.0.0.0/8"),
+        except("all", "*"),
+        secure("environment_https", on, secret, proxy()).variables(&[secured]),
+        secure("environment_https_of_http_alone", on, secret, proxy()).variables(&[through]),
+        secure("environment_https_except", on, secret, proxy())
+            .variables(&[secured, ("no_proxy", "0.0.0.0")]),
+        secure(
+            "environment_https_name_skip",
+            skip,
+            "https://target.test:@server-port@/p",
+            proxy(),
+        )
+        .variables(&[secured]),
+    ]
+}
+
+fn configured() -> Vec<Case> {
     let http = "proxy_url: 'http://@proxy@'";
     let login = "proxy_url: 'http://us%20er:pa%3Ass@@proxy@'";
     let socks = "proxy_url: 'socks5://@proxy@'";

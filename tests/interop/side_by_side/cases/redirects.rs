@@ -216,25 +216,54 @@ fn refused() -> Vec<Case> {
     ]
 }
 
+/// What the next request may or may not have.
+const CARRIED: &[(&str, &str)] = &[
+    ("host", "headers: {Host: vhost.test}"),
+    ("own_field", "headers: {X-Own: a}"),
+    ("authorization", "headers: {Authorization: 'Basic abc'}"),
+    ("cookie", "headers: {Cookie: 'a=b'}"),
+    ("basic_auth", "basic_auth: {username: user, password: p}"),
+    ("bearer_token", "bearer_token: abc"),
+    (
+        "http_headers",
+        "http_headers: {X-Own: {values: [a]}, X-Secret: {secrets: [s]}}",
+    ),
+    ("user_agent", "headers: {User-Agent: mine}"),
+    ("accept_encoding", "headers: {Accept-Encoding: gzip}"),
+    ("referer", "headers: {Referer: 'http://own.test/'}"),
+    ("nothing", ""),
+];
+
+/// From one name to others, which a proxy knows: of itself no program finds one
+/// but localhost.
+fn to_another_name() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, options) in CARRIED {
+        let comma = if options.is_empty() { "" } else { ", " };
+        let options = format!(
+            "{options}{comma}proxy_url: 'http://@proxy@', skip_resolve_phase_with_proxy: true"
+        );
+        for (kind, place) in [
+            ("another_name", "http://two.test:@other-port@/next"),
+            ("deeper_name", "http://deep.one.test:@other-port@/next"),
+            ("same_name", "http://one.test:@other-port@/next"),
+        ] {
+            let mut case = across(&format!("{kind}_with_{name}"), &options, place)
+                .server(Server::http_proxy());
+            case = case.request(|mut request: Request| {
+                request.target = Some("http://one.test:@server-port@/".to_owned());
+                request
+            });
+            cases.push(case);
+        }
+    }
+    cases
+}
+
 /// What goes along to the next request.
 fn carried() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (name, options) in [
-        ("host", "headers: {Host: vhost.test}"),
-        ("own_field", "headers: {X-Own: a}"),
-        ("authorization", "headers: {Authorization: 'Basic abc'}"),
-        ("cookie", "headers: {Cookie: 'a=b'}"),
-        ("basic_auth", "basic_auth: {username: user, password: p}"),
-        ("bearer_token", "bearer_token: abc"),
-        (
-            "http_headers",
-            "http_headers: {X-Own: {values: [a]}, X-Secret: {secrets: [s]}}",
-        ),
-        ("user_agent", "headers: {User-Agent: mine}"),
-        ("accept_encoding", "headers: {Accept-Encoding: gzip}"),
-        ("referer", "headers: {Referer: 'http://own.test/'}"),
-        ("nothing", ""),
-    ] {
+    for (name, options) in CARRIED {
         cases.push(case(
             &format!("same_host_with_{name}"),
             options,
@@ -262,6 +291,7 @@ fn carried() -> Vec<Case> {
             }),
         );
     }
+    cases.extend(to_another_name());
     cases.push(
         case(
             "target_userinfo",
@@ -372,6 +402,13 @@ fn secure() -> Vec<Case> {
             "tls_config: {ca_file: '@folder@/root.pem'}",
             "https://localhost:@other-port@/",
         ),
+        // As a public host is trusted: nothing of TLS is configured.
+        up(
+            "to_https_with_system_root",
+            "",
+            "https://localhost:@other-port@/",
+        )
+        .variables(&[("SSL_CERT_FILE", "@folder@/root.pem")]),
         up(
             "to_https_with_server_name",
             "tls_config: {ca_file: '@folder@/root.pem', server_name: elsewhere.test}",

@@ -74,6 +74,8 @@ const REFUSALS: &[&str] = &[
     "config::http_header_unknown_field",
     "config::http_http3_and_default",
     "config::http_http3_and_http2",
+    "config::http_http3_and_version_1",
+    "config::http_http3_and_version_1_and_2",
     "config::http_http3_and_version_2",
     "config::http_limit_bare",
     "config::http_limit_empty",
