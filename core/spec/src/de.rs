@@ -69,6 +69,19 @@ impl<'n> NodeReader<'n, '_> {
         self.place(visitor.visit_seq(list))
     }
 
+    /// Says of the first key that is none of `fields` that there is no such
+    /// key. Every type that is read here denies those, and a misspelt key
+    /// explains what else is wrong beside it: something is missing then.
+    fn known(entries: &[Entry<'_>], fields: &'static [&'static str]) -> Result<(), Mistake> {
+        let is_known = |key: &Key<'_>| fields.contains(&key.text.as_ref().as_ref());
+        match entries.iter().find(|entry| !is_known(&entry.key)) {
+            None => Ok(()),
+            Some(Entry { key, .. }) => {
+                Err(Mistake::unknown_field(&key.text, fields).at(key.position))
+            }
+        }
+    }
+
     /// Reads a mapping; of `fields`, if there are any, those that are null
     /// are passed over.
     fn mapping<V: Visitor<'n>>(
@@ -273,7 +286,10 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
         visitor: V,
     ) -> Result<V::Value, Mistake> {
         match &self.0.value {
-            Value::Mapping(entries) => self.mapping(entries, fields, visitor),
+            Value::Mapping(entries) => {
+                Self::known(entries, fields)?;
+                self.mapping(entries, fields, visitor)
+            }
             _ => self.expected(&visitor),
         }
     }

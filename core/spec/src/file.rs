@@ -284,19 +284,16 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
         let message = format!("expected a module, found {}", node.describe());
         return Err(Mistake::new("", message).at(node.position));
     }
-    // Before everything else: the section of an unknown prober is unknown too,
-    // and that would be the less helpful thing to say.
-    let prober = node.get("prober").unwrap_or(node);
-    let name = match &prober.value {
-        Value::Scalar(_) => prober.text().unwrap_or_default(),
-        Value::Mapping(_) if std::ptr::eq(prober, node) => "",
-        // That it should be a text is said below.
-        Value::Mapping(_) | Value::Sequence(_) => KINDS[0],
-    };
-    if !KINDS.contains(&name) && !UNSUPPORTED.contains(&name) {
-        let known = [KINDS, UNSUPPORTED].concat();
-        let message = suggest::no_prober(name, &known);
-        return Err(Mistake::new("prober", message).at(prober.position));
+    if let Some(mistake) = unknown_prober(node) {
+        // The section of an unknown prober is unknown too, and that would be
+        // the less helpful thing to say. Of any other misspelt key it is what
+        // to say first: it may be that of the prober.
+        let name = node.get("prober").and_then(Node::text);
+        let has_section = name.is_some_and(|name| node.get(name).is_some());
+        return Err(match from_node::<ModuleConfig>(node) {
+            Err(earlier) if !has_section => earlier,
+            _ => mistake,
+        });
     }
     named.config = from_node(node)?;
     let place = |ConfigError { field, message, .. }: ConfigError| {
@@ -313,6 +310,21 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
         },
     }
     Ok((named, warnings))
+}
+
+/// What is wrong with the prober of a module, if it is a text that names none.
+fn unknown_prober(node: &Node<'_>) -> Option<Mistake> {
+    let (name, position) = match node.get("prober") {
+        None => ("", node.position),
+        Some(prober) => match &prober.value {
+            Value::Scalar(_) => (prober.text().unwrap_or_default(), prober.position),
+            // That it should be a text is said where it is read.
+            Value::Mapping(_) | Value::Sequence(_) => return None,
+        },
+    };
+    let known = [KINDS, UNSUPPORTED].concat();
+    let mistake = || Mistake::new("prober", suggest::no_prober(name, &known)).at(position);
+    (!known.contains(&name)).then(mistake)
 }
 
 fn read_jobs(node: &Node<'_>, modules: &Modules, mistakes: &mut Vec<Mistake>) -> Vec<Job> {

@@ -116,6 +116,30 @@ fn modules() {
             "f.yml:6:25: jobs[0].module: the module \"a\" cannot be used: the prober \"dns\" of blackbox_exporter is not supported by this version, which has http, tcp",
         ),
         (
+            "modules:\n  a:\n    probr: http\n",
+            "f.yml:3:5: modules.a: field probr not found, did you mean `prober`?",
+        ),
+        (
+            "modules: {a: {probr: http, timeout: 5, http: {method: GET}}}",
+            "f.yml:1:15: modules.a: field probr not found, did you mean `prober`?",
+        ),
+        (
+            "modules: {a: {prober: ftp, ftp: {}}}",
+            "f.yml:1:23: modules.a.prober: prober 'ftp' is not valid, expected one of http, tcp, icmp, dns, grpc, unix, websocket",
+        ),
+        (
+            "modules: {a: {prober: htpp, timout: 5s}}",
+            "f.yml:1:29: modules.a: field timout not found, did you mean `timeout`?",
+        ),
+        (
+            "modules: {a: {prober: tcp, timeout: 5, timout: 5s}}",
+            "f.yml:1:40: modules.a: field timout not found, did you mean `timeout`?",
+        ),
+        (
+            "modules: {a: {prober: tcp, tcp: {tls: maybe, query_respons: []}}}",
+            "f.yml:1:46: modules.a.tcp: field query_respons not found, did you mean `query_response`?",
+        ),
+        (
             "modules: {a: {prober: [tcp]}}",
             "f.yml:1:23: modules.a.prober: expected a text, found a list",
         ),

@@ -184,6 +184,7 @@ macro_rules! checks {
         #[serde(deny_unknown_fields)]
         pub struct ModuleConfig {
             /// Which check: the name of a section.
+            #[serde(default)]
             pub prober: String,
             /// Longest time that one run may take.
             #[serde(default, skip_serializing_if = "Option::is_none")]
