@@ -1,16 +1,21 @@
 //! What `/probe` found lately, for its page and for `/logs`.
 //!
-//! What a person may want to read of a run is kept as the run's report; it
+//! What a person may want to read of a run is kept of the run's report; it
 //! becomes text when somebody asks. One entry is about a kilobyte and what its
-//! steps say, at most 256 of 1 KiB; all together are at most
-//! [`MOST_BYTES`], whatever the limit.
+//! steps say, at most 256 of 1 KiB, with its labels and certificates; all
+//! together, and the texts of their modules, are at most [`MOST_BYTES`],
+//! whatever the limit. The module itself, whose body may be large, is not kept.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use probity_driver::OwnedReport;
-use probity_engine::Outcome;
+use probity_engine::fact::{Facts, Labels};
+use probity_engine::tls::TlsInfo;
+use probity_engine::{Instant, Outcome, Phase, Phases, Step};
+
+use crate::render::families::Origin;
 
 /// Bytes that are remembered, about. The oldest go first, failed or not.
 pub const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -38,9 +43,47 @@ pub struct Probed {
     /// Time that the run was given.
     pub timeout: Duration,
     /// What happened, with its steps.
-    pub report: OwnedReport,
+    pub report: Kept,
     /// The module as YAML, without its secrets.
     pub config: Arc<str>,
+}
+
+/// What is kept of a report: all that pages show, and nothing of the module.
+/// The fields are described at [`Report`](probity_engine::Report).
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are those of the engine's report")]
+pub struct Kept {
+    pub origin: Origin,
+    pub outcome: Outcome,
+    pub detail: Box<str>,
+    pub phase: Phase,
+    pub started: Instant,
+    pub finished: Instant,
+    pub total: Duration,
+    pub phases: Phases,
+    pub facts: Facts,
+    pub labels: Labels,
+    pub tls: Option<Arc<TlsInfo>>,
+    pub trace: Vec<Step>,
+}
+
+impl From<OwnedReport> for Kept {
+    fn from(report: OwnedReport) -> Self {
+        Self {
+            origin: Origin::of(&report.spec),
+            outcome: report.outcome,
+            detail: report.detail,
+            phase: report.phase,
+            started: report.started,
+            finished: report.finished,
+            total: report.total,
+            phases: report.phases,
+            facts: report.facts,
+            labels: report.labels,
+            tls: report.tls,
+            trace: report.trace,
+        }
+    }
 }
 
 impl Probed {
@@ -53,16 +96,27 @@ impl Probed {
         }
     }
 
-    /// What it takes to remember it, about.
+    /// What it takes to remember it, about, without the text of its module.
     fn bytes(&self) -> usize {
-        let steps = self.report.trace.iter();
+        let report = &self.report;
+        let steps = report.trace.iter();
         let steps: usize = steps.map(|step| size_of_val(step) + step.text.len()).sum();
-        // Shared by most, and counted with none of those.
-        let own = Arc::strong_count(&self.config) == 1;
-        let config = if own { self.config.len() } else { 0 };
-        let texts = [&*self.module, &*self.target, &*self.report.detail];
+        let labels = report.labels.iter();
+        let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        let chain = report.tls.as_ref().and_then(|tls| tls.chain.as_deref());
+        let chain = chain.map_or(0, |chain| {
+            let texts = [
+                &chain.fingerprint_sha256,
+                &chain.subject,
+                &chain.issuer,
+                &chain.subject_alternative,
+                &chain.serial,
+            ];
+            texts.iter().map(|text| text.capacity()).sum()
+        });
+        let texts = [&*self.module, &*self.target, &*report.detail];
         let texts: usize = texts.iter().map(|text| text.len()).sum();
-        ENTRY_BYTES + steps + config + texts
+        ENTRY_BYTES + steps + labels + chain + texts
     }
 }
 
@@ -76,17 +130,21 @@ pub struct History {
     /// Oldest first, as everywhere here.
     results: VecDeque<Arc<Record>>,
     preserved: VecDeque<Arc<Record>>,
+    /// How many of these share the text of a module, by its address: after a
+    /// reload nobody else may hold it.
+    texts: HashMap<usize, usize>,
 }
 
 impl History {
     /// Remembers `limit` runs, and as many that were no success.
-    pub const fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
             bytes: 0,
             next: 0,
             results: VecDeque::new(),
             preserved: VecDeque::new(),
+            texts: HashMap::new(),
         }
     }
 
@@ -99,12 +157,18 @@ impl History {
         });
         self.next += 1;
         self.bytes += record.bytes;
+        let config = &record.probed.config;
+        let sharers = self.texts.entry(address(config)).or_default();
+        if *sharers == 0 {
+            self.bytes += config.len();
+        }
+        *sharers += 1;
         self.results.push_back(Arc::clone(&record));
         if self.results.len() > self.limit
             && let Some(old) = self.results.pop_front()
         {
             if old.probed.report.outcome.is_success() {
-                self.bytes -= old.bytes;
+                self.forget(&old);
             } else {
                 self.preserved.push_back(old);
             }
@@ -114,9 +178,22 @@ impl History {
             let Some(oldest) = oldest.or_else(|| self.results.pop_front()) else {
                 break;
             };
-            self.bytes -= oldest.bytes;
+            self.forget(&oldest);
         }
         record
+    }
+
+    /// Takes off what an entry took that is no longer in a list.
+    fn forget(&mut self, record: &Record) {
+        self.bytes -= record.bytes;
+        let config = &record.probed.config;
+        if let Some(sharers) = self.texts.get_mut(&address(config)) {
+            *sharers -= 1;
+            if *sharers == 0 {
+                self.texts.remove(&address(config));
+                self.bytes -= config.len();
+            }
+        }
     }
 
     /// All that is remembered, the oldest first.
@@ -143,6 +220,11 @@ impl History {
         };
         self.list().find(is_it).cloned()
     }
+}
+
+/// Tells texts apart that are held.
+fn address(text: &Arc<str>) -> usize {
+    Arc::as_ptr(text).addr()
 }
 
 #[cfg(test)]
@@ -201,6 +283,61 @@ mod tests {
         assert_eq!(ids(&history)[..4], [7, 8, 9, 10], "small ones take little");
         let kept: usize = history.list().map(|record| record.bytes).sum();
         assert_eq!(kept, history.bytes);
+    }
+
+    #[test]
+    fn labels_certificates_and_modules_count_and_a_shared_module_once() {
+        let third = MOST_BYTES / 3;
+        let mut history = History::new(100);
+        for _ in 0..4 {
+            let mut told = probed("m", "t", false);
+            let mut tls = Arc::unwrap_or_clone(bench::handshake(1, None));
+            if let Some(chain) = &mut tls.chain {
+                chain.subject_alternative = "a".repeat(third);
+            }
+            told.report.tls = Some(Arc::new(tls));
+            history.add(told);
+        }
+        assert_eq!(ids(&history), [2, 3], "old ones go for certificates");
+
+        let mut history = History::new(100);
+        for _ in 0..4 {
+            let mut told = probed("m", "t", true);
+            told.config = "c".repeat(third).into();
+            history.add(told);
+        }
+        assert_eq!(ids(&history), [2, 3], "each has a text of its own");
+        let shared: Arc<str> = "c".repeat(third).into();
+        for _ in 0..50 {
+            let mut told = probed("m", "t", true);
+            told.config = Arc::clone(&shared);
+            history.add(told);
+        }
+        assert_eq!(
+            history.list().count(),
+            51,
+            "one text, however many share it"
+        );
+        let bound = third * 2 + 51 * 2 * ENTRY_BYTES;
+        assert!((2 * third..bound).contains(&history.bytes));
+
+        let banner = b"SSH-2.0-OpenSSH_9.6\r\n";
+        let script = [
+            (1_000, bench::Event::Opened),
+            (1_000, bench::Event::Data(banner)),
+        ];
+        let report = bench::run("ssh", "192.0.2.7:22", &script);
+        let told = bench::probed(report);
+        let labels: usize = told
+            .report
+            .labels
+            .iter()
+            .map(|(_, value)| value.len())
+            .sum();
+        let with = told.bytes();
+        let mut bare = told;
+        bare.report.labels = Labels::default();
+        assert!(labels > 0 && with >= bare.bytes() + labels, "{with}");
     }
 
     #[test]

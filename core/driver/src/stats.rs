@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use probity_engine::histogram::Exponential;
 use probity_engine::resolve::ResolverStats;
-use probity_engine::{GroupId, Instant, Outcome, Report};
+use probity_engine::{GroupId, Instant, Outcome, Phase, Report};
 
 /// Significant digits of the HDR histograms: an error of at most 0.1 %.
 const DIGITS: u8 = 3;
@@ -54,7 +54,8 @@ pub struct GroupStats {
     pub runs: [u64; 4],
     /// Durations of all results that were not `Unknown`.
     pub total: PhaseStats,
-    /// Durations of the phases that those completed, by `Phase as usize`.
+    /// Durations of the phases that those completed, by `Phase as usize`;
+    /// `resolve` only where a name server was asked.
     pub phases: [PhaseStats; 5],
 }
 
@@ -112,6 +113,11 @@ impl GroupStats {
         }
         self.total.record(report.total);
         for (phase, spent) in report.phases.iter() {
+            // Nothing was asked for an address, or for a name that the cache
+            // knew: as many zeros would hide how long it takes to ask.
+            if phase == Phase::Resolve && spent.is_zero() {
+                continue;
+            }
             self.phases[phase as usize].record(spent);
         }
     }

@@ -95,7 +95,7 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
         module: name.into(),
         target: target.into(),
         timeout,
-        report,
+        report: report.into(),
         config: running.module_text(name, params.hostname),
     });
     let probed = &record.probed;

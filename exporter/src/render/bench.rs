@@ -102,7 +102,7 @@ pub(crate) fn probed(report: OwnedReport) -> Probed {
         module: "tcp".into(),
         target: "a:80".into(),
         timeout: Duration::from_millis(2_500),
-        report,
+        report: report.into(),
         config: "".into(),
     }
 }

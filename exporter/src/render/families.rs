@@ -21,6 +21,7 @@ use probity_engine::tls::{ChainInfo, TlsInfo};
 use probity_engine::{Last, Outcome, Phase, Phases, Spec};
 
 use crate::exposition::LabelSet;
+use crate::history::Kept;
 
 /// Go's zero `time.Time` in Unix seconds: what blackbox_exporter exposes as the
 /// expiry of the verified chain when nothing was verified.
@@ -142,16 +143,35 @@ const CHAIN_LABELS: [&str; 5] = [
     "subjectalternative",
 ];
 
+/// What the series of a run depend on beside its result.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Position in [`KINDS`].
+    kind: usize,
+    skips_verification: bool,
+    timeout: Duration,
+}
+
+impl Origin {
+    /// That of runs of `spec`.
+    pub fn of(spec: &Spec) -> Self {
+        let name = spec.check.kind();
+        let tls = spec.check.tls();
+        Self {
+            kind: KINDS.iter().position(|kind| *kind == name).unwrap_or(0),
+            skips_verification: tls.is_some_and(|options| options.skip_verify),
+            timeout: spec.schedule.timeout(),
+        }
+    }
+}
+
 /// The result of one run, scheduled or not.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
-    /// Position in [`KINDS`].
-    kind: usize,
-    spec: &'a Spec,
+    origin: Origin,
     outcome: Outcome,
     phase: Phase,
     total: Duration,
-    timeout: Duration,
     phases: &'a Phases,
     facts: &'a Facts,
     labels: &'a Labels,
@@ -162,12 +182,24 @@ impl<'a> Sight<'a> {
     /// The result in a report.
     pub fn of(report: &'a OwnedReport) -> Self {
         Self {
-            kind: kind(&report.spec),
-            spec: &report.spec,
+            origin: Origin::of(&report.spec),
             outcome: report.outcome,
             phase: report.phase,
             total: report.total,
-            timeout: report.spec.schedule.timeout(),
+            phases: &report.phases,
+            facts: &report.facts,
+            labels: &report.labels,
+            tls: report.tls.as_deref(),
+        }
+    }
+
+    /// The result in what is kept of a report.
+    pub fn kept(report: &'a Kept) -> Self {
+        Self {
+            origin: report.origin,
+            outcome: report.outcome,
+            phase: report.phase,
+            total: report.total,
             phases: &report.phases,
             facts: &report.facts,
             labels: &report.labels,
@@ -178,12 +210,10 @@ impl<'a> Sight<'a> {
     /// The last result of a target.
     pub fn last(spec: &'a Spec, last: &'a Last) -> Self {
         Self {
-            kind: kind(spec),
-            spec,
+            origin: Origin::of(spec),
             outcome: last.outcome,
             phase: last.phase,
             total: last.total,
-            timeout: spec.schedule.timeout(),
             phases: &last.phases,
             facts: &last.facts,
             labels: &last.labels,
@@ -194,7 +224,11 @@ impl<'a> Sight<'a> {
     /// The same, of a run that was given another time than its spec says.
     #[must_use]
     pub const fn within(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        let origin = Origin {
+            timeout,
+            ..self.origin
+        };
+        Self { origin, ..self }
     }
 
     /// The last handshake, if it was completed.
@@ -207,27 +241,15 @@ impl<'a> Sight<'a> {
         self.tls.and_then(|info| info.chain.as_deref())
     }
 
-    fn skips_verification(&self) -> bool {
-        self.spec
-            .check
-            .tls()
-            .is_some_and(|options| options.skip_verify)
-    }
-
     /// Whether the kind reports the handshake as a phase of its own. Those are
     /// the kinds of which blackbox_exporter also exposes the cipher: `http`
     /// does, `tcp` and `grpc` do not.
     fn times_handshakes(&self) -> bool {
-        let table = TABLES.get(self.kind).copied().unwrap_or_default();
+        let table = TABLES.get(self.origin.kind).copied().unwrap_or_default();
         table
             .iter()
             .any(|fact| fact.value == Value::Phase(Phase::Tls))
     }
-}
-
-fn kind(spec: &Spec) -> usize {
-    let name = spec.check.kind();
-    KINDS.iter().position(|kind| *kind == name).unwrap_or(0)
 }
 
 impl Family {
@@ -245,11 +267,11 @@ impl Family {
         let value = match &self.source {
             Source::Success => Some(f64::from(u8::from(sight.outcome.is_success()))),
             Source::Duration => Some(sight.total.as_secs_f64()),
-            Source::Timeout => Some(sight.timeout.as_secs_f64()),
+            Source::Timeout => Some(sight.origin.timeout.as_secs_f64()),
             Source::EarliestExpiry => sight.chain().map(|chain| chain.earliest_expiry as f64),
             Source::ChainExpiry => chain_expiry(sight),
             Source::Facts(kinds) => {
-                for fact in kinds.get(sight.kind).into_iter().flatten() {
+                for fact in kinds.get(sight.origin.kind).into_iter().flatten() {
                     if fact.value == Value::Labels && !sight.labels.is_empty() {
                         let labels = own.beside(sight.labels.iter());
                         let labels: Vec<_> = labels.iter().map(|(k, v)| (&**k, *v)).collect();
@@ -298,7 +320,7 @@ fn chain_expiry(sight: &Sight<'_>) -> Option<f64> {
     sight.secured()?;
     match sight.chain()?.chain_expiry {
         Some(expiry) => Some(expiry as f64),
-        None => sight.skips_verification().then_some(NO_CHAIN),
+        None => sight.origin.skips_verification.then_some(NO_CHAIN),
     }
 }
 

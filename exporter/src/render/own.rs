@@ -282,7 +282,7 @@ impl Own {
         });
         out.histograms(
             "probity_phase_duration_seconds",
-            "How long each completed phase of the job's probes took",
+            "How long each phase of the job's probes took that was completed; what timed out is not in it, and resolve only where a name had to be asked for",
             phases,
         )
     }

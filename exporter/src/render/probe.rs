@@ -20,7 +20,7 @@ use crate::history::Probed;
 /// # Errors
 /// Those of the sink.
 pub fn write<W: Write>(encoder: &mut Encoder<W>, probed: &Probed) -> io::Result<()> {
-    let sight = Sight::of(&probed.report).within(probed.timeout);
+    let sight = Sight::kept(&probed.report).within(probed.timeout);
     write_sights(encoder, &[(LabelSet::default(), sight)])
 }
 
