@@ -144,6 +144,9 @@ pub struct Control {
     file: File,
     /// Of its text when it was last found good.
     checksum: Option<u64>,
+    /// What was wrong with it when it was last read, and that of the text then:
+    /// said once, not at every look.
+    complaint: Option<(String, Option<u64>)>,
     /// What the files of its modules looked like.
     stamps: Stamps,
     /// See [`Source::directory`].
@@ -176,6 +179,7 @@ impl Control {
             auto_reload: None,
             file,
             checksum,
+            complaint: None,
             stamps,
             groups: Groups::default(),
             found: BTreeMap::new(),
@@ -259,10 +263,26 @@ impl Control {
         if self.is_unchanged() {
             // Also one that was bad meanwhile and is again what is in force.
             self.app.reloaded(true, unix_now());
-        } else {
+            self.mended();
+            return;
+        }
+        let found = tokio::task::block_in_place(|| self.source.checksum());
+        let known = self.complaint.take();
+        if !matches!(&known, Some((_, read)) if *read == found) {
             tracing::info!("Configuration file change detected, reloading the configuration.");
-            // It has been logged.
-            let _ = self.reload().await;
+        }
+        let result = self.read_again().await;
+        match (&result, known) {
+            (Err(error), Some((said, _))) if *error == said => {}
+            _ => self.log_reload(&result),
+        }
+        self.complaint = result.err().map(|error| (error, found));
+    }
+
+    /// Says that the file is again what is in force, if it was not.
+    fn mended(&mut self) {
+        if self.complaint.take().is_some() {
+            tracing::info!("Configuration file is good again, and what is in force.");
         }
     }
 
@@ -277,9 +297,19 @@ impl Control {
             self.refresh().await;
             self.rediscover().await;
             self.app.reloaded(true, unix_now());
+            self.mended();
             tracing::info!("Configuration checksum check passed. No changes detected.");
             return Ok(());
         }
+        let found = tokio::task::block_in_place(|| self.source.checksum());
+        let result = self.read_again().await;
+        self.log_reload(&result);
+        self.complaint = result.clone().err().map(|error| (error, found));
+        result
+    }
+
+    /// Reads the file and makes it the one in force.
+    async fn read_again(&mut self) -> Result<(), String> {
         let source = self.source.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&source)).await;
         let loaded = loaded
@@ -290,14 +320,17 @@ impl Control {
             Err(error) => Err(error),
         };
         self.app.reloaded(result.is_ok(), unix_now());
-        match &result {
+        result
+    }
+
+    fn log_reload(&self, result: &Result<(), String>) {
+        match result {
             Ok(()) => {
                 let (jobs, targets) = (self.file.jobs().len(), self.targets.len());
                 tracing::info!(jobs, targets, "Reloaded config file");
             }
             Err(error) => tracing::error!(err = error, "Error reloading config"),
         }
-        result
     }
 
     /// Makes `file` the one in force.

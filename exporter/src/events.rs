@@ -30,8 +30,11 @@ pub struct Event {
     pub job: String,
     /// Its `instance` label.
     pub instance: String,
-    /// One sentence.
+    /// What happened, in words that stay the same from run to run.
     pub message: String,
+    /// The last run's own sentence, as `/api/v1/targets` has it: what was found
+    /// where; empty after a plain success.
+    pub detail: String,
     /// How often it was seen.
     pub count: u64,
     /// When it was first seen; Unix seconds.
@@ -122,6 +125,7 @@ impl Events {
             job: name.job.clone(),
             instance: name.instance.clone(),
             message,
+            detail: notice.detail.to_string(),
             count: 1,
             first: at,
             last: at,
@@ -201,6 +205,7 @@ impl Ring {
                 known.sequence = sequence;
                 known.count += 1;
                 known.last = event.last;
+                known.detail = event.detail;
                 known.repeated = format!("x{} over {}", known.count, Age(known.last - known.first));
                 known
             }
@@ -394,12 +399,15 @@ mod tests {
         let mut events = Events::default();
         let refused = Outcome::Failure(Reason::ConnectRefused);
         for at in [100.0, 110.0, 120.0] {
-            events.record(&notice(1, refused), &name(), at);
+            let mut notice = notice(1, refused);
+            notice.detail = format!("refused after {at} us").into();
+            events.record(&notice, &name(), at);
         }
         let list = list(&events);
         assert_eq!(list.len(), 1);
         assert_eq!(list[0].reason, "Unhealthy");
         assert_eq!(list[0].message, "Probe failed: connect_refused in connect");
+        assert_eq!(list[0].detail, "refused after 120 us");
         assert_eq!(
             (list[0].count, list[0].repeated.as_str()),
             (3, "x3 over 20s")

@@ -15,7 +15,12 @@ use self::args::{Args, Command};
 /// Parses the arguments and runs the command they name. Never panics on what
 /// a user typed.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    // Flags of help that blackbox_exporter has beside this one.
+    let line = std::env::args_os().map(|word| match word.to_str() {
+        Some("--help-long" | "--help-man") => "--help".into(),
+        _ => word,
+    });
+    let args = match Args::try_parse_from(line) {
         Ok(args) => args,
         Err(error) => {
             // Nobody is left to tell if this cannot be written.
