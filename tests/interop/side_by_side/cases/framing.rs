@@ -233,6 +233,18 @@ fn slow() -> Vec<Case> {
                 .concat(),
             ),
         ),
+        Case::probe("framing::longer_head", module(""), "http://@server@/").server(
+            Server::answering(
+                [
+                    b"HTTP/1.1 200 OK\r\n".to_vec(),
+                    format!("X: {}\r\n", "a".repeat(1000))
+                        .repeat(80)
+                        .into_bytes(),
+                    b"Content-Length: 0\r\n\r\n".to_vec(),
+                ]
+                .concat(),
+            ),
+        ),
         Case::probe("framing::many_fields", module(""), "http://@server@/").server(
             Server::answering(
                 [

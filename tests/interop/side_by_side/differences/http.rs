@@ -200,6 +200,27 @@ pub(super) const LISTED: &[Listed] = &[
         "a secret of one host is not told to another",
     ),
     listed(
+        "framing::longer_head",
+        "series probe_http_status_code",
+        "200",
+        "0",
+        "at most 64 KiB of a head are held: what a peer can make us hold is bounded",
+    ),
+    listed(
+        "framing::longer_head",
+        "series probe_http_version",
+        "1.1",
+        "0",
+        "at most 64 KiB of a head are held: what a peer can make us hold is bounded",
+    ),
+    listed(
+        "framing::longer_head",
+        "series probe_success",
+        "1",
+        "0",
+        "at most 64 KiB of a head are held: what a peer can make us hold is bounded",
+    ),
+    listed(
         "framing::many_fields",
         "series probe_http_status_code",
         "200",
