@@ -16,6 +16,13 @@ const MAX_LABELS: usize = 4;
 const MAX_LABEL_BYTES: usize = 128;
 const MAX_HELP_BYTES: usize = 256;
 
+/// Labels that Prometheus or probity gives.
+const RESERVED: &[&str] = &[
+    "instance", "job", "le", "module", "quantile", "reason", "result",
+];
+/// Ends of names that mean something else in Prometheus.
+const ENDS: &[&str] = &["_bucket", "_count", "_sum", "_created", "_info"];
+
 /// The state of one run that rules look at.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -165,15 +172,24 @@ fn metric(metric: &Metric) -> Result<(), String> {
             "`{name}`: counters, and only they, end in `_total`"
         ));
     }
+    if let Some(end) = ENDS.iter().find(|end| name.ends_with(**end)) {
+        return Err(format!("`{name}`: {end} at the end means something else"));
+    }
     if help.is_empty() || help.len() > MAX_HELP_BYTES {
         return Err(format!(
             "`{name}`: expected a HELP text of at most {MAX_HELP_BYTES} bytes"
         ));
     }
-    if labels.len() > MAX_LABELS || !labels.iter().all(|label| is_name(label, '_', 64)) {
+    if labels.len() > MAX_LABELS || !labels.iter().all(|label| is_name(label, '_', 32)) {
         return Err(format!(
             "`{name}`: expected at most {MAX_LABELS} labels, [a-z][a-z0-9_]*"
         ));
+    }
+    if let Some(label) = labels
+        .iter()
+        .find(|label| RESERVED.contains(&label.as_str()))
+    {
+        return Err(format!("`{name}`: the label `{label}` is taken"));
     }
     Ok(())
 }
