@@ -1,7 +1,5 @@
 //! Bytes as people write them: strings, hex, repetitions.
 
-use std::fmt::Write as _;
-
 /// Bytes of one line of a transcript, repetitions written out.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -128,25 +126,4 @@ impl<'a> Scanner<'a> {
 fn hex(digits: &str) -> Option<u8> {
     let valid = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     valid.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
-}
-
-/// Bytes as a string of a transcript, so that they can be copied into one; what
-/// is long is cut.
-pub(crate) fn written(bytes: &[u8]) -> String {
-    const SHOWN: usize = 200;
-    let mut text = String::from("\"");
-    for byte in bytes.iter().take(SHOWN) {
-        let _ = match byte {
-            b'\r' => text.write_str("\\r"),
-            b'\n' => text.write_str("\\n"),
-            b'"' | b'\\' => write!(text, "\\{}", char::from(*byte)),
-            0x20..0x7f => text.write_char(char::from(*byte)),
-            _ => write!(text, "\\x{byte:02x}"),
-        };
-    }
-    text.push('"');
-    if bytes.len() > SHOWN {
-        let _ = write!(text, " and {} bytes more", bytes.len() - SHOWN);
-    }
-    text
 }

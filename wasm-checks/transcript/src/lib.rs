@@ -62,6 +62,7 @@
 mod bytes;
 mod parse;
 mod play;
+mod written;
 
 use std::time::Duration;
 
@@ -218,7 +219,7 @@ impl Reason {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::bytes::written;
+use crate::written::said;
 use crate::{Action, Case, Event, Step, StepKind, Verdict};
 
 /// A `<` that is longer is cut in two at some places only, and comes in pieces
@@ -280,29 +280,4 @@ fn all_said(actions: &[Action]) -> String {
     }
     let all: Vec<String> = actions.iter().map(said).collect();
     all.join(", ")
-}
-
-/// An action as a line of a transcript.
-fn said(action: &Action) -> String {
-    match action {
-        Action::Send(bytes) => format!("`> {}`", written(bytes)),
-        Action::StartTls => "`start-tls`".into(),
-        Action::SetTimer(id, after) => format!("`set-timer {id} {}`", after.as_millis()),
-        Action::Mark(phase) => format!("`mark {phase}`"),
-        Action::Sample {
-            metric,
-            value,
-            labels,
-        } => {
-            let labels: String = labels.iter().map(|label| format!(" {label:?}")).collect();
-            format!("`sample {metric} {value}{labels}`")
-        }
-        Action::Log(text) => format!("`log {text:?}`"),
-        Action::Done(Verdict::Up) => "`up`".into(),
-        Action::Done(Verdict::Degraded(reason, text)) => {
-            format!("`degraded {} {text:?}`", reason.name())
-        }
-        Action::Done(Verdict::Down(reason, text)) => format!("`down {} {text:?}`", reason.name()),
-        Action::Done(Verdict::Unknown(text)) => format!("`unknown {text:?}`"),
-    }
 }

@@ -204,3 +204,47 @@ fn a_check_that_needs_whole_messages_is_found() {
     let failure = play(&case, &mut Echo { forgets: true }).expect_err("it loses bytes");
     assert_eq!(failure.cut, "byte by byte");
 }
+
+#[test]
+fn what_is_written_can_be_read() {
+    let actions = [
+        Action::Send((0..=255).collect()),
+        Action::StartTls,
+        Action::SetTimer(3, Duration::from_millis(250)),
+        Action::Mark("ping".into()),
+        Action::Sample {
+            metric: "role".into(),
+            value: -1.5,
+            labels: vec!["a \"b\" \\ \n é".into(), String::new()],
+        },
+        Action::Log("é\"".into()),
+        Action::Done(Verdict::Degraded(Reason::TooSlow, "it \\ takes".into())),
+    ];
+    for action in actions {
+        let case = only(&format!("case a\n{action}\nwaits").replace(
+            "\nwaits",
+            match action {
+                Action::Done(_) => "",
+                _ => "\nwaits",
+            },
+        ));
+        assert_eq!(case.steps[0].kind, StepKind::Does(action));
+    }
+    let events = [
+        Event::Data(b"a\r\n\0\xff"),
+        Event::Secured,
+        Event::Timer(7),
+        Event::Closed(probity_transcript::Close::Lost),
+    ];
+    for event in events {
+        let case = only(&format!("case a\n{event}\nwaits"));
+        let read = match &case.steps[0].kind {
+            StepKind::Data(bytes) => Event::Data(bytes),
+            StepKind::Secured => Event::Secured,
+            StepKind::Timer(id) => Event::Timer(*id),
+            StepKind::Closed(close) => Event::Closed(*close),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read, event);
+    }
+}
