@@ -1,7 +1,8 @@
 //! `--web.config.file`: TLS, certificates of clients, users, headers and
 //! bounds.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use libtest_mimic::Trial;
 use probity_tests::support::http::Answer;
@@ -16,6 +17,7 @@ use crate::Folder;
 pub(crate) fn trials() -> Vec<Trial> {
     trials!("guard":
         tls_is_spoken_with_what_the_file_names,
+        plain_http_is_told_that_tls_is_spoken_here,
         certificates_of_clients_are_judged_as_the_policy_says,
         users_need_their_password,
         headers_and_bounds_are_for_every_page,
@@ -105,6 +107,32 @@ fn tls_is_spoken_with_what_the_file_names() {
         assert_eq!(chosen.ok().flatten().as_deref(), protocol, "{more}");
         server.stop();
     }
+}
+
+fn plain_http_is_told_that_tls_is_spoken_here() {
+    let site = Site::new();
+    let server = site.start(TLS);
+    let told = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    let long = format!("POST /-/reload HTTP/1.1\r\nA: {}", "a".repeat(40_000));
+    for (sent, answer) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", told),
+        ("HEAD /metrics HTTP/1.0\r\n\r\n", told),
+        (&long, told),
+        // Neither TLS nor HTTP.
+        ("EHLO a\r\n", ""),
+    ] {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(sent.as_bytes()).unwrap();
+        // Too late where the server has hung up already.
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut found = String::new();
+        let read = stream.read_to_string(&mut found);
+        assert_eq!(found, answer, "{sent:.20}");
+        // Whoever is told has the connection closed as it should be.
+        assert!(answer.is_empty() || read.is_ok(), "{sent:.20}: {read:?}");
+    }
+    assert_eq!(status(&site.client(), server.address), Some(200));
+    server.stop();
 }
 
 fn certificates_of_clients_are_judged_as_the_policy_says() {

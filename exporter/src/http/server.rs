@@ -13,7 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -29,6 +29,13 @@ const REQUEST: Duration = Duration::from_secs(90);
 const UNREAD: Duration = Duration::from_secs(30);
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How a request in plain HTTP begins.
+const HTTP: [&[u8; 5]; 5] = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"];
+/// The answer to it where TLS was expected.
+const PLAIN: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// Bytes taken of such a request after the answer.
+const UNASKED: u64 = 64 * 1024;
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 64;
 /// Bytes of header fields of one such request.
@@ -107,6 +114,7 @@ async fn answer(
         return over_http1(stream, doors.router, stopped, request).await;
     };
     let handshake = async {
+        let stream = who_speaks_tls(stream).await?;
         // A file that is wrong serves nobody; the log says what is wrong.
         let config = guard.server().await?;
         TlsAcceptor::from(config).accept(stream).await.ok()
@@ -119,6 +127,29 @@ async fn answer(
     } else {
         over_http1(stream, doors.router, stopped, request).await;
     }
+}
+
+/// Tells a client who speaks plain HTTP that he should not, in the words of
+/// Go's server, by the same five bytes as there. Everybody else is the affair
+/// of TLS, and his stream is returned untouched.
+async fn who_speaks_tls(mut stream: TcpStream) -> Option<TcpStream> {
+    let mut first = [0; 1];
+    stream.peek(&mut first).await.ok()?;
+    // No record of TLS is of a type that is a letter.
+    if !first[0].is_ascii_alphabetic() {
+        return Some(stream);
+    }
+    let mut start = [0; 5];
+    stream.read_exact(&mut start).await.ok()?;
+    if HTTP.contains(&&start) {
+        stream.write_all(PLAIN).await.ok()?;
+        stream.shutdown().await.ok()?;
+        // What is left unread would reset the connection, and the answer with
+        // it.
+        let mut rest = stream.take(UNASKED);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    }
+    None
 }
 
 async fn over_http1(
@@ -205,7 +236,6 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     const SOON: Duration = Duration::from_millis(200);
     const NEVER: Duration = Duration::from_secs(3_600);
