@@ -28,6 +28,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("probity-simulator", &["probity-engine"]),
+    (
+        "probity-transcript",
+        &["probity-engine", "probity-simulator", "probity-spec"],
+    ),
     // These look from outside, and nobody looks at them.
     ("probity-tests", ANYTHING),
     ("probity-benches", ANYTHING),

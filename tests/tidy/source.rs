@@ -13,6 +13,7 @@ const SAFE: &[&str] = &[
     "probity-simulator",
     "probity-spec",
     "probity-tls",
+    "probity-transcript",
 ];
 
 /// What must not be left in a source, in two parts so that this file is clean.

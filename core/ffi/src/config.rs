@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::probity_engine::check::TargetParams;
-use ::probity_engine::config::{Files, NoFiles};
+use ::probity_engine::config::Files;
 use ::probity_engine::threshold::{self, Kind};
 use ::probity_engine::{GroupId, Schedule, Spec, TargetId};
-use probity_spec::{DEFAULT, File, Fleet, Groups, Labels, SystemFiles, Target, identity};
+use probity_spec::{
+    DEFAULT, File, Fleet, Groups, Labels, SystemFiles, Target, WithoutFiles, identity,
+};
 
 use crate::boundary::{self, Said, Sized_};
 use crate::handle::Table;
@@ -67,7 +69,7 @@ pub unsafe extern "C" fn probity_config_parse(
         // SAFETY: the caller's promise.
         let (name, text) = unsafe { (boundary::text(name)?, boundary::text(text)?) };
         let files: &dyn Files = match files {
-            PROBITY_FILES_NONE => &NoFiles,
+            PROBITY_FILES_NONE => &WithoutFiles,
             PROBITY_FILES_SYSTEM => &SystemFiles,
             _ => return Err(probity_result::BadArgument.into()),
         };

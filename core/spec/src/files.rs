@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use probity_engine::config::{Expression, Files};
+use probity_engine::config::{Expression, Files, NoFiles};
 
 /// Reads files relative to the working directory, as blackbox_exporter does.
 /// A file may have at most [`SystemFiles::MAX_BYTES`].
@@ -35,6 +35,21 @@ impl Files for SystemFiles {
 
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
+        probity_cel::compile(source)
+    }
+}
+
+/// No files and no environment, but expressions: for hosts without a file system,
+/// or that want none to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WithoutFiles;
+
+impl Files for WithoutFiles {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        NoFiles.read(path)
     }
 
     fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {

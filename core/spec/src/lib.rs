@@ -99,7 +99,7 @@ pub use discovery::{FilePattern, FileSd};
 pub use document::read_document;
 pub use error::{Error, Errors, LoadError, Position};
 pub use file::{File, NamedModule};
-pub use files::{SystemFiles, words};
+pub use files::{SystemFiles, WithoutFiles, words};
 pub use groups::{Format, Group, parse_groups};
 pub use job::{FileSource, Job, Metrics};
 pub use label::{Labels, TAKEN_LABELS};
