@@ -15,6 +15,8 @@ use crate::result::probity_result::{self, *};
 use crate::types::*;
 use crate::version::*;
 
+mod transcript;
+
 const SEED: [u8; 32] = [7; 32];
 const SECOND: u64 = 1_000_000_000;
 
