@@ -44,3 +44,15 @@ pub fn scripts() -> Vec<Script> {
 pub fn json() -> String {
     serde_json::to_string(&scripts()).expect("plain data")
 }
+
+/// The first lines in which two transcripts differ, with their number; `None` if
+/// they are the same.
+pub fn difference(native: &str, other: &str) -> Option<(usize, String, String)> {
+    let line = |text: &str, index| text.lines().nth(index).unwrap_or("(its end)").to_owned();
+    let same = native
+        .lines()
+        .zip(other.lines())
+        .take_while(|(a, b)| a == b);
+    let index = same.count();
+    (native != other).then(|| (index + 1, line(native, index), line(other, index)))
+}
