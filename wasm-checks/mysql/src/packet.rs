@@ -45,6 +45,8 @@ impl Greeting {
             .position(|byte| *byte == 0)
             .ok_or_else(cut_off)?;
         let (version, rest) = rest.split_at(end);
+        // MariaDB puts this before its own, for replicas that know nothing else.
+        let version = version.strip_prefix(b"5.5.5-").unwrap_or(version);
         let (connection, rest) = rest[1..].split_first_chunk().ok_or_else(cut_off)?;
         // Eight bytes of the challenge, and one that fills.
         let capabilities = rest.get(9..11).ok_or_else(cut_off)?;
