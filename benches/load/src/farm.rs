@@ -1,0 +1,310 @@
+//! The servers: one process, one thread, one core.
+//!
+//! Each kind listens on several loopback addresses, so that source ports do not
+//! run out. It ends when its standard input does.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConnection;
+use serde::{Deserialize, Serialize};
+
+use crate::cpu;
+
+/// Addresses of each kind: 28,000 source ports towards each.
+const ADDRESSES: u8 = 16;
+
+/// The answer to every request.
+pub(crate) const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
+
+/// Times after which the delaying servers answer, in microseconds; the last one
+/// stands for times drawn from an exponential distribution of that mean.
+pub(crate) const DELAYS: [u64; 6] = [0, 1_000, 5_000, 20_000, 100_000, 10_000];
+const DRAWN: usize = DELAYS.len() - 1;
+
+/// Where the servers are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Places {
+    /// Accept, and wait for the peer to close.
+    pub(crate) silent: Vec<SocketAddrV4>,
+    /// Answer HTTP at once.
+    pub(crate) http: Vec<SocketAddrV4>,
+    /// TLS 1.3, no tickets; wait for the peer to close.
+    pub(crate) tls: Vec<SocketAddrV4>,
+    /// Answer HTTP after one of [`DELAYS`], one address for each.
+    pub(crate) delayed: Vec<SocketAddrV4>,
+}
+
+/// The running servers.
+#[derive(Debug)]
+pub(crate) struct Farm {
+    pub(crate) places: Places,
+    child: Child,
+}
+
+impl Farm {
+    pub(crate) fn start() -> Result<Self, String> {
+        let start = || -> io::Result<Self> {
+            let mut child = Command::new(std::env::current_exe()?)
+                .arg("farm")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let mut line = String::new();
+            let stdout = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
+            BufReader::new(stdout).read_line(&mut line)?;
+            let places = serde_json::from_str(&line)?;
+            Ok(Self { places, child })
+        };
+        start().map_err(|error| format!("the servers do not start: {error}"))
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        // Both fail only if it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Silent,
+    Http,
+    Tls,
+    Delayed(usize),
+}
+
+struct Conn {
+    stream: TcpStream,
+    kind: Kind,
+    serial: u64,
+    tls: Option<Box<ServerConnection>>,
+}
+
+struct Server {
+    poll: Poll,
+    listeners: Vec<(TcpListener, Kind)>,
+    conns: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    due: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    tls: Arc<rustls::ServerConfig>,
+    serial: u64,
+    random: u64,
+}
+
+/// Serves until standard input ends.
+pub(crate) fn serve() -> io::Result<()> {
+    probity_driver::raise_descriptor_limit();
+    cpu::pin(1);
+    let mut server = Server {
+        poll: Poll::new()?,
+        listeners: Vec::new(),
+        conns: Vec::new(),
+        free: Vec::new(),
+        due: BinaryHeap::new(),
+        tls: tls_config().map_err(io::Error::other)?,
+        serial: 0,
+        random: 0x9e37_79b9_7f4a_7c15,
+    };
+    let mut many = |kind, base: u8| {
+        let one = |last| server.listen(kind, Ipv4Addr::new(127, 77, base, last));
+        (1..=ADDRESSES).map(one).collect::<io::Result<Vec<_>>>()
+    };
+    let silent = many(Kind::Silent, 1)?;
+    let http = many(Kind::Http, 2)?;
+    let tls = many(Kind::Tls, 3)?;
+    let delayed = (0..DELAYS.len())
+        .map(|index| {
+            server.listen(
+                Kind::Delayed(index),
+                Ipv4Addr::new(127, 77, 4, index as u8 + 1),
+            )
+        })
+        .collect::<io::Result<_>>()?;
+    let places = Places {
+        silent,
+        http,
+        tls,
+        delayed,
+    };
+    println!("{}", serde_json::to_string(&places)?);
+    io::stdout().flush()?;
+    std::thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    server.run()
+}
+
+/// A certificate of its own; every handshake is a full one.
+fn tls_config() -> Result<Arc<rustls::ServerConfig>, String> {
+    let made = rcgen::generate_simple_self_signed(vec!["load.test".into()])
+        .map_err(|error| error.to_string())?;
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
+    let mut config =
+        rustls::ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .map_err(|error| error.to_string())?;
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+pub(crate) fn server_config() -> Result<Arc<rustls::ServerConfig>, String> {
+    tls_config()
+}
+
+impl Server {
+    fn listen(&mut self, kind: Kind, ip: Ipv4Addr) -> io::Result<SocketAddrV4> {
+        let mut listener = TcpListener::bind(SocketAddrV4::new(ip, 0).into())?;
+        let SocketAddr::V4(address) = listener.local_addr()? else {
+            return Err(ErrorKind::AddrNotAvailable.into());
+        };
+        let token = Token(usize::MAX - self.listeners.len());
+        let registry = self.poll.registry();
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.push((listener, kind));
+        Ok(address)
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1_024);
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let next = self.due.peek().map(|Reverse((at, ..))| *at);
+            let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+            // epoll counts in milliseconds: the last one is waited for awake, so
+            // that answers are sent when they are due.
+            let timeout = timeout.map(|left| Duration::from_millis(left.as_millis() as u64));
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                let Token(token) = event.token();
+                match usize::MAX - token {
+                    listener if listener < self.listeners.len() => self.accept(listener),
+                    _ => self.ready(token, &mut buffer),
+                }
+            }
+            self.answer_due();
+        }
+    }
+
+    fn accept(&mut self, listener: usize) {
+        let kind = self.listeners[listener].1;
+        while let Ok((mut stream, _)) = self.listeners[listener].0.accept() {
+            let slot = self.free.pop().unwrap_or_else(|| {
+                self.conns.push(None);
+                self.conns.len() - 1
+            });
+            let registry = self.poll.registry();
+            let registered = registry.register(&mut stream, Token(slot), Interest::READABLE);
+            let tls = match kind {
+                Kind::Tls => ServerConnection::new(Arc::clone(&self.tls))
+                    .ok()
+                    .map(Box::new),
+                _ => None,
+            };
+            if registered.is_err() {
+                self.free.push(slot);
+                continue;
+            }
+            self.serial += 1;
+            self.conns[slot] = Some(Conn {
+                stream,
+                kind,
+                serial: self.serial,
+                tls,
+            });
+        }
+    }
+
+    fn ready(&mut self, slot: usize, buffer: &mut [u8]) {
+        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let over = match conn.stream.read(buffer) {
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+            Ok(0) => true,
+            Ok(read) => match (conn.kind, &mut conn.tls) {
+                (Kind::Http, _) => {
+                    // A request of ours comes in one piece.
+                    let _ = conn.stream.write(ANSWER);
+                    true
+                }
+                (Kind::Delayed(which), _) => {
+                    let serial = conn.serial;
+                    let delay = self.delay(which);
+                    self.due
+                        .push(Reverse((Instant::now() + delay, slot, serial)));
+                    false
+                }
+                (Kind::Tls, Some(tls)) => !handshake(tls, &mut conn.stream, &buffer[..read]),
+                _ => false,
+            },
+        };
+        if over {
+            self.close(slot);
+        }
+    }
+
+    fn delay(&mut self, which: usize) -> Duration {
+        if which != DRAWN {
+            return Duration::from_micros(DELAYS[which]);
+        }
+        // xorshift64
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let uniform = (self.random >> 11) as f64 / (1u64 << 53) as f64;
+        let drawn = -(1.0 - uniform).ln() * DELAYS[DRAWN] as f64;
+        Duration::from_micros(drawn.min(500_000.0) as u64)
+    }
+
+    fn answer_due(&mut self) {
+        while let Some(Reverse((at, slot, serial))) = self.due.peek().copied() {
+            if at > Instant::now() {
+                return;
+            }
+            self.due.pop();
+            if let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut)
+                && conn.serial == serial
+            {
+                let _ = conn.stream.write(ANSWER);
+                self.close(slot);
+            }
+        }
+    }
+
+    fn close(&mut self, slot: usize) {
+        if self.conns[slot].take().is_some() {
+            self.free.push(slot);
+        }
+    }
+}
+
+/// Whether the connection goes on.
+fn handshake(tls: &mut ServerConnection, stream: &mut TcpStream, mut read: &[u8]) -> bool {
+    while !read.is_empty() {
+        if tls.read_tls(&mut read).is_err() || tls.process_new_packets().is_err() {
+            return false;
+        }
+    }
+    while tls.wants_write() {
+        if tls.write_tls(stream).is_err() {
+            return false;
+        }
+    }
+    true
+}
