@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // These look from outside, and nobody looks at them.
     ("probity-tests", ANYTHING),
     ("probity-benches", ANYTHING),
+    ("probity-load", ANYTHING),
 ];
 
 const ANYTHING: &[&str] = &["*"];
@@ -72,7 +73,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Looking from outside, these may use anything.
-const OUTSIDE: &[&str] = &["probity-tests", "probity-benches"];
+const OUTSIDE: &[&str] = &["probity-tests", "probity-benches", "probity-load"];
 
 #[test]
 fn packages_of_the_workspace_depend_on_each_other_as_drawn() {
