@@ -20,6 +20,9 @@ use crate::yaml;
 /// What is at the top of a file.
 const KEYS: &[&str] = &["modules", "jobs"];
 
+/// What follows for a module that asks for what cannot be spoken.
+const REJECTED: &str = "the module is rejected and cannot be probed, the others of the file serve";
+
 /// A valid configuration file: a superset of blackbox_exporter's.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -78,7 +81,7 @@ impl File {
             None => Modules::defaults(files, &mut mistakes),
         };
         let jobs = match root.get("jobs").filter(|node| !node.is_null()) {
-            Some(node) => read_jobs(node, &modules, &mut mistakes),
+            Some(node) => read_jobs(node, &modules, &mut mistakes, &mut warnings),
             None => Vec::new(),
         };
         if !mistakes.is_empty() {
@@ -305,7 +308,11 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
         Ok(()) => {}
         Err(error) => match error.cause {
             Cause::Mistake => return Err(place(error)),
-            Cause::Unready | Cause::Unspoken => warnings.push(place(error)),
+            Cause::Unready => warnings.push(place(error)),
+            Cause::Unspoken => {
+                let message = format!("{}; {REJECTED}", error.message);
+                warnings.push(place(ConfigError { message, ..error }));
+            }
             Cause::Unsupported => {}
         },
     }
@@ -327,7 +334,12 @@ fn unknown_prober(node: &Node<'_>) -> Option<Mistake> {
     (!known.contains(&name)).then(mistake)
 }
 
-fn read_jobs(node: &Node<'_>, modules: &Modules, mistakes: &mut Vec<Mistake>) -> Vec<Job> {
+fn read_jobs(
+    node: &Node<'_>,
+    modules: &Modules,
+    mistakes: &mut Vec<Mistake>,
+    warnings: &mut Vec<Mistake>,
+) -> Vec<Job> {
     let Value::Sequence(items) = &node.value else {
         let message = format!("expected a list of jobs, found {}", node.describe());
         mistakes.push(Mistake::new("jobs", message).at(node.position));
@@ -360,41 +372,67 @@ fn read_jobs(node: &Node<'_>, modules: &Modules, mistakes: &mut Vec<Mistake>) ->
             Err(found) => mistakes.extend(found.into_iter().map(|mistake| place(mistake, index))),
         }
     }
-    for (index, mistake) in indistinguishable(&jobs) {
-        mistakes.push(place(mistake, index));
+    for Twin { index, path, of } in indistinguishable(&jobs) {
+        let twin = |message: String| place(Mistake::new(path.clone(), message), index);
+        match of {
+            Of::Itself(first) => warnings.push(twin(format!(
+                "the target is that of {first} with the same labels: it is probed once"
+            ))),
+            Of::Other(other, found) => mistakes.push(twin(format!(
+                "the labels are those of the target {found:?} of jobs[{other}]: their series could not be told apart"
+            ))),
+        }
     }
     jobs.into_iter().map(|(_, job)| job).collect()
 }
 
-/// Targets that stand in the file with the same labels as another: their
-/// series could not be told apart. The same target twice in one job is not a
-/// mistake, it is one target, as in Prometheus.
-fn indistinguishable(jobs: &[(usize, Job)]) -> Vec<(usize, Mistake)> {
+/// A target that stands in the file with the same labels as one before it.
+struct Twin<'j> {
+    /// The job.
+    index: usize,
+    /// Where it stands in the job.
+    path: String,
+    of: Of<'j>,
+}
+
+/// What the one before it is.
+enum Of<'j> {
+    /// The same target of the same job, at this path: one target, as in
+    /// Prometheus, and yet hardly what was meant.
+    Itself(String),
+    /// Another, of the job of this number: their series could not be told
+    /// apart.
+    Other(usize, &'j str),
+}
+
+fn indistinguishable(jobs: &[(usize, Job)]) -> Vec<Twin<'_>> {
     let instance: Arc<str> = "instance".into();
-    let mut seen: HashMap<Labels, (usize, &str)> = HashMap::new();
-    let mut mistakes = Vec::new();
+    // The first of each: its job, its group and number there, its target.
+    let mut seen: HashMap<Labels, (usize, (usize, usize), &str)> = HashMap::new();
+    let path = |(group, target)| format!("static_configs[{group}].targets[{target}]");
+    let mut twins = Vec::new();
     for (index, job) in jobs {
         for (group_index, group) in job.groups.iter().enumerate() {
             let shared = label::of_group(&group.labels, &job.name);
             for (target_index, target) in group.targets.iter().enumerate() {
                 let labels = label::of_target(&shared, &instance, &target.as_str().into());
-                match seen.get(&labels) {
+                let at = (group_index, target_index);
+                let of = match seen.get(&labels) {
                     None => {
-                        seen.insert(labels, (*index, target));
+                        seen.insert(labels, (*index, at, target));
+                        continue;
                     }
-                    Some(same) if *same == (*index, target) => {}
-                    Some((other, found)) => {
-                        let path = format!("static_configs[{group_index}].targets[{target_index}]");
-                        let message = format!(
-                            "the labels are those of the target {found:?} of jobs[{other}]: their series could not be told apart"
-                        );
-                        mistakes.push((*index, Mistake::new(path, message)));
+                    Some((other, first, found)) if (other, found) == (index, &target.as_str()) => {
+                        Of::Itself(path(*first))
                     }
-                }
+                    Some((other, _, found)) => Of::Other(*other, found),
+                };
+                let (index, path) = (*index, path(at));
+                twins.push(Twin { index, path, of });
             }
         }
     }
-    mistakes
+    twins
 }
 
 /// The content of the file `name` as text.

@@ -441,6 +441,8 @@ modules:
   back: {prober: http, http: {tls_config: {min_version: TLS13, max_version: TLS12}}}
   old: {prober: tcp, tcp: {tls: true, tls_config: {max_version: TLS11}}}
   three: {prober: http, http: {enable_http3: true, enable_http2: false}}
+  ftp: {prober: http, http: {proxy_url: 'ftp://u:hush@p'}}
+  token: {prober: http, http: {oauth2: {client_id: a, token_url: nonsense}}}
   unused: {prober: tcp, tcp: {query_response: [null], tls_config: {max_version: TLS11}}}
   '': {prober: tcp}
 ";
@@ -451,10 +453,12 @@ modules:
             "f.yml:2:73: modules.none.http.valid_status_codes[1]: no response has the status -1",
             "f.yml:2:77: modules.none.http.valid_status_codes[2]: no response has the status 9991",
             "f.yml:3:80: modules.null.http.fail_if_header_matches[1]: an entry without a header fails every run: no response has it",
-            "f.yml:4:77: modules.back.http.tls_config.max_version: tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
-            "f.yml:5:65: modules.old.tcp.tls_config.max_version: expected TLS12 or TLS13, found TLS11, which RFC 8996 made obsolete: TLS 1.2 is the lowest version that can be spoken",
-            "f.yml:6:46: modules.three.http.enable_http3: HTTP/3 is not spoken by this version: expected false",
-            "f.yml:8:3: modules.\"\": nobody can ask for a module without a name",
+            "f.yml:4:77: modules.back.http.tls_config.max_version: tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified; the module is rejected and cannot be probed, the others of the file serve",
+            "f.yml:5:65: modules.old.tcp.tls_config.max_version: expected TLS12 or TLS13, found TLS11, which RFC 8996 made obsolete: TLS 1.2 is the lowest version that can be spoken; the module is rejected and cannot be probed, the others of the file serve",
+            "f.yml:6:46: modules.three.http.enable_http3: HTTP/3 is not spoken by this version: expected false; the module is rejected and cannot be probed, the others of the file serve",
+            "f.yml:7:41: modules.ftp.http.proxy_url: expected a proxy of scheme http, https, socks5 or socks5h, found \"ftp\"; the module is rejected and cannot be probed, the others of the file serve",
+            "f.yml:8:66: modules.token.http.oauth2.token_url: expected an http or https URL: there is no scheme; the module is rejected and cannot be probed, the others of the file serve",
+            "f.yml:10:3: modules.\"\": nobody can ask for a module without a name",
         ]
     );
     let file = File::parse("f.yml", text, &NoFiles).unwrap();
@@ -464,10 +468,31 @@ modules:
         [200, -1, 9991]
     );
     assert_eq!(file.module("none").unwrap().timeout(), None);
-    for name in ["back", "old", "three"] {
+    for name in ["back", "old", "three", "ftp", "token"] {
         let module = file.module(name).unwrap().module();
         assert!(matches!(module, Some(Module::Unready(_))), "{name}");
     }
     let unused = file.module("unused").unwrap().module();
     assert!(matches!(unused, Some(Module::Tcp(_))));
+}
+
+#[test]
+fn a_target_that_stands_twice_is_probed_once_with_a_warning() {
+    let text = "\
+modules: {m: {prober: tcp}}
+jobs:
+- job_name: a
+  module: m
+  static_configs:
+  - targets: ['h:1', 'h:2', 'h:1']
+  - {targets: ['h:2'], labels: {zone: z}}
+  - targets: ['h:2']
+";
+    assert_eq!(
+        warnings(text),
+        [
+            "f.yml:6:29: jobs[0].static_configs[0].targets[2]: the target is that of static_configs[0].targets[0] with the same labels: it is probed once",
+            "f.yml:8:15: jobs[0].static_configs[2].targets[0]: the target is that of static_configs[0].targets[1] with the same labels: it is probed once",
+        ]
+    );
 }

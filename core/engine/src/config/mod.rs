@@ -96,6 +96,15 @@ impl ConfigError {
         }
     }
 
+    /// Sets aside that something cannot be spoken, which is no reason to
+    /// refuse the rest, until all that is one has been looked for.
+    pub(crate) fn set_aside<T>(result: Result<T, Self>) -> Result<Result<T, Self>, Self> {
+        match result {
+            Err(error) if error.cause != Cause::Unspoken => Err(error),
+            other => Ok(other),
+        }
+    }
+
     /// The same mistake, seen from the section `outer` that holds the field.
     #[must_use]
     pub fn within(self, outer: &str) -> Self {

@@ -33,7 +33,7 @@ pub type ProxyHeader = BTreeMap<String, Vec<Secret>>;
 impl ProxyConfig<'_> {
     /// Whether there is a proxy for any request.
     pub(crate) fn is_configured(&self) -> bool {
-        self.url.0.is_some() || self.from_environment
+        self.url.is_written() || self.from_environment
     }
 
     /// Looks for contradictions. Rules, their order and wording are those of
@@ -46,7 +46,7 @@ impl ProxyConfig<'_> {
                 "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
             );
         }
-        if self.from_environment && self.url.0.is_some() {
+        if self.from_environment && self.url.is_written() {
             return wrong(
                 "proxy_url",
                 "if proxy_from_environment is configured, proxy_url must not be configured",
@@ -58,7 +58,7 @@ impl ProxyConfig<'_> {
                 "if proxy_from_environment is configured, no_proxy must not be configured",
             );
         }
-        if self.url.0.is_none() && !self.no_proxy.is_empty() {
+        if !self.url.is_written() && !self.no_proxy.is_empty() {
             return wrong(
                 "no_proxy",
                 "if no_proxy is configured, proxy_url must also be configured",
@@ -84,12 +84,15 @@ impl ProxyConfig<'_> {
                     Some(NoProxy::parse(&no_proxy)),
                 )
             }
-            Some(proxy) => {
+            Written::Proxy(proxy) => {
                 let rules = self.no_proxy.trim();
                 let rules = (!rules.is_empty()).then(|| NoProxy::parse(rules));
                 (Some(Arc::clone(proxy)), Some(Arc::clone(proxy)), rules)
             }
-            None => (None, None, None),
+            Written::Unspoken { why, .. } => {
+                return Err(ConfigError::unspoken("proxy_url", &**why));
+            }
+            Written::Nothing => (None, None, None),
         };
         if http.is_none() && https.is_none() {
             return Ok(None);
@@ -127,7 +130,8 @@ fn from_environment(
     };
     let wrong = |error| {
         let message = format!("the environment variable {}: {error}", names[0]);
-        ConfigError::new("proxy_from_environment", message)
+        // Go passes over it, and nothing in the file is wrong.
+        ConfigError::unspoken("proxy_from_environment", message)
     };
     proxy.map(|proxy| Some(Arc::new(proxy))).map_err(wrong)
 }
@@ -155,26 +159,60 @@ fn connect_header(configured: &ProxyHeader) -> Result<Box<str>, ConfigError> {
 
 /// The value of `proxy_url`; an empty one is none.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct ProxyUrl(Option<Arc<Proxy>>);
+pub struct ProxyUrl(Written);
+
+#[derive(Clone, Default, PartialEq, Eq)]
+enum Written {
+    #[default]
+    Nothing,
+    Proxy(Arc<Proxy>),
+    /// A URL, but of nothing that could be spoken to: Go finds out when it
+    /// connects, so that such a file has to load.
+    Unspoken {
+        redacted: Box<str>,
+        why: Box<str>,
+    },
+}
 
 impl ProxyUrl {
-    /// Reads a URL.
+    /// Reads a URL. One of a scheme that is not spoken is a URL too.
     ///
     /// # Errors
     /// What was expected and what was found, without the password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self(Written::Nothing));
         }
-        Ok(Self(Some(Arc::new(Proxy::parse(text)?))))
+        match Proxy::parse(text) {
+            Ok(proxy) => Ok(Self(Written::Proxy(Arc::new(proxy)))),
+            Err(Unusable::Unspoken { redacted, why }) => {
+                let (redacted, why) = (redacted.into(), why.into());
+                Ok(Self(Written::Unspoken { redacted, why }))
+            }
+            Err(Unusable::Malformed(why)) => Err(why),
+        }
+    }
+
+    const fn is_written(&self) -> bool {
+        !matches!(self.0, Written::Nothing)
+    }
+
+    /// The URL, with `xxxxx` for a password, as Go's `URL.Redacted` has it.
+    fn redacted(&self) -> &str {
+        match &self.0 {
+            Written::Nothing => "",
+            Written::Proxy(proxy) => &proxy.redacted,
+            Written::Unspoken { redacted, .. } => redacted,
+        }
     }
 }
 
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some(proxy) => write!(f, "ProxyUrl({proxy})"),
-            None => f.write_str("ProxyUrl()"),
+            Written::Proxy(proxy) => write!(f, "ProxyUrl({proxy})"),
+            Written::Unspoken { why, .. } => write!(f, "ProxyUrl({why})"),
+            Written::Nothing => f.write_str("ProxyUrl()"),
         }
     }
 }
@@ -187,9 +225,9 @@ impl<'de> Deserialize<'de> for ProxyUrl {
 }
 
 impl Serialize for ProxyUrl {
-    /// With `xxxxx` for a password, as Go's `URL.Redacted` has it.
+    /// Without a password.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_ref().map_or("", |proxy| &proxy.redacted))
+        serializer.serialize_str(self.redacted())
     }
 }
 
@@ -232,51 +270,81 @@ pub(crate) struct User {
     pub(crate) password: Box<[u8]>,
 }
 
+/// Why a text is no proxy, without the password that it may hold.
+#[derive(Debug)]
+enum Unusable {
+    /// Go does not read it as a URL either.
+    Malformed(String),
+    /// It is a URL.
+    Unspoken { redacted: String, why: String },
+}
+
+impl Unusable {
+    fn malformed<T>(why: impl Into<String>) -> Result<T, Self> {
+        Err(Self::Malformed(why.into()))
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Malformed(why) | Self::Unspoken { why, .. }) = self;
+        f.write_str(why)
+    }
+}
+
 impl Proxy {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Unusable> {
+        let expected = "expected the URL of a proxy such as http://proxy.example:3128";
         let Some((scheme, rest)) = text.split_once("://") else {
-            // As Go says it, unless it may hold a password.
-            if text.contains(':') && !text.contains('@') {
-                return Err(format!(
-                    "parse {text:?}: first path segment in URL cannot contain colon; expected the URL of a proxy such as http://proxy.example:3128"
-                ));
-            }
-            return Err(
-                "expected the URL of a proxy such as http://proxy.example:3128, found no scheme"
-                    .to_owned(),
-            );
-        };
-        let kind = match &*scheme.to_ascii_lowercase() {
-            "http" => ProxyKind::Http,
-            "https" => ProxyKind::Https,
-            "socks5" | "socks5h" => ProxyKind::Socks5,
-            _ => {
-                return Err(format!(
-                    "expected a proxy of scheme http, https, socks5 or socks5h, found {scheme:?}"
-                ));
-            }
+            let why = format!("{expected}, found no scheme");
+            return match text.contains(':') {
+                // As Go says it, unless it may hold a password.
+                true if !text.contains('@') => Unusable::malformed(format!(
+                    "parse {text:?}: first path segment in URL cannot contain colon; {expected}"
+                )),
+                true => Unusable::malformed(why),
+                false => Err(Unusable::Unspoken {
+                    redacted: text.to_owned(),
+                    why,
+                }),
+            };
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if rest[authority.len()..].contains('@') {
-            return Err("expected a user and a password in which / ? # and @ are escaped (%2F, %3F, %23, %40) before the host of a proxy".to_owned());
+            return Unusable::malformed(
+                "expected a user and a password in which / ? # and @ are escaped (%2F, %3F, %23, %40) before the host of a proxy",
+            );
         }
         let (user, host_port) = match authority.rsplit_once('@') {
             Some((user, host_port)) => (Some(user), host_port),
             None => (None, authority),
         };
         if user.is_none() && host_port.starts_with('[') && !host_port.contains(']') {
-            return Err(format!("parse {text:?}: missing ']' in host"));
+            return Unusable::malformed(format!("parse {text:?}: missing ']' in host"));
         }
-        let (host, port) = split_host_port(host_port)
-            .ok()
-            .filter(|_| host_port.is_ascii())
-            .ok_or_else(|| {
-                format!("expected the host and port of a proxy in the URL, found {host_port:?}")
-            })?;
+        let place = split_host_port(host_port).ok();
+        let Some((host, port)) = place.filter(|_| host_port.is_ascii()) else {
+            return Unusable::malformed(format!(
+                "expected the host and port of a proxy in the URL, found {host_port:?}"
+            ));
+        };
         let shown = match user.map(|user| user.split_once(':').map_or((user, ""), |pair| pair)) {
             None => String::new(),
             Some((name, "")) => format!("{name}@"),
             Some((name, _)) => format!("{name}:xxxxx@"),
+        };
+        let place = &rest[authority.len() - host_port.len()..];
+        let redacted = format!("{scheme}://{shown}{place}");
+        let kind = match &*scheme.to_ascii_lowercase() {
+            "http" => ProxyKind::Http,
+            "https" => ProxyKind::Https,
+            "socks5" | "socks5h" => ProxyKind::Socks5,
+            _ => {
+                let why = format!(
+                    "expected a proxy of scheme http, https, socks5 or socks5h, found {scheme:?}"
+                );
+                return Err(Unusable::Unspoken { redacted, why });
+            }
         };
         let user = user.map(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
@@ -286,18 +354,15 @@ impl Proxy {
             }
         });
         if kind == ProxyKind::Socks5 && user.as_ref().is_some_and(|user| !user.fits_socks()) {
-            let message = "expected a user of 1 to 255 bytes and a password of at most 255 for a SOCKS proxy (RFC 1929)";
-            return Err(message.to_owned());
+            return Unusable::malformed(
+                "expected a user of 1 to 255 bytes and a password of at most 255 for a SOCKS proxy (RFC 1929)",
+            );
         }
         Ok(Self {
             kind,
             host: host.into(),
             port: port.unwrap_or_else(|| kind.port()),
-            redacted: format!(
-                "{scheme}://{shown}{}",
-                &rest[authority.len() - host_port.len()..]
-            )
-            .into(),
+            redacted: redacted.into(),
             user,
         })
     }
@@ -379,6 +444,7 @@ impl Proxies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Cause;
     use crate::config::NoFiles;
     use alloc::string::ToString;
 
@@ -441,7 +507,6 @@ mod tests {
     fn what_is_no_proxy_is_refused_without_showing_secrets() {
         for text in [
             "p.example:3128",
-            "ftp://p.example",
             "http://",
             "http://u:s3cret@",
             "http://u:s3cret@p.example:port",
@@ -454,7 +519,25 @@ mod tests {
             assert!(error.contains("expected "), "{error}");
             assert!(!error.contains("s3cret"), "{error}");
         }
-        assert!(ProxyUrl::parse("").unwrap().0.is_none());
+        assert!(!ProxyUrl::parse("").unwrap().is_written());
+    }
+
+    #[test]
+    fn urls_of_what_is_not_spoken_are_read_and_cannot_be_used() {
+        for (url, redacted, expected) in [
+            (
+                "ftp://u:s3cret@p:21/x",
+                "ftp://u:xxxxx@p:21/x",
+                "expected a proxy of scheme",
+            ),
+            ("p.example", "p.example", "found no scheme"),
+        ] {
+            assert_eq!(ProxyUrl::parse(url).unwrap().redacted(), redacted);
+            let error = compile(url, "a.example", false, &NoFiles).unwrap_err();
+            assert_eq!((error.cause, &*error.field), (Cause::Unspoken, "proxy_url"));
+            assert!(error.message.contains(expected), "{error}");
+            assert!(!error.message.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -81,20 +81,6 @@ pub(super) const LISTED: &[Listed] = &[
         "no request could be made of such a method: refused at load",
     ),
     listed(
-        "config::http_client_proxy_odd_scheme",
-        "exit",
-        "0",
-        "1",
-        "no probe could use such a proxy: refused at load",
-    ),
-    listed(
-        "config::http_client_proxy_odd_scheme",
-        "sentence",
-        "-",
-        "*expected a proxy of scheme*",
-        "no probe could use such a proxy: refused at load",
-    ),
-    listed(
         "config::http_oauth2_grant_unknown",
         "exit",
         "0",
@@ -135,20 +121,6 @@ pub(super) const LISTED: &[Listed] = &[
         "-",
         "*expected a PRIVATE KEY*",
         "nothing could be signed with such a key: refused at load",
-    ),
-    listed(
-        "config::http_oauth2_url_bad",
-        "exit",
-        "0",
-        "1",
-        "no token could be had: refused at load",
-    ),
-    listed(
-        "config::http_oauth2_url_bad",
-        "sentence",
-        "-",
-        "*expected an http or https URL*",
-        "no token could be had: refused at load",
     ),
     listed(
         "config::*_tls_ca_not_pem",

@@ -399,10 +399,12 @@ impl Module {
             .map_err(|error| error.within("tls_config"))?;
         let authorization = config.credentials().header(files)?;
         let tokens = config.oauth2.as_ref().map(|oauth2| oauth2.compile(files));
-        let tokens = tokens.transpose().map_err(|error| error.within("oauth2"))?;
+        let tokens = tokens.transpose().map_err(|error| error.within("oauth2"));
+        let tokens = ConfigError::set_aside(tokens)?;
+        let versions = ConfigError::set_aside(versions(config))?;
+        let proxies = ConfigError::set_aside(config.proxies().compile(&tls, files))?;
         Ok(Self {
             statuses: config.valid_status_codes.as_slice().into(),
-            versions: versions(config)?,
             families: config::families(&config.preferred_ip_protocol, config.ip_protocol_fallback),
             source: config.source_ip_address,
             follow_redirects: match config.no_follow_redirects {
@@ -436,13 +438,15 @@ impl Module {
             )?,
             coding: coding(config)?,
             body_limit: config.body_size_limit.limit(),
-            tokens,
-            proxies: config.proxies().compile(&tls, files)?,
             skip_resolve: config.skip_resolve_phase_with_proxy,
             tls,
             server_name: Some(config.tls_config.server_name.as_str())
                 .filter(|name| !name.is_empty())
                 .map(Into::into),
+            // Last, when there are no other mistakes.
+            tokens: tokens?,
+            versions: versions?,
+            proxies: proxies?,
         })
     }
 

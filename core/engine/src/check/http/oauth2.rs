@@ -158,14 +158,12 @@ impl OAuth2 {
         };
         let url = url.map_err(|error| {
             let message = format!("expected an http or https URL: {error}");
-            ConfigError::new("token_url", message)
-        })?;
+            ConfigError::unspoken("token_url", message)
+        });
         let tls = self.tls_config.options(&[], files);
         let tls = tls.map_err(|error| error.within("tls_config"))?;
-        let proxies = self.proxies().compile(&tls, files)?;
+        let proxies = ConfigError::set_aside(self.proxies().compile(&tls, files))?;
         Ok(TokenSource {
-            url,
-            proxies,
             tls,
             server_name: Some(&*self.tls_config.server_name)
                 .filter(|name| !name.is_empty())
@@ -178,6 +176,9 @@ impl OAuth2 {
                     secret: Secret::new(self.secret().text(files)?),
                 },
             },
+            // Last, when there are no other mistakes.
+            url: url?,
+            proxies: proxies?,
         })
     }
 
