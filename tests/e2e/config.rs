@@ -10,6 +10,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials!("config":
         mistakes_are_named_with_file_line_and_column,
         a_good_file_passes,
+        what_is_legal_and_of_no_use_is_said,
+        every_flag_of_help_is_one,
         serve_refuses_a_bad_file,
     )
 }
@@ -96,6 +98,52 @@ fn a_good_file_passes() {
     );
     // The embedded default is good too.
     assert_eq!(run(&["--config.check"]).code, Some(0));
+}
+
+fn what_is_legal_and_of_no_use_is_said() {
+    let more = "modules:
+  three: {prober: http, http: {enable_http3: true, enable_http2: false}}
+  ftp: {prober: http, http: {proxy_url: 'ftp://127.0.0.1'}}
+";
+    let twice = "    file_sd_configs: [{files: [none/a.yml, b.yml]}]
+    static_configs: [{targets: ['http://127.0.0.1:1', 'http://127.0.0.1:1']}]
+";
+    let from = "    static_configs: [{targets: ['http://127.0.0.1:1']}]\n";
+    let text = GOOD.replace("modules:\n", more).replace(from, twice);
+    let folder = Folder::with(&text);
+    let config = folder.config();
+    let config = config.to_str().expect("text");
+    let ended = run(&["--config.check", "--config.file", config]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for parts in [
+        [
+            "modules.three.http.enable_http3: ",
+            "the module is rejected",
+        ],
+        ["modules.ftp.http.proxy_url: ", "the module is rejected"],
+        ["jobs[0].static_configs[0].targets[1]: ", "probed once"],
+        ["none/a.yml", "Cannot list files"],
+        ["b.yml", "Found no discovery file"],
+    ] {
+        let said = |line: &str| {
+            line.contains("level=WARN") && parts.iter().all(|part| line.contains(part))
+        };
+        assert!(ended.stderr.lines().any(said), "{parts:?}: {ended:?}");
+    }
+}
+
+fn every_flag_of_help_is_one() {
+    let help = run(&["--help"]);
+    assert_eq!(help.code, Some(0), "{help:?}");
+    assert!(help.stdout.contains("--config.file"), "{help:?}");
+    for flag in ["--help-long", "--help-man"] {
+        let ended = run(&[flag]);
+        assert_eq!(
+            (ended.code, &ended.stdout),
+            (Some(0), &help.stdout),
+            "{flag}"
+        );
+    }
 }
 
 fn serve_refuses_a_bad_file() {

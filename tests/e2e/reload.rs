@@ -310,6 +310,8 @@ fn a_changed_file_is_found_without_being_told() {
     until("all is well again", || {
         (successful(&server) == Some(1.0)).then_some(())
     });
+    let mended = || server.log().lines(&["Configuration file is good again"]);
+    until("that is told", || (!mended().is_empty()).then_some(()));
     folder.write("probity.yml", &config(&peer, 0..3));
     until("the new targets are there", || {
         (moments(&server).len() == 3).then_some(())
@@ -320,5 +322,7 @@ fn a_changed_file_is_found_without_being_told() {
         let lines = server.log().lines(&["No changes detected."]);
         (!lines.is_empty()).then_some(())
     });
+    // Once, however often the file was looked at since.
+    assert_eq!(mended().len(), 1);
     server.stop();
 }
