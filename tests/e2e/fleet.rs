@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         jobs_and_pages_tile_the_fleet,
         jobs_choose_their_series,
         what_has_not_run_emits_nothing,
+        the_readme_names_every_metric_of_ours,
         labels_of_targets_are_kept_and_escaped,
         who_does_not_read_does_not_keep_others_from_it,
         scrapes_during_reloads_are_whole,
@@ -369,6 +370,34 @@ jobs: [{{job_name: web, module: web, interval: 500ms, static_configs: [{{targets
                 assert_eq!(kept.count(), 50);
             }
         });
+    }
+    server.stop();
+}
+
+fn the_readme_names_every_metric_of_ours() {
+    let readme = include_str!("../../README.md");
+    let folder = Folder::with(
+        "modules: {m: {prober: tcp}}
+jobs:
+- {job_name: a, module: m, interval: 1s, static_configs: [{targets: ['127.0.0.1:1']}]}
+",
+    );
+    let server = Probity::serve(&folder.config());
+    until("a run has failed", || {
+        let fleet = server.samples("/fleet");
+        fleet.value("probe_success", &[("job", "a")])
+    });
+    for page in ["/metrics", "/fleet"] {
+        let answer = server.get(page).ok();
+        let names = answer.text().lines().filter_map(|line| {
+            let name = line.strip_prefix("# TYPE ")?.split(' ').next()?;
+            name.starts_with("probity_").then_some(name)
+        });
+        for name in names {
+            let is_named = [format!("`{name}`"), format!("`{name}{{")];
+            let is_named = is_named.iter().any(|written| readme.contains(written));
+            assert!(is_named, "{name} of {page} is not in README.md");
+        }
     }
     server.stop();
 }
