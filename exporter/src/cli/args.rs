@@ -46,6 +46,9 @@ pub enum Command {
     /// Probe a fleet of local targets, started by this process, and print a
     /// line a second.
     Demo(Demo),
+    /// For authors of checks in Wasm.
+    #[command(subcommand)]
+    Wasm(super::wasm::Command),
 }
 
 /// Flags of `probity serve`.

@@ -4,6 +4,7 @@ pub mod args;
 pub mod check;
 pub mod log;
 pub mod serve;
+pub mod wasm;
 mod waterfall;
 
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ pub fn main() -> ExitCode {
             let _ = error.print();
             return match (error.use_stderr(), std::env::args_os().nth(1)) {
                 (false, _) => ExitCode::SUCCESS,
-                (true, Some(command)) if command == "check" || command == "demo" => {
+                (true, Some(command)) if MISUSABLE.iter().any(|it| command == *it) => {
                     ExitCode::from(MISUSED)
                 }
                 (true, _) => ExitCode::from(FAILED),
@@ -38,10 +39,14 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Demo(args) => crate::demo::main(&args),
+        Command::Wasm(command) => wasm::main(&command),
     }
 }
 
-/// Exit status of `check` and `demo` for a mistake on the command line.
+/// The commands for which a mistake on the command line is [`MISUSED`].
+const MISUSABLE: &[&str] = &["check", "demo", "wasm"];
+
+/// Exit status of these for a mistake on the command line.
 /// Serving has [`FAILED`] for that too, as blackbox_exporter has.
 const MISUSED: u8 = 2;
 

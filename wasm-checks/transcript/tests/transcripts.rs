@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use probity_transcript::{
+use probity_check_transcript::{
     Action, Case, Event, Failure, Reason, StepKind, Subject, Verdict, parse, play,
 };
 
@@ -234,7 +234,7 @@ fn what_is_written_can_be_read() {
         Event::Data(b"a\r\n\0\xff"),
         Event::Secured,
         Event::Timer(7),
-        Event::Closed(probity_transcript::Close::Lost),
+        Event::Closed(probity_check_transcript::Close::Lost),
     ];
     for event in events {
         let case = only(&format!("case a\n{event}\nwaits"));

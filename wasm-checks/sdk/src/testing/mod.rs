@@ -5,7 +5,7 @@
 //! `wasm_protocol`.
 //!
 //! [`cut_everywhere`] tries one script in all pieces, [`replay`] a file of
-//! [transcripts](probity_transcript), which `probity wasm test` plays to the
+//! [transcripts](probity_check_transcript), which `probity wasm test` plays to the
 //! module as well.
 
 extern crate std;
@@ -22,7 +22,7 @@ use crate::{
     Action, Check, Close, Context, Event, Outcome, Sample, Target, TlsInfo, config, handle,
 };
 
-pub use probity_transcript as transcript;
+pub use probity_check_transcript as transcript;
 pub use replay::replay;
 
 /// One run of a check.

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use probity_transcript as transcript;
+use probity_check_transcript as transcript;
 use transcript::{Subject, Verdict};
 
 use super::{Run, context, refusal, tls};
 use crate::{Action, Check, Close, Event, Outcome, Reason};
 
-/// Plays all cases of a [transcript](probity_transcript), each in all cuts.
+/// Plays all cases of a [transcript](probity_check_transcript), each in all cuts.
 ///
 /// ```ignore
 /// replay::<Redis>(include_str!("../transcript.txt"));
