@@ -71,8 +71,8 @@ pub(crate) struct RunCore {
     pub(crate) opened: u8,
     /// A connection that waits for its destination's rate to allow it.
     pub(crate) waiting: Option<Waiting>,
-    /// The engine's: whether others kept it from going on.
-    pub(crate) share: Share,
+    /// The engine's: how far we kept it from going on. Of runs that decode.
+    pub(crate) share: Option<Box<Share>>,
     pub(crate) trace: Option<Vec<Step>>,
 }
 
@@ -108,7 +108,7 @@ impl RunCore {
             open: 0,
             opened: 0,
             waiting: None,
-            share: Share::NONE,
+            share: None,
             trace: None,
         }
     }
@@ -345,23 +345,32 @@ impl Cx<'_> {
         self.shared.work.left
     }
 
-    /// Notes that so many were.
-    pub(crate) const fn worked(&mut self, bytes: usize) {
-        self.shared.work.left = self.shared.work.left.saturating_sub(bytes);
+    /// Notes that this run did so with so many.
+    pub(crate) fn worked(&mut self, bytes: usize) {
+        let share = self.core.share.get_or_insert_default();
+        self.shared.work.worked(bytes, share);
     }
 
-    /// Lets the run work on as much as there is for the length of `f`.
+    /// Lets the run work on as much as there is for the length of `f`, so that it
+    /// need not wait for its turn.
     pub(crate) fn without_bound(&mut self, f: impl FnOnce(&mut Self)) {
+        let share = self.core.share.get_or_insert_default();
+        self.shared.work.leave(self.id, share, self.now);
         let left = core::mem::replace(&mut self.shared.work.left, usize::MAX);
         f(self);
         self.shared.work.left = left;
     }
 
-    /// Asks for `Woken` in the next turn. To be asked for once. `had`: something
-    /// could be worked on in this one.
-    pub(crate) fn go_on_later(&mut self, had: bool) {
-        let share = &mut self.core.share;
-        self.shared.work.queue(self.id, had, share, self.now);
+    /// Asks for `Woken` in the next turn that has something left.
+    pub(crate) fn go_on_later(&mut self) {
+        let share = self.core.share.get_or_insert_default();
+        self.shared.work.queue(self.id, share, self.now);
+    }
+
+    /// Whether that it waits for a turn is our doing.
+    pub(crate) fn is_kept_waiting(&self) -> bool {
+        let share = self.core.share.as_deref();
+        share.is_some_and(|share| self.shared.work.is_kept_waiting(share, self.now))
     }
 
     /// Completes the current phase and begins another.

@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use super::Engine;
 use super::run::{Owner, Run, State};
-use super::shared::{Effect, Work};
+use super::shared::Effect;
 use super::target::{Again, Last, Turn};
-use crate::check::Cx;
 use crate::check::cx::{Party, RunCore, Waiting};
+use crate::check::{AnyCheck, Cx};
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
@@ -104,7 +104,9 @@ impl Engine {
             if let Some(id) = self.shared.work.waiting.pop_front()
                 && let Some(run) = self.runs.get_mut(id)
             {
-                self.shared.work.go_on(&mut run.core.share);
+                if let Some(share) = &mut run.core.share {
+                    self.shared.work.go_on(share, now);
+                }
                 self.deliver(id, Input::Woken, now);
             }
         }
@@ -117,7 +119,7 @@ impl Engine {
     pub(super) fn deliver_in_time(&mut self, id: RunId, input: Input<'_>, now: Instant) {
         if let Some(run) = self.runs.get_mut(id)
             && let State::Checking { .. } = run.state
-            && looked_too_late(run, now)
+            && looked_too_late(&mut run.core, now)
         {
             self.complete(id, now);
         } else {
@@ -132,16 +134,20 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        if !looked_too_late(run, now) && !was_crowded_out(run, &self.shared.work) {
-            if let State::Checking { spec, check, .. } = &run.state {
-                let mut cx = Cx {
-                    now,
-                    id,
-                    core: &mut run.core,
-                    shared: &mut self.shared,
-                };
-                check.on_expiry(&spec.check, &mut cx);
+        let Run { state, core, .. } = run;
+        if let State::Checking { spec, check, .. } = state {
+            let (spec, shared) = (&spec.check, &mut self.shared);
+            let mut cx = Cx {
+                now,
+                id,
+                core,
+                shared,
+            };
+            if !looked_too_late(cx.core, now) && !was_kept_waiting(check, &mut cx) {
+                check.on_expiry(spec, &mut cx);
             }
+        }
+        if run.core.outcome.is_none() {
             time_out(run, now);
         }
         self.complete(id, now);
@@ -345,25 +351,25 @@ impl Engine {
 
 /// Whether nobody looked at a run until so long after its deadline that nothing
 /// can be said of its target: then that is its outcome.
-fn looked_too_late(run: &mut Run, now: Instant) -> bool {
-    let late = now - run.core.deadline;
+fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
+    let late = now - core.deadline;
     if late > STALLED {
         let detail = format_args!("the prober looked {late:?} after the deadline");
-        run.core.finish(Outcome::Unknown(Reason::Overload), detail);
+        core.finish(Outcome::Unknown(Reason::Overload), detail);
     }
     late > STALLED
 }
 
-/// Whether what keeps a run from its end is our work for others: then that is its
-/// outcome. If it had its turns and its body is too much for them, that is the
-/// target's doing, or the user's, as for a body that comes too slowly.
-fn was_crowded_out(run: &mut Run, work: &Work) -> bool {
-    let crowded_out = run.is_behind() && work.is_crowded_out(&run.core.share);
-    if crowded_out {
-        let detail = format_args!("the prober was busy with decoding the bodies of others");
-        run.core.finish(Outcome::Unknown(Reason::Overload), detail);
+/// Whether what keeps a run from its end is that we did not decode what had come
+/// as fast as we do: then that is its outcome. If we did and its body is too much,
+/// that is the target's doing, or the user's, as for a body that comes too slowly.
+fn was_kept_waiting(check: &AnyCheck, cx: &mut Cx<'_>) -> bool {
+    let waiting = check.is_behind() && cx.is_kept_waiting();
+    if waiting {
+        let detail = format_args!("the prober was too busy to decode the body that had come");
+        cx.finish(Outcome::Unknown(Reason::Overload), detail);
     }
-    crowded_out
+    waiting
 }
 
 /// Ends a run of which the time is over.

@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::time::Duration;
 
 use super::gate::Gate;
 use crate::id::{Conn, RunId};
@@ -83,31 +84,46 @@ impl Work {
         self.left = DECODED_PER_TURN;
     }
 
-    /// Has a run go on in a later turn. `had`: it could do something in this one.
-    pub(crate) fn queue(&mut self, id: RunId, had: bool, share: &mut Share, now: Instant) {
-        share.since = match had || share.since == self.turn {
-            true => self.turn,
-            // It wanted this one, too.
-            false => self.turn.wrapping_sub(1),
-        };
+    /// Notes what a run worked on.
+    pub(crate) const fn worked(&mut self, bytes: usize, share: &mut Share) {
+        self.left = self.left.saturating_sub(bytes);
+        share.enter(self.turn);
+        share.own = share.own.saturating_add(bytes);
+    }
+
+    /// Has a run go on in a later turn, unless it waits for one already.
+    pub(crate) fn queue(&mut self, id: RunId, share: &mut Share, now: Instant) {
+        if share.queued.is_some() {
+            return;
+        }
+        share.enter(self.turn);
+        share.queued = Some(now);
         if self.waiting.is_empty() {
             self.since = now;
         }
         self.waiting.push_back(id);
     }
 
-    /// Notes that it does.
-    pub(crate) const fn go_on(&self, share: &mut Share) {
-        share.waited = share.waited_until(self.turn);
-        share.since = self.turn;
-        share.had = share.had.saturating_add(1);
+    /// Notes that its turn has come.
+    pub(crate) fn go_on(&self, share: &mut Share, now: Instant) {
+        share.book(self.turn, now);
     }
 
-    /// Whether others had so many of the turns of which a run wanted one that
-    /// its end is our doing; see [`OTHERS`].
-    pub(crate) fn is_crowded_out(&self, share: &Share) -> bool {
-        let waited = share.waited_until(self.turn);
-        u64::from(waited - share.had.min(waited)) * OTHERS > u64::from(waited)
+    /// It no longer waits for one.
+    pub(crate) fn leave(&mut self, id: RunId, share: &mut Share, now: Instant) {
+        if share.queued.is_some() {
+            share.book(self.turn, now);
+            self.waiting.retain(|it| *it != id);
+        }
+    }
+
+    /// Whether the end of a run that waits for a turn is our doing; see [`OURS`].
+    /// The turn is over.
+    pub(crate) fn is_kept_waiting(&self, share: &Share, now: Instant) -> bool {
+        let mut share = *share;
+        share.book(self.turn.wrapping_add(1), now);
+        share.missed.saturating_mul(OURS) > share.had.saturating_add(share.missed)
+            || share.waited.saturating_mul(OURS as u32) > share.behind
     }
 
     /// When the next turn is wanted.
@@ -117,39 +133,118 @@ impl Work {
 }
 
 /// A run that is still behind when its time is over is ours to answer for if
-/// more than one in so many of its turns went to others: without them it might
-/// have been done. With fewer, its body would have taken seven eighths of that
-/// time, or more, on a prober that had nothing else to decode; to call that our
-/// overload would let every peer with an endless body call it so, since others
-/// have something to decode now and then.
-const OTHERS: u64 = 8;
+/// we kept from it more than one in so many of the bytes that its turns allow, or
+/// of the time for which it was behind: without that it might have been done. With
+/// less, its body would have taken seven eighths of that time, or more, on a prober
+/// that had nothing else to do; to call that our overload would let every peer with
+/// an endless body call it so, since there is something else now and then.
+const OURS: u64 = 8;
 
-/// What a run had of the turns in which it had still something to do.
+/// What may pass between two turns of a run without having kept it waiting: twice
+/// what [`DECODED_PER_TURN`] is meant to take. The engine has no clock to see how
+/// long it took. A prober that is slower than that cannot say of a body that it
+/// is too much.
+const PROMPT: Duration = Duration::from_millis(2);
+
+/// What a run had of the turns after which it had still something to do, and how
+/// long it waited for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share {
-    /// The last turn that it had, or did not want.
-    since: u32,
-    /// Turns that it wanted until then.
-    waited: u32,
-    /// How many of them it had.
-    had: u32,
+    /// The last turn in which it could do something, or asked for the next.
+    turn: u32,
+    /// Bytes that it worked on in that.
+    own: usize,
+    /// Since when it waits for a turn.
+    queued: Option<Instant>,
+    /// Bytes that it worked on in such turns, that one aside.
+    had: u64,
+    /// Bytes that it could have worked on if they had been its own.
+    missed: u64,
+    /// The time from one such turn to the next.
+    behind: Duration,
+    /// What of it was more than [`PROMPT`].
+    waited: Duration,
 }
 
 impl Share {
-    pub(crate) const NONE: Self = Self {
-        since: 0,
-        waited: 0,
-        had: 0,
-    };
+    /// It does something in this turn.
+    const fn enter(&mut self, turn: u32) {
+        if self.turn != turn {
+            self.turn = turn;
+            self.own = 0;
+        }
+    }
 
-    /// Turns that it wanted until `turn`, which it wants.
-    const fn waited_until(&self, turn: u32) -> u32 {
-        self.waited.saturating_add(turn.wrapping_sub(self.since))
+    /// It waited until now, and until `turn`, which does not count yet.
+    fn book(&mut self, turn: u32, now: Instant) {
+        let Some(since) = self.queued.take() else {
+            return;
+        };
+        let behind = now - since;
+        self.behind = self.behind.saturating_add(behind);
+        let waited = behind.saturating_sub(PROMPT);
+        self.waited = self.waited.saturating_add(waited);
+        let turns = u64::from(turn.wrapping_sub(self.turn));
+        let all = turns * DECODED_PER_TURN as u64;
+        let had = all.min(self.own.min(DECODED_PER_TURN) as u64);
+        self.had = self.had.saturating_add(had);
+        self.missed = self.missed.saturating_add(all - had);
     }
 }
 
 impl Shared {
     pub(crate) fn push(&mut self, run: RunId, effect: Effect) {
         self.effects.push_back((run, effect));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TURN: u64 = DECODED_PER_TURN as u64;
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_run_waits_once_however_often_it_asks() {
+        let (mut work, mut share, id) = (Work::new(), Share::default(), RunId::new(0, 0));
+        work.queue(id, &mut share, at(0));
+        work.queue(id, &mut share, at(1));
+        assert_eq!((work.waiting.len(), share.queued), (1, Some(at(0))));
+        // Done without a turn, and behind again in the same one.
+        work.leave(id, &mut share, at(1));
+        assert!(work.waiting.is_empty());
+        work.queue(id, &mut share, at(1));
+        assert_eq!(work.waiting.len(), 1);
+        assert_eq!((share.had, share.missed), (0, 0), "the turn goes on");
+    }
+
+    #[test]
+    fn a_turn_counts_with_what_a_run_had_of_it() {
+        let (mut work, mut share, id) = (Work::new(), Share::default(), RunId::new(0, 0));
+        work.worked(1_000, &mut share);
+        work.queue(id, &mut share, at(0));
+        assert!(work.is_kept_waiting(&share, at(1)));
+        // It is passed over once, and has the turn after that for itself.
+        work.begin_turn();
+        work.begin_turn();
+        work.go_on(&mut share, at(5));
+        assert_eq!((share.had, share.missed), (1_000, 2 * TURN - 1_000));
+        assert_eq!(share.behind, Duration::from_millis(5));
+        assert_eq!(share.waited, Duration::from_millis(3));
+        for turn in 5..40 {
+            work.worked(DECODED_PER_TURN, &mut share);
+            work.queue(id, &mut share, at(turn));
+            assert_eq!(
+                work.is_kept_waiting(&share, at(turn + 1)),
+                turn < 23,
+                "{turn}"
+            );
+            work.begin_turn();
+            work.go_on(&mut share, at(turn + 1));
+        }
     }
 }

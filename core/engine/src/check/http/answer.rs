@@ -218,11 +218,10 @@ impl Answer {
         cx: &mut Cx<'_>,
     ) -> Result<Option<usize>, Stop> {
         let mut decoded = [0; DECODED_AT_ONCE];
-        let had = cx.work_left() > 0;
         loop {
             let left = cx.work_left();
             if left == 0 {
-                cx.go_on_later(had);
+                cx.go_on_later();
                 return Ok(Some(content.len()));
             }
             let weight = decoder.weight();

@@ -216,29 +216,28 @@ fn what_a_body_decodes_to_is_spread_over_turns() {
     );
 }
 
-/// Verdicts of runs that have a second from the same moment on, each of which is
-/// given its body `after` so many milliseconds, on a prober that has one turn in
-/// 50 ms.
-fn among_each_other(runs: &[(u64, &[u8])]) -> Vec<(Outcome, String)> {
+/// Verdicts of runs that have 100 ms from the same moment on, each of which is
+/// given its answer `after` so many milliseconds, on a prober that has one turn in
+/// `step` of them.
+fn among_each_other(step: usize, runs: &[(u64, &Peer)]) -> Vec<(Outcome, String)> {
     let at = |after: u64| Instant::ZERO + Duration::from_millis(after);
     let mut engine = Engine::new(crate::Config::default(), at(0));
     let spec = spec_with("192.0.2.7", |config| config.compression = "gzip".into());
     let ids: Vec<_> = runs
         .iter()
         .map(|_| {
-            let second = Duration::from_secs(1);
-            let run = engine.run_once(Arc::clone(&spec), second, false, at(0));
+            let time = Duration::from_millis(100);
+            let run = engine.run_once(Arc::clone(&spec), time, false, at(0));
             run.unwrap()
         })
         .collect();
     let mut verdicts = vec![None; runs.len()];
-    for now in (0..1_100).step_by(50) {
+    for now in (0..=150).step_by(step) {
         engine.handle_timeout(at(now));
-        for (id, (after, body)) in ids.iter().zip(runs) {
+        for (id, (after, peer)) in ids.iter().zip(runs) {
             if *after == now {
-                let answer = &coded("", body).sends[0];
                 engine.handle_input(*id, Input::Opened(Conn(0)), at(now));
-                engine.handle_input(*id, Input::Data(Conn(0), answer), at(now));
+                engine.handle_input(*id, Input::Data(Conn(0), &peer.sends[0]), at(now));
             }
         }
         while let Some((id, output)) = engine.poll_output() {
@@ -252,35 +251,64 @@ fn among_each_other(runs: &[(u64, &[u8])]) -> Vec<(Outcome, String)> {
     ended.collect()
 }
 
+/// More than comes out in a hundred turns.
+fn endless() -> Vec<u8> {
+    gzip(&vec![0; 4 << 20]).repeat(8)
+}
+
+const TIMED_OUT: Outcome = Outcome::Failure(Reason::TimeoutTransfer);
+const OURS: Outcome = Outcome::Unknown(Reason::Overload);
+
 /// Of what does not come to its end in time, whoever had the turns is the cause.
 #[test]
 fn a_body_that_is_too_much_fails_unless_others_had_its_turns() {
-    let timed_out = Outcome::Failure(Reason::TimeoutTransfer);
-    let ours = Outcome::Unknown(Reason::Overload);
-    let (endless, small) = (gzip(&vec![0; 4 << 20]).repeat(2), gzip(&vec![0; 100 << 10]));
-    let alone = among_each_other(&[(0, &endless)]);
-    assert_eq!(alone[0].0, timed_out, "{alone:?}");
-    let words = "timed out after 1.0s reading the answer of 192.0.2.7:80: decoded ";
+    let endless = coded("", &endless());
+    let alone = among_each_other(1, &[(0, &endless)]);
+    assert_eq!(alone[0].0, TIMED_OUT, "{alone:?}");
+    let words = "timed out after 101.0ms reading the answer of 192.0.2.7:80: decoded ";
     assert!(alone[0].1.starts_with(words), "{alone:?}");
     // What others have now and then is no excuse.
-    let few: Vec<_> = (0..18).map(|turn| (turn * 50, &small[..])).collect();
-    let busy = among_each_other(&[&[(0, &endless[..])], &few[..]].concat());
-    assert_eq!(busy[0].0, timed_out, "{busy:?}");
-    assert!(
-        busy[1..].iter().all(|it| it.0 == Outcome::Success),
-        "{busy:?}"
-    );
+    let small = coded("", &gzip(&vec![0; 100 << 10]));
+    let few: Vec<_> = (1..10).map(|turn| (turn * 10, &small)).collect();
+    let busy = among_each_other(1, &[&[(0, &endless)], &few[..]].concat());
+    assert_eq!(busy[0].0, TIMED_OUT, "{busy:?}");
+    for (outcome, detail) in &busy[1..] {
+        assert_eq!(*outcome, Outcome::Success, "{detail}");
+    }
     // Half of the turns, or none.
-    let both = among_each_other(&[(0, &endless), (0, &endless)]);
+    let both = among_each_other(1, &[(0, &endless), (0, &endless)]);
     for (outcome, detail) in &both {
-        assert_eq!(*outcome, ours, "{detail}");
+        assert_eq!(*outcome, OURS, "{detail}");
         assert_eq!(
             detail,
-            "the prober was busy with decoding the bodies of others"
+            "the prober was too busy to decode the body that had come"
         );
     }
-    let late = among_each_other(&[(0, &endless), (950, &small)]);
-    assert_eq!((late[0].0, late[1].0), (timed_out, ours), "{late:?}");
+    let late = among_each_other(1, &[(0, &endless), (99, &small)]);
+    assert_eq!((late[0].0, late[1].0), (TIMED_OUT, OURS), "{late:?}");
+}
+
+/// It has something of every turn, and others have nearly all.
+#[test]
+fn a_sliver_of_each_turn_is_no_turn() {
+    let endless = coded("", &endless());
+    let small = coded("", &gzip(&vec![0; 240 << 10]));
+    let many: Vec<_> = (0..90).map(|turn| (turn, &small)).collect();
+    let seen = among_each_other(1, &[&[(0, &endless)], &many[..]].concat());
+    assert_eq!(seen[0].0, OURS, "{seen:?}");
+    for (outcome, detail) in &seen[1..] {
+        assert_eq!(*outcome, Outcome::Success, "{detail}");
+    }
+}
+
+/// It has every turn, and turns are rare: the prober has something else to do.
+#[test]
+fn a_body_that_waits_for_a_slow_prober_does_not_fail() {
+    let endless = coded("", &endless());
+    for (step, outcome) in [(1, TIMED_OUT), (2, TIMED_OUT), (4, OURS), (50, OURS)] {
+        let alone = among_each_other(step, &[(0, &endless)]);
+        assert_eq!(alone[0].0, outcome, "a turn in {step} ms: {alone:?}");
+    }
 }
 
 /// A host that does not ask whether a run is behind.
