@@ -118,7 +118,11 @@ pub(crate) trait Check: Sized {
     /// Handles one event. Never called again after [`Cx::finish`].
     fn on(&mut self, spec: &Self::Spec, input: Input<'_>, cx: &mut Cx<'_>);
 
-    /// The time of the run is over: sets what facts follow from that. The
+    /// The time of the run is over: ends it if something is known to be wrong
+    /// already, whatever would have followed.
+    fn condemn(&self, _: &Self::Spec, _: &mut Cx<'_>) {}
+
+    /// Its time is over, and nothing else: sets what facts follow from that. The
     /// verdict is the engine's.
     fn on_expiry(&self, _: &Self::Spec, _: &mut Cx<'_>) {}
 
@@ -442,6 +446,16 @@ macro_rules! checks {
                     }
                     (Self::Unusable, CheckSpec::Unusable(_, unusable)) => unusable.on(&input, cx),
                     _ => debug_assert!(false, "a run's state is made from its own spec"),
+                }
+            }
+
+            /// See [`Check::condemn`].
+            pub(crate) fn condemn(&self, spec: &CheckSpec, cx: &mut Cx<'_>) {
+                match (self, spec) {
+                    $((Self::$variant(check), CheckSpec::$variant(spec)) => {
+                        check.condemn(spec, cx);
+                    })+
+                    _ => {}
                 }
             }
 

@@ -143,7 +143,10 @@ impl Engine {
                 core,
                 shared,
             };
-            if !looked_too_late(cx.core, now) && !was_kept_waiting(check, &mut cx) {
+            if !looked_too_late(cx.core, now) {
+                check.condemn(spec, &mut cx);
+            }
+            if !cx.is_finished() && !was_kept_waiting(check, &mut cx) {
                 check.on_expiry(spec, &mut cx);
             }
         }

@@ -112,6 +112,13 @@ impl Answer {
         self.matched
     }
 
+    /// The time of the run is over: ends it with what is known to be wrong.
+    pub(super) fn condemn(&self, place: Place<'_>, cx: &mut Cx<'_>) {
+        if let Some(fault) = self.fault {
+            fault.report(&place.spec.module, cx);
+        }
+    }
+
     /// What is still to be looked at, if that waits for the next turn.
     pub(super) fn backlog(&mut self) -> Option<&mut Backlog> {
         self.backlog.as_deref_mut()

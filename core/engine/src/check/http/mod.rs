@@ -351,6 +351,13 @@ impl Check for Http {
         }
     }
 
+    fn condemn(&self, spec: &Spec, cx: &mut Cx<'_>) {
+        let hop = self.hop.as_deref();
+        if let Some(answer) = self.answer() {
+            answer.condemn(Place { spec, hop }, cx);
+        }
+    }
+
     fn on_expiry(&self, spec: &Spec, cx: &mut Cx<'_>) {
         if self.answer().is_some_and(Answer::is_matched) {
             judge::unread(&spec.module, cx);

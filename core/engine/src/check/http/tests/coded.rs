@@ -311,6 +311,28 @@ fn a_body_that_waits_for_a_slow_prober_does_not_fail() {
     }
 }
 
+/// Nothing that would have followed could have made it better.
+#[test]
+fn what_is_known_to_be_wrong_is_said_though_the_prober_is_busy() {
+    let endless = coded("", &endless());
+    let head = b"HTTP/1.1 500 Oh\r\n\r\n";
+    let condemned = Peer {
+        sends: vec![[&head[..], &self::endless()].concat()],
+        ..Peer::default()
+    };
+    let slow = Peer {
+        sends: vec![head.to_vec()],
+        ..Peer::default()
+    };
+    let runs = [(0, &condemned), (0, &endless), (0, &slow)];
+    let seen = among_each_other(1, &runs);
+    let status = Outcome::Failure(Reason::HttpStatus);
+    let outcomes: Vec<_> = seen.iter().map(|it| it.0).collect();
+    assert_eq!(outcomes, [status, OURS, status], "{seen:?}");
+    assert_eq!(seen[0].1, seen[2].1);
+    assert!(seen[0].1.contains("500"), "{seen:?}");
+}
+
 /// A host that does not ask whether a run is behind.
 #[test]
 fn a_backlog_does_not_grow_without_bound() {
