@@ -289,12 +289,12 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
     }
     if let Some(mistake) = unknown_prober(node) {
         // The section of an unknown prober is unknown too, and that would be
-        // the less helpful thing to say. Of any other misspelt key it is what
-        // to say first: it may be that of the prober.
+        // the less helpful thing to say. Any other misspelt key is what to say
+        // first: it may be that of the prober.
         let name = node.get("prober").and_then(Node::text);
         let has_section = name.is_some_and(|name| node.get(name).is_some());
         return Err(match from_node::<ModuleConfig>(node) {
-            Err(earlier) if !has_section => earlier,
+            Err(earlier) if !has_section && suggest::is_no_field(&earlier.message) => earlier,
             _ => mistake,
         });
     }
@@ -309,11 +309,10 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
         Err(error) => match error.cause {
             Cause::Mistake => return Err(place(error)),
             Cause::Unready => warnings.push(place(error)),
-            Cause::Unspoken => {
+            Cause::Unspoken | Cause::Unsupported => {
                 let message = format!("{}; {REJECTED}", error.message);
                 warnings.push(place(ConfigError { message, ..error }));
             }
-            Cause::Unsupported => {}
         },
     }
     Ok((named, warnings))

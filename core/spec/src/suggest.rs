@@ -15,6 +15,11 @@ pub(crate) fn no_field(found: &str, known: &[&str]) -> String {
     format!("field {shown} not found{}", instead(found, known))
 }
 
+/// Whether that is what `message` says.
+pub(crate) fn is_no_field(message: &str) -> bool {
+    message.starts_with("field ") && message.contains(" not found, ")
+}
+
 /// Says of a prober that there is none, in the words of blackbox_exporter.
 pub(crate) fn no_prober(found: &str, known: &[&str]) -> String {
     let shown = shown(found);

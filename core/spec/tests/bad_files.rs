@@ -132,6 +132,18 @@ fn modules() {
             "f.yml:1:29: modules.a: field timout not found, did you mean `timeout`?",
         ),
         (
+            "modules: {a: {prober: htpp, http: {metod: GET}}}",
+            "f.yml:1:36: modules.a.http: field metod not found, did you mean `method`?",
+        ),
+        (
+            "modules: {a: {prober: htpp, timeout: 5}}",
+            "f.yml:1:23: modules.a.prober: prober 'htpp' is not valid, did you mean `http`?",
+        ),
+        (
+            "modules: {a: {timeout: soon, prober: htpp, http: {valid_status_codes: x}}}",
+            "f.yml:1:38: modules.a.prober: prober 'htpp' is not valid, did you mean `http`?",
+        ),
+        (
             "modules: {a: {prober: tcp, timeout: 5, timout: 5s}}",
             "f.yml:1:40: modules.a: field timout not found, did you mean `timeout`?",
         ),

@@ -407,7 +407,20 @@ modules:
         let found = module.unsupported().unwrap();
         assert!(found.starts_with(why), "{name}: {found}");
     }
-    assert_eq!(file.warnings(), []);
+    let prober = |place: &str, name: &str| {
+        format!(
+            "f.yml:{place}.prober: the prober \"{name}\" of blackbox_exporter is not supported by this version: expected one of http, tcp; the module is rejected and cannot be probed, the others of the file serve"
+        )
+    };
+    assert_eq!(
+        warnings(text),
+        [
+            prober("3:18: modules.ping", "icmp"),
+            prober("5:13: modules.soa", "dns"),
+            prober("14:13: modules.health", "grpc"),
+            prober("16:20: modules.absent", "dns"),
+        ]
+    );
 }
 
 #[test]
