@@ -119,6 +119,12 @@ impl Answer {
         }
     }
 
+    /// Whether somebody was looking at the body, should it end here: not if it
+    /// did not even begin as `compression` says.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.matched && self.decoder.as_ref().is_none_or(|it| it.has_begun())
+    }
+
     /// What is still to be looked at, if that waits for the next turn.
     pub(super) fn backlog(&mut self) -> Option<&mut Backlog> {
         self.backlog.as_deref_mut()
@@ -297,7 +303,7 @@ impl Answer {
         sentence: fmt::Arguments<'_>,
         cx: &mut Cx<'_>,
     ) {
-        if self.matched {
+        if self.is_looked_at() {
             judge::unread(&place.spec.module, cx);
         }
         match self.fault {

@@ -359,7 +359,7 @@ impl Check for Http {
     }
 
     fn on_expiry(&self, spec: &Spec, cx: &mut Cx<'_>) {
-        if self.answer().is_some_and(Answer::is_matched) {
+        if self.answer().is_some_and(Answer::is_looked_at) {
             judge::unread(&spec.module, cx);
         }
     }

@@ -187,6 +187,11 @@ impl Gzip {
         }
     }
 
+    /// Whether the first header has been read.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.complete || matches!(self.part, Part::Content(_) | Part::Trailer { .. })
+    }
+
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         match self.part {
             Part::Fixed { at: 0, .. } if self.complete => Ok(()),

@@ -133,6 +133,15 @@ impl Decoder {
         }
     }
 
+    /// Whether what it decodes can be looked at: in Go a reader of gzip is one
+    /// only when it has read a header, the others are from the beginning.
+    pub(super) const fn has_begun(&self) -> bool {
+        match &self.0 {
+            Machine::Gzip(gzip) => gzip.has_begun(),
+            Machine::Deflate(_) | Machine::Brotli(_) => true,
+        }
+    }
+
     /// Whether what came so far may be all: the body is over.
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         match &self.0 {

@@ -128,7 +128,15 @@ fn a_body_that_is_not_coded_as_it_should_be_fails_the_probe() {
         config.compression = "gzip".into();
         config.fail_if_body_matches_regexp = pattern("x");
     });
-    assert_eq!(matched.fact("failed_due_to_regex"), Some(1.0));
+    // It was not gzip from the beginning: nobody looked.
+    assert_eq!(matched.fact("failed_due_to_regex"), Some(0.0));
+    let mut cut = gzip(&text());
+    cut.truncate(cut.len() - 10);
+    let cut = run_with("192.0.2.7", &[coded("", &cut)], |config| {
+        config.compression = "gzip".into();
+        config.fail_if_body_matches_regexp = pattern("x");
+    });
+    assert_eq!(cut.fact("failed_due_to_regex"), Some(1.0));
     let unknown = run_with("192.0.2.7", &[coded("", &text())], |config| {
         config.compression = "zstd".into();
     });
