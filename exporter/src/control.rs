@@ -273,7 +273,7 @@ impl Control {
         }
         let result = self.read_again().await;
         match (&result, known) {
-            (Err(error), Some((said, _))) if *error == said => {}
+            (Err(error), Some((said, read))) if *error == said && read == found => {}
             _ => self.log_reload(&result),
         }
         self.complaint = result.err().map(|error| (error, found));

@@ -305,6 +305,14 @@ fn a_changed_file_is_found_without_being_told() {
         own.value("blackbox_exporter_config_last_reload_successful", &[])
     };
     assert_eq!(successful(&server), Some(0.0));
+    // Another file with the same mistake.
+    folder.write("probity.yml", "jobs: 3\n\n");
+    until("the mistake is told again", || {
+        let lines = server
+            .log()
+            .lines(&["level=ERROR", "expected a list of jobs"]);
+        (lines.len() >= 2).then_some(())
+    });
     // Back to what is in force.
     folder.write("probity.yml", &config(&peer, 0..1));
     until("all is well again", || {
