@@ -57,10 +57,12 @@
 //!   [limits](probity_engine::limits::DECODED_PER_TURN). What a body is matched
 //!   against takes its time in one piece: each pattern and CEL expression looks
 //!   at up to [`MAX_MATCHED_BODY_BYTES`] or [`MAX_JSON_BODY_BYTES`] (or the
-//!   module's `body_size_limit`), in linear time.
-//!
+//!   module's `body_size_limit`), in linear time. Large request bodies are
+//!   sent on in pieces, of [`REVISITS_PER_TURN`](limits::REVISITS_PER_TURN)
+//!   connections at most between two batches;
 //! * while assertions are signed for tokens (`oauth2` with `jwt-bearer`): about a
-//!   millisecond each for a key of 2048 bits, several for one of 4096.
+//!   millisecond each for a key of 2048 bits, several for one of 4096. How many
+//!   of these one batch asks for has no bound but that of the batch.
 //!
 //! A worker that is not busy does nothing of this, and the reading is off by
 //! what waking up takes. A run starts, and a deadline is noticed, up to 1 ms

@@ -16,7 +16,7 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::certificate::Certificate;
 use crate::roots::{Origin, Roots};
-use crate::text::sections;
+use crate::pem::{found, sections};
 use crate::verifier::{Trust, Verifier};
 
 /// What a connection needs to be secured: roots, client certificate, versions.
@@ -238,7 +238,7 @@ fn configured_roots(pem: &[u8]) -> Result<Roots, ConfigError> {
 fn certificates(pem: &[u8], field: Field) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ConfigError::new(field, format!("expected PEM, found {error}")))?;
+        .map_err(|error| ConfigError::new(field, format!("expected certificates in PEM, found {}", found(pem, &error))))?;
     if certificates.is_empty() {
         return Err(ConfigError::new(
             field,
@@ -259,12 +259,12 @@ fn client_key(
             "expected an X.509 certificate first, found one that is not readable".into(),
         ));
     };
-    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|_| {
+    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| {
         ConfigError::new(
             Field::ClientKey,
             format!(
                 "expected a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY in PEM, found {}",
-                sections(&identity.key)
+                found(&identity.key, &error)
             ),
         )
     })?;

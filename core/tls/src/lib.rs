@@ -53,6 +53,7 @@ mod failure;
 mod layer;
 mod layers;
 mod name;
+pub mod pem;
 mod rejection;
 mod roots;
 mod server_name;

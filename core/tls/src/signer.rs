@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::sign::Signer as Key;
 use rustls::time_provider::TimeProvider;
 
-use crate::text::sections;
+use crate::pem::found;
 
 /// An RSA key and a clock. A signature takes about a millisecond for a key of
 /// 2048 bits, and about five for one of 4096.
@@ -43,8 +43,8 @@ impl RsaSigner {
         algorithm: RsaAlgorithm,
         clock: Arc<dyn TimeProvider>,
     ) -> Result<Self, String> {
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-            let found = sections(pem);
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+            let found = found(pem, &error);
             format!("expected a PRIVATE KEY or RSA PRIVATE KEY in PEM, found {found}")
         })?;
         let scheme = match algorithm {

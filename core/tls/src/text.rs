@@ -83,24 +83,6 @@ pub(crate) fn list(items: &[String], limit: usize) -> String {
     out
 }
 
-/// The labels of a PEM file's sections, or why there are none.
-pub(crate) fn sections(pem: &[u8]) -> String {
-    const BEGIN: &str = "-----BEGIN ";
-    if pem.is_empty() {
-        return "nothing".into();
-    }
-    let labels: Vec<String> = String::from_utf8_lossy(pem)
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix(BEGIN)?.strip_suffix("-----"))
-        .map(|label| clean(label, 40))
-        .collect();
-    if labels.is_empty() {
-        format!("no PEM section in {} bytes", pem.len())
-    } else {
-        list(&labels, 3)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probity_engine::config::ConfigError;
+use probity_tls::pem::found;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::pem::PemObject as _;
@@ -119,8 +120,11 @@ impl Tls {
     /// Reads the files and puts it together.
     pub(super) fn build(&self) -> Result<Arc<ServerConfig>, String> {
         let chain = self.cert.certificates()?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key.read()?)
-            .map_err(|error| format!("{}: expected a private key in PEM: {error}", self.key))?;
+        let pem = self.key.read()?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+            let found = found(&pem, &error);
+            format!("{}: expected a private key in PEM, found {found}", self.key)
+        })?;
         let provider = Arc::new(CryptoProvider {
             cipher_suites: self.suites.clone(),
             kx_groups: self.groups.clone(),
@@ -189,7 +193,10 @@ impl Pem {
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let pem = self.read()?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|error| format!("{self}: {error}"))?;
+        let certificates = certificates.map_err(|error| {
+            let found = found(&pem, &error);
+            format!("{self}: expected certificates in PEM, found {found}")
+        })?;
         if certificates.is_empty() {
             return Err(format!("{self}: expected a certificate in PEM, found none"));
         }
