@@ -15,8 +15,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::certificate::Certificate;
-use crate::roots::{Origin, Roots};
 use crate::pem::{found, sections};
+use crate::roots::{Origin, Roots};
 use crate::verifier::{Trust, Verifier};
 
 /// What a connection needs to be secured: roots, client certificate, versions.
@@ -238,7 +238,12 @@ fn configured_roots(pem: &[u8]) -> Result<Roots, ConfigError> {
 fn certificates(pem: &[u8], field: Field) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ConfigError::new(field, format!("expected certificates in PEM, found {}", found(pem, &error))))?;
+        .map_err(|error| {
+            ConfigError::new(
+                field,
+                format!("expected certificates in PEM, found {}", found(pem, &error)),
+            )
+        })?;
     if certificates.is_empty() {
         return Err(ConfigError::new(
             field,

@@ -39,7 +39,10 @@ pub(crate) fn sections(pem: &[u8]) -> String {
 /// The label of a line that begins a section (RFC 7468 section 3), and holds
 /// nothing else.
 fn label(line: &str) -> Option<&str> {
-    let (label, after) = line.trim().strip_prefix("-----BEGIN ")?.split_once("-----")?;
+    let (label, after) = line
+        .trim()
+        .strip_prefix("-----BEGIN ")?
+        .split_once("-----")?;
     let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
     let is_label = label.len() <= LABEL && label.bytes().all(is_plain);
     (after.is_empty() && is_label).then_some(label)
