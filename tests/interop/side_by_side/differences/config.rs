@@ -81,20 +81,6 @@ pub(super) const LISTED: &[Listed] = &[
         "no request could be made of such a method: refused at load",
     ),
     listed(
-        "config::http_oauth2_grant_unknown",
-        "exit",
-        "0",
-        "1",
-        "no token could be had: refused at load",
-    ),
-    listed(
-        "config::http_oauth2_grant_unknown",
-        "sentence",
-        "-",
-        "*expected client_credentials*",
-        "no token could be had: refused at load",
-    ),
-    listed(
         "config::http_oauth2_jwt",
         "exit",
         "0",
@@ -103,20 +89,6 @@ pub(super) const LISTED: &[Listed] = &[
     ),
     listed(
         "config::http_oauth2_jwt",
-        "sentence",
-        "-",
-        "*expected a PRIVATE KEY*",
-        "nothing could be signed with such a key: refused at load",
-    ),
-    listed(
-        "config::http_oauth2_jwt_without_key",
-        "exit",
-        "0",
-        "1",
-        "nothing could be signed with such a key: refused at load",
-    ),
-    listed(
-        "config::http_oauth2_jwt_without_key",
         "sentence",
         "-",
         "*expected a PRIVATE KEY*",

@@ -60,6 +60,10 @@ impl Assertion {
     /// Loads the key of a valid section.
     pub(super) fn compile(section: &OAuth2, files: &dyn Files) -> Result<Self, ConfigError> {
         let given = key(section);
+        if !given.is_given() {
+            let message = "expected client_certificate_key or client_certificate_key_file for the grant jwt-bearer, found neither";
+            return Err(ConfigError::unspoken(given.names[0], message));
+        }
         let pem = given.text(files)?;
         let algorithm = algorithm(section).unwrap_or_default();
         let signer = files.signer(pem.as_bytes(), algorithm).map_err(|error| {
@@ -293,7 +297,10 @@ mod tests {
         };
         assert_eq!(
             error(|_| {}),
-            ConfigError::new("client_certificate_key", "expected a key, found 0 bytes")
+            ConfigError::unspoken(
+                "client_certificate_key",
+                "expected client_certificate_key or client_certificate_key_file for the grant jwt-bearer, found neither"
+            )
         );
         assert_eq!(
             error(|it| it.client_certificate_key_file = "bad".into()),

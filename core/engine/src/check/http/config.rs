@@ -241,6 +241,10 @@ impl Config {
     pub(super) fn warnings(&self) -> Vec<ConfigError> {
         let tls = self.tls_config.warnings().into_iter();
         let mut warnings: Vec<_> = tls.map(|it| it.within("tls_config")).collect();
+        if let Some(oauth2) = &self.oauth2 {
+            let found = oauth2.warnings().into_iter();
+            warnings.extend(found.map(|it| it.within("oauth2")));
+        }
         if self.no_follow_redirects.is_some() {
             let message = "no_follow_redirects is deprecated: follow_redirects says the opposite";
             warnings.push(ConfigError::new("no_follow_redirects", message));

@@ -59,7 +59,8 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "is_default")]
     pub client_certificate_key_ref: String,
     /// `client_credentials`, which none means, or
-    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`.
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`. Any other is taken for the
+    /// first, as in Prometheus.
     #[serde(skip_serializing_if = "is_default")]
     pub grant_type: String,
     /// For `jwt-bearer`: `RS256`, which none means, `RS384` or `RS512`.
@@ -100,6 +101,7 @@ pub struct OAuth2 {
     pub proxy_connect_header: ProxyHeader,
 }
 
+const CLIENT_CREDENTIALS: &str = "client_credentials";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// The parameter that carries one (RFC 7521 section 4.1).
 const ASSERTION: &str = "assertion";
@@ -123,6 +125,19 @@ impl OAuth2 {
         }
     }
 
+    /// What is legal and not what it seems to be.
+    pub(super) fn warnings(&self) -> Vec<ConfigError> {
+        match &*self.grant_type {
+            "" | CLIENT_CREDENTIALS | JWT_BEARER => Vec::new(),
+            other => {
+                let message = format!(
+                    "expected {CLIENT_CREDENTIALS} or {JWT_BEARER}, found {other:?}: {CLIENT_CREDENTIALS} is what is asked with"
+                );
+                [ConfigError::new("grant_type", message)].into()
+            }
+        }
+    }
+
     /// Looks for mistakes. Those that Prometheus finds come first, in its
     /// order and words.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
@@ -133,14 +148,8 @@ impl OAuth2 {
         if self.token_url.is_empty() {
             return wrong("token_url", "oauth2 token_url must be configured");
         }
-        match &*self.grant_type {
-            "" | "client_credentials" => {}
-            JWT_BEARER => return Assertion::validate(self),
-            other => {
-                let message =
-                    format!("expected client_credentials or {JWT_BEARER}, found {other:?}");
-                return Err(ConfigError::new("grant_type", message));
-            }
+        if self.grant_type == JWT_BEARER {
+            return Assertion::validate(self);
         }
         if self.secret().is_ambiguous() {
             let message = "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials";
@@ -188,7 +197,7 @@ impl OAuth2 {
         let signed = self.grant_type == JWT_BEARER;
         let grant = match signed {
             true => JWT_BEARER,
-            false => "client_credentials",
+            false => CLIENT_CREDENTIALS,
         };
         all.insert("grant_type".into(), grant.into());
         let scope = self.scopes.join(" ");
@@ -402,9 +411,26 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_grant_is_told_of_and_taken_for_the_usual_one() {
+        assert_eq!(section().warnings(), []);
+        let mut other = section();
+        other.grant_type = "password".into();
+        let [warning] = &*other.warnings() else {
+            panic!("expected one warning");
+        };
+        assert_eq!(warning.field, "grant_type");
+        assert!(
+            warning
+                .message
+                .ends_with("found \"password\": client_credentials is what is asked with")
+        );
+        assert_eq!(text(Style::Header, &other), text(Style::Header, &section()));
+    }
+
+    #[test]
     fn mistakes_are_named_as_prometheus_names_them() {
         type Change = fn(&mut OAuth2);
-        let cases: [(Change, &str, &str); 10] = [
+        let cases: [(Change, &str, &str); 9] = [
             (
                 |it| it.client_id.clear(),
                 "client_id",
@@ -448,12 +474,7 @@ mod tests {
             (
                 |it| it.grant_type = JWT_BEARER.into(),
                 "client_certificate_key",
-                "assertions cannot be signed here",
-            ),
-            (
-                |it| it.grant_type = "password".into(),
-                "grant_type",
-                "expected client_credentials or urn:ietf:params:oauth:grant-type:jwt-bearer, found \"password\"",
+                "expected client_certificate_key or client_certificate_key_file for the grant jwt-bearer, found neither",
             ),
             (
                 |it| it.token_url = "id.example/token".into(),
