@@ -197,6 +197,18 @@ fn compression() -> Vec<Case> {
             "gzip",
         ),
         (
+            "gzip_of_text_matched",
+            "compression: gzip, fail_if_body_matches_regexp: [nothing]",
+            "plain",
+            "",
+        ),
+        (
+            "gzip_of_text_in_cel",
+            "compression: gzip, fail_if_body_json_matches_cel: 'true'",
+            "plain",
+            "",
+        ),
+        (
             "deflate_gzip_matched",
             "compression: deflate, fail_if_body_matches_regexp: [nothing]",
             "gzip",
