@@ -631,7 +631,7 @@ mod tests {
         net.send(run, conn, Bytes::Lent(b"end"));
         let socket = net.sockets.get_mut(key).expect("open");
         assert!(socket.has_unsent(), "nobody reads");
-        assert!(socket.unsent.capacity() <= POOLED_BUFFER_BYTES);
+        assert!(socket.unsent.capacity() <= PIECE);
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
             peer.read_to_end(&mut all).expect("all of it");
@@ -647,7 +647,7 @@ mod tests {
                 }
             }
             let socket = net.sockets.get_mut(key).expect("open");
-            assert!(socket.unsent.capacity() <= POOLED_BUFFER_BYTES);
+            assert!(socket.unsent.capacity() <= PIECE);
         }
         net.close(run, conn);
         let all = reader.join().expect("a reader");
