@@ -17,7 +17,7 @@ pub enum Command {
 /// Flags of `probity wasm new`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct New {
-    /// Name of the check, and of the directory that is made: [a-z][a-z0-9-]*.
+    /// Name of the check, and of the directory that is made: `[a-z][a-z0-9-]*`.
     #[arg(value_name = "NAME", value_parser = new::name)]
     pub name: String,
     /// Where the SDK is: wasm-checks/sdk of probity's source. Without it the
