@@ -25,10 +25,8 @@ const ADDRESSES: u8 = 16;
 pub(crate) const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
 
-/// Times after which the delaying servers answer, in microseconds; the last one
-/// stands for times drawn from an exponential distribution of that mean.
-pub(crate) const DELAYS: [u64; 6] = [0, 1_000, 5_000, 20_000, 100_000, 10_000];
-const DRAWN: usize = DELAYS.len() - 1;
+/// Times after which the delaying servers answer, in microseconds.
+pub(crate) const DELAYS: [u64; 5] = [0, 1_000, 5_000, 20_000, 100_000];
 
 /// Where the servers are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,7 +97,6 @@ struct Server {
     due: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     tls: Arc<rustls::ServerConfig>,
     serial: u64,
-    random: u64,
 }
 
 /// Serves until standard input ends.
@@ -114,7 +111,6 @@ pub(crate) fn serve() -> io::Result<()> {
         due: BinaryHeap::new(),
         tls: tls_config().map_err(io::Error::other)?,
         serial: 0,
-        random: 0x9e37_79b9_7f4a_7c15,
     };
     let mut many = |kind, base: u8| {
         let one = |last| server.listen(kind, Ipv4Addr::new(127, 77, base, last));
@@ -245,7 +241,7 @@ impl Server {
                 }
                 (Kind::Delayed(which), _) => {
                     let serial = conn.serial;
-                    let delay = self.delay(which);
+                    let delay = Duration::from_micros(DELAYS[which]);
                     self.due
                         .push(Reverse((Instant::now() + delay, slot, serial)));
                     false
@@ -257,19 +253,6 @@ impl Server {
         if over {
             self.close(slot);
         }
-    }
-
-    fn delay(&mut self, which: usize) -> Duration {
-        if which != DRAWN {
-            return Duration::from_micros(DELAYS[which]);
-        }
-        // xorshift64
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let uniform = (self.random >> 11) as f64 / (1u64 << 53) as f64;
-        let drawn = -(1.0 - uniform).ln() * DELAYS[DRAWN] as f64;
-        Duration::from_micros(drawn.min(500_000.0) as u64)
     }
 
     fn answer_due(&mut self) {

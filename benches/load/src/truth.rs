@@ -13,9 +13,8 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
     } else {
         &[1_000, 5_000, 10_000]
     };
-    let known = &DELAYS[..DELAYS.len() - 1];
     for rate in rates {
-        for (index, delay) in known.iter().enumerate() {
+        for (index, delay) in DELAYS.iter().enumerate() {
             let place = &farm.places.delayed[index..=index];
             let interval = Duration::from_secs(1);
             let changes = specs(r#"{"prober":"http"}"#, place, *rate, interval, interval)?;
