@@ -102,6 +102,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         rows::are_covered();
         Ok(())
     }));
+    trials.push(Trial::test("side_by_side::page_is_up_to_date", || {
+        differences::is_up_to_date().map_err(Failed::from)
+    }));
     trials
 }
 

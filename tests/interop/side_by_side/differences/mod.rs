@@ -6,10 +6,13 @@ mod config;
 mod everywhere;
 mod http;
 mod older;
+mod page;
 mod surface;
 mod tcp;
 mod tls;
 mod ways;
+
+pub(crate) use self::page::is_up_to_date;
 
 /// One of them. Patterns may have `*`, for anything.
 pub(crate) struct Listed {
@@ -41,18 +44,20 @@ const fn listed(
     }
 }
 
+/// All of them, by what they are about.
+const KINDS: [(&str, &[Listed]); 7] = [
+    ("Everywhere", everywhere::LISTED),
+    ("Configuration files", config::LISTED),
+    ("TLS", tls::LISTED),
+    ("The prober http", http::LISTED),
+    ("Redirects, proxies and tokens", ways::LISTED),
+    ("The prober tcp", tcp::LISTED),
+    ("Flags and pages", surface::LISTED),
+];
+
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Listed> {
-    let kinds = [
-        everywhere::LISTED,
-        config::LISTED,
-        tls::LISTED,
-        http::LISTED,
-        ways::LISTED,
-        tcp::LISTED,
-        surface::LISTED,
-    ];
-    kinds.into_iter().flatten()
+    KINDS.iter().flat_map(|(_, listed)| *listed)
 }
 
 /// Those that the older release shows besides.
