@@ -52,15 +52,12 @@ pub const POOLED_BUFFERS: usize = 64;
 pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Bytes of the body of a request that are written, or encrypted, at once, when
-/// the kernel has taken what came before: three records of TLS. So much of it a
+/// the kernel has taken what came before. So much of it a
 /// connection holds; the rest waits in the module, which all its runs share.
-pub const PIECE: usize = 48 * 1024;
+pub const PIECE: usize = probity_tls::PIECE;
 
 /// Such pieces that one connection sends before the others have their turn.
 pub const PIECES_PER_VISIT: usize = 8;
-
-/// TLS configurations that are remembered.
-pub const TLS_CONFIGS: usize = 1_024;
 
 /// Most runs in flight that are derived from a descriptor limit. Some
 /// containers have a limit of 2^30; what is in flight also costs memory, about

@@ -17,13 +17,12 @@ use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll};
 use probity_engine::tls::TlsParams;
 use probity_engine::{Bytes, Closed, Conn, Endpoint, Reason, RunId, Transport};
-use probity_tls::{Layer, Layers};
+use probity_tls::{Cache, Layer, Layers};
 use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
 use crate::limits::{PIECE, PIECES_PER_VISIT, POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use crate::sockets::{Coalescing, Held, Io, Key, Queued, Socket, Sockets, Stage};
-use crate::tls::Cache;
 
 /// On Linux a read that yields less than was asked for has emptied the socket,
 /// and an edge will tell what comes later (epoll(7), question 9). This saves
@@ -154,24 +153,16 @@ impl Net {
             return;
         };
         let mut hello = self.take_scratch();
-        let layer = match self.tls.get(params.options) {
-            None => Err(Closed::Local(Reason::LocalTls)),
-            Some(config) => Layer::new(config, params.server_name)
-                .and_then(|mut layer| layer.start(&mut hello).map(|()| layer))
-                .map_err(|failure| match failure.reason {
-                    Reason::LocalTls => Closed::Local(Reason::LocalTls),
-                    _ => Closed::Tls(Box::new(failure)),
-                }),
-        };
-        match layer {
+        match self.tls.start(params, &mut hello) {
             Ok(layer) => {
                 self.wrap(key, layer, &mut hello);
                 self.write_scratch(key, hello);
             }
-            Err(closed) => {
+            Err(failure) => {
                 self.release(key);
                 self.scratch = hello;
-                self.told.push_back((run, Told::Closed(conn, closed)));
+                let told = Told::Closed(conn, failure.into());
+                self.told.push_back((run, told));
             }
         }
     }

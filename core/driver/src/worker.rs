@@ -16,7 +16,6 @@ use probity_engine::{
     Closed, Conn, Engine, GroupId, Input, Instant, Outcome, Output, Phase, Reason, Report,
     ResolveError, RunId, TargetId,
 };
-use probity_tls::{Eof, Event as TlsEvent};
 
 use crate::clock::Clock;
 use crate::handle::Change;
@@ -34,9 +33,6 @@ use crate::stats::{Busy, GroupStats, Groups, ShardStats, WorkerStats};
 
 /// The token of a worker's waker: a slot that no socket reaches.
 pub(crate) const WAKE: Token = Token(usize::MAX);
-
-/// What is said of a connection that ends with half a record.
-const CUT: &str = "the connection ended in the middle of a TLS record";
 
 /// See the top of this file.
 #[derive(Debug)]
@@ -282,11 +278,7 @@ impl Worker {
                 }
                 Got::Nothing => return,
                 Got::End => match &mut socket.io {
-                    Io::Stream(_, Stage::Secured(layer)) => match layer.eof() {
-                        Ok(Eof::Clean | Eof::Abrupt) => Closed::End,
-                        Ok(Eof::Cut) => Closed::Other(CUT.into()),
-                        Err(failure) => Closed::Tls(Box::new(failure)),
-                    },
+                    Io::Stream(_, Stage::Secured(layers)) => layers.ended(),
                     _ => Closed::End,
                 },
                 Got::Over(closed) => closed,
@@ -312,31 +304,22 @@ impl Worker {
         let Some(socket) = sockets.get_mut(key) else {
             return;
         };
-        let Io::Stream(_, Stage::Secured(layer)) = &mut socket.io else {
+        let Io::Stream(_, Stage::Secured(layers)) = &mut socket.io else {
             let now = self.clock.now();
             self.engine.handle_input(run, Input::Data(conn, bytes), now);
             return self.drain();
         };
         scratch.clear();
-        let mut ended = false;
         let (engine, clock) = (&mut self.engine, &self.clock);
-        let result = layer.receive(bytes, scratch, |event| match event {
-            TlsEvent::Secured(info) => {
-                engine.handle_input(run, Input::Secured(conn, &info), clock.now());
-            }
-            TlsEvent::Data(plain) => {
-                engine.handle_input(run, Input::Data(conn, plain), clock.now());
-            }
-            TlsEvent::PeerClosed => ended = true,
+        let closed = layers.feed(conn, bytes, scratch, |input| {
+            engine.handle_input(run, input, clock.now());
         });
         // The handshake's last words go out before what the engine now wants
         // to send; so does the alert that says why it has failed.
         let records = mem::take(&mut self.net.scratch);
         self.net.write_scratch(key, records);
-        let closed = match result {
-            Err(failure) => Closed::Tls(Box::new(failure)),
-            Ok(()) if ended => Closed::End,
-            Ok(()) => return self.drain(),
+        let Some(closed) = closed else {
+            return self.drain();
         };
         self.net.release(key);
         self.tell(run, Input::Closed(conn, closed));

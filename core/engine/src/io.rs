@@ -67,6 +67,16 @@ pub enum Closed {
     Local(Reason),
 }
 
+impl From<TlsFailure> for Closed {
+    /// What was ours to do is not held against the target.
+    fn from(failure: TlsFailure) -> Self {
+        match failure.reason {
+            Reason::LocalTls => Self::Local(Reason::LocalTls),
+            _ => Self::Tls(Box::new(failure)),
+        }
+    }
+}
+
 /// A request to the world. See [`Engine::poll_output`](crate::Engine::poll_output).
 ///
 /// A host may have told of a connection's end before it drains what was asked

@@ -53,6 +53,16 @@ pub struct TlsOptions {
     pub alpn: Vec<Box<[u8]>>,
 }
 
+impl TlsOptions {
+    /// Lowest and highest version to offer.
+    pub fn versions(&self) -> (TlsVersion, TlsVersion) {
+        (
+            self.min_version.unwrap_or(TlsVersion::Tls12),
+            self.max_version.unwrap_or(TlsVersion::Tls13),
+        )
+    }
+}
+
 /// A client certificate: both halves in PEM.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClientIdentity {

@@ -187,8 +187,7 @@ pub(crate) struct Versions {
 
 impl Versions {
     fn new(options: &TlsOptions) -> Result<Self, ConfigError> {
-        let min = options.min_version.unwrap_or(TlsVersion::Tls12);
-        let max = options.max_version.unwrap_or(TlsVersion::Tls13);
+        let (min, max) = options.versions();
         if min > max {
             return Err(ConfigError::new(
                 Field::Versions,

@@ -35,6 +35,8 @@ use crate::verifier::Verifier;
 const HEAD: usize = 80;
 /// Plaintext in one record (RFC 8446 section 5.1).
 const RECORD: usize = 1 << 14;
+/// Bytes of the body of a request that are best encrypted at once: three records.
+pub const PIECE: usize = 3 * RECORD;
 /// What a record adds to its plaintext: header, nonce or content type, and tag,
 /// with some room. A wrong guess costs a second try.
 const OVERHEAD: usize = 32;

@@ -4,10 +4,13 @@
 
 use std::mem;
 
-use probity_engine::Reason;
 use probity_engine::tls::TlsFailure;
+use probity_engine::{Closed, Conn, Input, Reason};
 
 use crate::{Eof, Event, Layer};
+
+/// What is said of a connection that ends with half a record.
+const CUT: &str = "the connection ended in the middle of a TLS record";
 
 /// One or two layers, with the methods of one. A driver or a host keeps one of these
 /// for each stream that was [secured](probity_engine::Output::Secure).
@@ -58,6 +61,39 @@ impl Layers {
             let _ = self.outer.send(&answer, out);
         }
         result.and(outer.map_err(of_proxy))
+    }
+
+    /// Takes what the transport has received (see [`Layers::receive`]) and tells
+    /// `tell` what the engine is to be told of it, in order. If the connection is
+    /// over for that, this is how: it is told last, and the transport closed
+    /// after `out` was sent.
+    pub fn feed(
+        &mut self,
+        conn: Conn,
+        ciphertext: &mut [u8],
+        out: &mut Vec<u8>,
+        mut tell: impl FnMut(Input<'_>),
+    ) -> Option<Closed> {
+        let mut ended = false;
+        let result = self.receive(ciphertext, out, |event| match event {
+            Event::Secured(info) => tell(Input::Secured(conn, &info)),
+            Event::Data(plain) => tell(Input::Data(conn, plain)),
+            Event::PeerClosed => ended = true,
+        });
+        match result {
+            Err(failure) => Some(failure.into()),
+            Ok(()) => ended.then_some(Closed::End),
+        }
+    }
+
+    /// What the engine is to be told when the transport has come to an orderly
+    /// end.
+    pub fn ended(&mut self) -> Closed {
+        match self.eof() {
+            Ok(Eof::Clean | Eof::Abrupt) => Closed::End,
+            Ok(Eof::Cut) => Closed::Other(CUT.into()),
+            Err(failure) => failure.into(),
+        }
     }
 
     /// See [`Layer::send`]. What is sent on a layer that is not open is lost.

@@ -14,7 +14,8 @@
 //!   is itself in the CA file, even if it is a CA's; and with `skip_verify`
 //!   any certificate, though the handshake's signature must still be right.
 //!
-//! Beside it, [`RsaSigner`] signs the assertions by which tokens are asked for.
+//! [`Layers`] is what a host keeps for a connection, [`Cache`] what it begins
+//! handshakes with. Beside them, [`RsaSigner`] signs the assertions by which tokens are asked for.
 //!
 //! No socket, no thread, and no clock but the one that is passed in.
 //!
@@ -47,6 +48,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod cache;
 mod certificate;
 mod config;
 mod failure;
@@ -61,8 +63,9 @@ mod signer;
 mod text;
 mod verifier;
 
+pub use cache::{Cache, MAX_CONFIGS, check};
 pub use config::{ClientConfig, ConfigError, Field};
-pub use layer::{Eof, Event, Layer, NotOpen};
+pub use layer::{Eof, Event, Layer, NotOpen, PIECE};
 pub use layers::Layers;
 pub use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsOptions, TlsVersion};
 pub use rustls::pki_types::UnixTime;
