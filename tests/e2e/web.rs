@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_client_that_goes_away_ends_the_run,
         runs_are_remembered,
         a_run_shows_as_much_as_is_wanted,
+        a_run_that_was_not_made_has_no_series_on_any_page,
         failed_probes_are_logged,
         unknown_paths_are_the_page,
         paths_are_tidied_before_they_are_looked_at,
@@ -342,6 +343,51 @@ fn a_run_shows_as_much_as_is_wanted() {
         assert_eq!(odd.len(), usize::from(level == "loud"));
         server.stop();
     }
+}
+
+fn a_run_that_was_not_made_has_no_series_on_any_page() {
+    let folder =
+        Folder::with("modules: {web: {prober: http, http: {bearer_token_file: /nosuch/token}}}\n");
+    let server = Probity::serve(&folder.config());
+    let path = format!("/probe?module=web&target=http://{}/", dead());
+    let plain = server.get(&path);
+    let sentence = plain.text().trim_end().to_owned();
+    assert_eq!(plain.status, 503, "{sentence}");
+    assert!(
+        sentence.starts_with("The probe could not be made (local_file): ")
+            && sentence.contains("/nosuch/token"),
+        "{sentence}"
+    );
+    let debug = server.get(&format!("{path}&debug=true"));
+    assert_eq!(debug.status, 503);
+    // What was remembered of it is there, and says the same.
+    let remembered = server.get("/logs?id=1").ok();
+    for page in [debug.text(), remembered.text()] {
+        let none = format!("Metrics that would have been returned:\nNone. {sentence}\n");
+        assert!(page.contains(&none), "{page}");
+        assert!(!page.contains("\nprobe_"), "{page}");
+        assert!(
+            page.contains("Module configuration:\nprober: http"),
+            "{page}"
+        );
+    }
+    let target = format!("http://{}/", dead());
+    let config = folder.config();
+    let config = config.to_str().expect("text");
+    let check = [
+        "check",
+        "--config.file",
+        config,
+        "-m",
+        "web",
+        "-o",
+        "prometheus",
+        &target,
+    ];
+    let ended = probity::run(&check);
+    assert_eq!((ended.code, &*ended.stdout), (Some(3), ""));
+    assert!(ended.stderr.contains(&sentence), "{ended:?}");
+    server.stop();
 }
 
 fn failed_probes_are_logged() {

@@ -26,7 +26,7 @@ use probity_engine::{GroupId, Outcome, Schedule, Spec};
 use serde::Serialize;
 
 use super::args::{Check, Output};
-use super::waterfall;
+use super::waterfall::{self, printable};
 use crate::control::{self, Source};
 use crate::exposition::{Encoder, Format, LabelSet};
 use crate::render::families::TAKEN;
@@ -138,9 +138,9 @@ fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
     let spec = |target: &String| {
         let check = usable.target(target, params);
         let check = check.map_err(|error| {
-            let (name, target) = (&args.module, waterfall::printable(target));
+            let (name, target) = (&args.module, printable(target));
             let error = error.to_string();
-            let error = waterfall::printable(&error).into_owned();
+            let error = printable(&error).into_owned();
             format!("module {name} cannot check {target}: {error}")
         })?;
         Ok(Arc::new(Spec {
@@ -229,7 +229,14 @@ impl<W: Write> Printer<'_, W> {
                 serde_json::to_writer(&mut *self.out, &line)?;
                 self.out.write_all(b"\n")?;
             }
-            Output::Prometheus => self.done.push(report),
+            Output::Prometheus => {
+                // It has no series to say it with.
+                if let Some(sentence) = probe::not_made(report.outcome, &report.detail) {
+                    let (target, sentence) = (printable(target), printable(&sentence));
+                    eprintln!("probity check: {target}: {sentence}");
+                }
+                self.done.push(report);
+            }
         }
         self.out.flush()
     }

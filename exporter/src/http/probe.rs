@@ -11,7 +11,7 @@ use axum::response::Response;
 use probity_driver::Once;
 use probity_engine::check::TargetParams;
 use probity_engine::threshold::{self, Kind};
-use probity_engine::{GroupId, Outcome, Schedule, Spec};
+use probity_engine::{GroupId, Schedule, Spec};
 
 use super::query::{self, Params};
 use super::{Wanted, page, plain};
@@ -99,16 +99,20 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
         config: running.module_text(name, params.hostname),
     });
     let probed = &record.probed;
+    // Not the target's failure: Prometheus shall see that it does not know.
+    let not_made = render::probe::not_made(probed.report.outcome, &probed.report.detail);
     if query.get("debug") == Some("true") {
         let handle = app.bridge.handle();
         let level = app.journal.level();
-        let text = render::probe::debug(probed, level, |at| handle.unix_time(at));
-        return Ok(page(text));
+        let mut page = page(render::probe::debug(probed, level, |at| {
+            handle.unix_time(at)
+        }));
+        if not_made.is_some() {
+            *page.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        return Ok(page);
     }
-    // Not the target's failure: Prometheus shall see that it does not know.
-    if let Outcome::Unknown(reason) = probed.report.outcome {
-        let detail = &probed.report.detail;
-        let sentence = format!("The probe could not be made ({reason}): {detail}");
+    if let Some(sentence) = not_made {
         return Err(unavailable(sentence));
     }
     let wanted = Wanted::of_probe(headers);

@@ -231,6 +231,12 @@ impl<'a> Sight<'a> {
         Self { origin, ..self }
     }
 
+    /// Whether anything was seen: of a run that was not made there is nothing
+    /// to show.
+    pub const fn is_made(&self) -> bool {
+        !matches!(self.outcome, Outcome::Unknown(_))
+    }
+
     /// The last handshake, if it was completed.
     fn secured(&self) -> Option<&'a TlsInfo> {
         let completed = self.phases.get(Phase::Tls).is_some() && self.phase != Phase::Tls;

@@ -144,13 +144,13 @@ pub fn write<W: Write>(encoder: &mut Encoder<W>, index: &Index, rows: &[Row]) ->
         .join(rows)
         .filter_map(|(entry, row)| {
             let last = row.last.as_ref()?;
-            let seen = !matches!(last.outcome, Outcome::Unknown(_));
+            let sight = Sight::last(&row.spec, last);
             Some(Line {
                 labels: &entry.labels,
                 job: index.job(entry),
                 row,
                 outcome: last.outcome,
-                sight: seen.then(|| Sight::last(&row.spec, last)),
+                sight: sight.is_made().then_some(sight),
             })
         })
         .collect();

@@ -13,9 +13,8 @@ use crate::history::Probed;
 /// Writes the series of one run: those of blackbox_exporter and no others, so
 /// that its dashboards and alerts see no difference.
 ///
-/// For [`Outcome::Unknown`] there is no honest `probe_success`; it reads 0, and
-/// a caller that can say it in another way (HTTP status 503, which makes the
-/// scrape itself fail) should.
+/// One that was not made has none: a caller says so in another way, by
+/// [`not_made`].
 ///
 /// # Errors
 /// Those of the sink.
@@ -24,7 +23,19 @@ pub fn write<W: Write>(encoder: &mut Encoder<W>, probed: &Probed) -> io::Result<
     write_sights(encoder, &[(LabelSet::default(), sight)])
 }
 
-/// Writes the series of several runs, each with its labels.
+/// That a run was not made, and why; `None` if it was. Such a run says nothing
+/// about its target, whatever is asked of it.
+pub fn not_made(outcome: Outcome, detail: &str) -> Option<String> {
+    match outcome {
+        Outcome::Unknown(reason) => {
+            Some(format!("The probe could not be made ({reason}): {detail}"))
+        }
+        Outcome::Success | Outcome::Warning(_) | Outcome::Failure(_) => None,
+    }
+}
+
+/// Writes the series of several runs, each with its labels. Those that were not
+/// made have none.
 ///
 /// # Errors
 /// Those of the sink.
@@ -45,7 +56,7 @@ fn write_sights<W: Write>(
 ) -> io::Result<()> {
     for family in FAMILIES.iter() {
         let mut out = encoder.family(family.name, family.help, Kind::Gauge)?;
-        for (labels, sight) in sights {
+        for (labels, sight) in sights.iter().filter(|(_, sight)| sight.is_made()) {
             family.samples(sight, labels, |extra, value| {
                 out.sample(labels, extra, value)
             })?;
@@ -121,17 +132,28 @@ pub fn debug(probed: &Probed, level: Level, unix_time: impl Fn(Instant) -> f64) 
         let _ = write_line(&mut text, probed, &line, unix_time(line.at));
     }
     text.push_str("\n\n\nMetrics that would have been returned:\n");
+    match not_made(probed.report.outcome, &probed.report.detail) {
+        Some(sentence) => {
+            let _ = writeln!(text, "None. {sentence}\n{NO_RUN}");
+        }
+        None => write_series(&mut text, probed),
+    }
+    text.push_str("\n\n\nModule configuration:\n");
+    text.push_str(&probed.config);
+    text
+}
+
+/// What it means for Prometheus that no run was made.
+const NO_RUN: &str = "No run was made: that is not a failure of the target. Without debug=true the answer has the status 503 and no series, so that Prometheus records up 0.";
+
+fn write_series(text: &mut String, probed: &Probed) {
     let mut encoder = Encoder::new(Format::Text004, Vec::new());
-    let body = write(&mut encoder, probed).and_then(|()| encoder.finish());
-    match body {
+    match write(&mut encoder, probed).and_then(|()| encoder.finish()) {
         Ok(body) => text.push_str(&String::from_utf8_lossy(&body)),
         Err(error) => {
             let _ = writeln!(text, "(cannot be encoded: {error})");
         }
     }
-    text.push_str("\n\n\nModule configuration:\n");
-    text.push_str(&probed.config);
-    text
 }
 
 fn write_line(text: &mut String, probed: &Probed, line: &Line<'_>, at: f64) -> fmt::Result {

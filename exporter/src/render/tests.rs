@@ -518,6 +518,39 @@ fn debug_text_has_its_three_parts() {
 }
 
 #[test]
+fn a_run_that_was_not_made_has_no_series() {
+    let local: Script<'_> = &[(1_000, Event::Closed(Closed::Local(Reason::NoDescriptors)))];
+    assert!(!bench::probed(bench::tcp(local)).report.detail.is_empty());
+    assert_eq!(probe_text("tcp", "192.0.2.7:80", local), "");
+    let probed = bench::probed(bench::tcp(local));
+    let text = probe::debug(&probed, Level::Info, |_| 1.5);
+    assert!(
+        !text.lines().any(|line| line.starts_with("probe_")),
+        "{text}"
+    );
+    let why = format!(
+        "\n\n\nMetrics that would have been returned:\nNone. The probe could not be made (no_descriptors): {}\nNo run was made",
+        probed.report.detail
+    );
+    assert!(text.contains(&why), "{text}");
+    assert!(text.contains("msg=\"Probe could not be made\""), "{text}");
+    // Beside one that was, only that one has them.
+    let runs = [("a", local), ("b", &[OPENED][..])].map(|(target, script)| {
+        let labels = crate::exposition::LabelSet::new([("target", target)], &TAKEN).unwrap();
+        (labels, bench::tcp(script))
+    });
+    let runs: Vec<_> = runs
+        .iter()
+        .map(|(labels, run)| (labels.clone(), run))
+        .collect();
+    let mut encoder = Encoder::new(Format::Text004, Vec::new());
+    probe::write_all(&mut encoder, &runs).unwrap();
+    let text = String::from_utf8(encoder.finish().unwrap()).unwrap();
+    assert_eq!(value(&text, "probe_success{target=\"b\"}"), Some("1"));
+    assert!(!text.contains("target=\"a\""), "{text}");
+}
+
+#[test]
 fn times_are_rfc3339() {
     for (seconds, text) in [
         (0.0, "1970-01-01T00:00:00.000Z"),
