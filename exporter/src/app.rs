@@ -246,10 +246,11 @@ impl App {
         running: Running,
         control: mpsc::Sender<Request>,
     ) -> Self {
+        let handle = bridge.handle().clone();
         Self {
             bridge,
             timeout_offset: probes.timeout_offset,
-            journal: Journal::start(probes.level),
+            journal: Journal::start(probes.level, move |at| handle.unix_time(at)),
             history: Mutex::new(History::new(probes.history_limit)),
             unknown_modules: AtomicU64::new(0),
             own_requests: Requests::default(),
@@ -400,7 +401,8 @@ impl App {
     }
 }
 
-fn unix_now() -> f64 {
+/// Unix time in seconds, by the wall clock.
+pub(crate) fn unix_now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0.0, |since| since.as_secs_f64())
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use probity_driver::{Change, Notice};
 use probity_engine::config::Files as _;
@@ -19,7 +19,7 @@ use probity_spec::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::app::{App, Probes, Running, Texts};
+use crate::app::{App, Probes, Running, Texts, unix_now};
 use crate::bridge::Bridge;
 use crate::discovery::Discovery;
 use crate::events::{Name, state};
@@ -487,11 +487,6 @@ async fn at(then: Option<Instant>) {
 /// Waits until the process is told to end, or the one who would tell is gone.
 async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-fn unix_now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Passes what happens to targets to the log and to the list of events, until

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use probity_engine::Level;
+use probity_engine::{Instant, Level};
 
 use crate::cli::log::PROBES;
 use crate::history::Record;
@@ -32,10 +32,11 @@ struct State {
 
 impl Journal {
     /// Starts the thread. Without room for one nothing is logged of probes.
-    pub fn start(level: Level) -> Self {
+    /// `unix_time` is that of an instant of a run, in seconds.
+    pub fn start(level: Level, unix_time: impl Fn(Instant) -> f64 + Send + 'static) -> Self {
         let (send, receive) = mpsc::sync_channel(WAITING);
         let writer = thread::Builder::new().name("probe-log".into());
-        let writer = writer.spawn(move || write_all(&receive));
+        let writer = writer.spawn(move || write_all(&receive, &unix_time));
         Self {
             level,
             state: Mutex::new(writer.ok().map(|writer| State { send, writer })),
@@ -74,22 +75,24 @@ impl Journal {
     }
 }
 
-fn write_all(records: &Receiver<Arc<Record>>) {
+fn write_all(records: &Receiver<Arc<Record>>, unix_time: &impl Fn(Instant) -> f64) {
     while let Ok(record) = records.recv() {
         let (module, target) = (&*record.probed.module, &*record.probed.target);
         for line in lines(&record.probed) {
-            write(module, target, &line);
+            write(module, target, &line, unix_time(line.at));
         }
     }
 }
 
-/// The log's own filter drops what is below the level of the prober.
-fn write(module: &str, target: &str, line: &Line<'_>) {
+/// The log's own filter drops what is below the level of the prober. It is
+/// written when the run is over, and says when it happened.
+fn write(module: &str, target: &str, line: &Line<'_>, happened_at: f64) {
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(
                 target: PROBES,
                 $level,
+                happened_at,
                 module,
                 target,
                 timeout_seconds = line.timeout_seconds,
@@ -107,5 +110,57 @@ fn write(module: &str, target: &str, line: &Line<'_>) {
         Level::Info => event!(tracing::Level::INFO),
         Level::Warn => event!(tracing::Level::WARN),
         Level::Error => event!(tracing::Level::ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::log::{Sink, logged};
+    use crate::history::History;
+    use crate::render::bench::{self, Event};
+    use crate::render::probe;
+    use probity_engine::Closed;
+
+    /// The lines of a run that took a while, at the times of its steps and not
+    /// at the one at which somebody had the time to write them.
+    #[test]
+    fn lines_have_the_times_of_what_they_tell() {
+        let report = bench::http(&[
+            (1_500_000, Event::Opened),
+            (2_000_000, Event::Closed(Closed::Peer)),
+        ]);
+        let probed = bench::probed(report);
+        let unix_time = |at: Instant| 1.7e9 + at.as_nanos() as f64 / 1e9;
+        let page = probe::debug(&probed, Level::Debug, unix_time);
+        let (send, receive) = mpsc::channel();
+        send.send(History::new(1).add(probed)).unwrap();
+        drop(send);
+        let sink = Sink::default();
+        logged(&sink, || write_all(&receive, &unix_time));
+        let text = sink.text();
+        let seconds = |line: &str| -> f64 {
+            let (_, rest) = line.split_once(":13:").unwrap_or_else(|| panic!("{line}"));
+            rest.split_once('Z').unwrap().0.parse().unwrap()
+        };
+        let times: Vec<f64> = text.lines().map(seconds).collect();
+        let (first, last) = (times[0], times[times.len() - 1]);
+        assert!(times.len() > 2 && times.is_sorted(), "{text}");
+        assert!((last - first - 3.5).abs() < 1e-5, "{text}");
+        assert!(
+            times.iter().any(|time| (time - first - 1.5).abs() < 1e-5),
+            "{text}"
+        );
+        assert!(!text.contains("happened_at"), "{text}");
+        // The page has the same lines at the same times, to the millisecond.
+        let (logs, _) = page.split_once("\n\n\n").unwrap();
+        let shown: Vec<f64> = logs.lines().skip(1).map(seconds).collect();
+        assert_eq!(shown.len(), times.len(), "{page}");
+        for (shown, time) in shown.iter().zip(&times) {
+            assert!(
+                (0.0..0.001).contains(&(time - shown + 1e-9)),
+                "{page}{text}"
+            );
+        }
     }
 }

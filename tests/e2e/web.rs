@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_run_shows_as_much_as_is_wanted,
         a_run_that_was_not_made_has_no_series_on_any_page,
         failed_probes_are_logged,
+        steps_are_logged_with_the_time_at_which_they_happened,
         unknown_paths_are_the_page,
         paths_are_tidied_before_they_are_looked_at,
         the_exporter_says_what_it_stands_for,
@@ -405,6 +406,50 @@ fn failed_probes_are_logged() {
         ];
         (server.log().lines(&parts).len() == 1).then_some(())
     });
+    server.stop();
+}
+
+fn steps_are_logged_with_the_time_at_which_they_happened() {
+    let delay = Duration::from_millis(300);
+    let peer = Peer::status(200, delay);
+    let (server, _folder) = serve(&["--log.prober=debug"]);
+    let target = encode(&peer.url());
+    let page = server
+        .get(&format!(
+            "/probe?module=http_2xx&target={target}&debug=true"
+        ))
+        .ok();
+    // 2026-07-30T12:34:56.789
+    let time = |said: &str| {
+        let line = page.text().lines().find(|line| line.contains(said));
+        let time = line.and_then(|line| line.strip_prefix("time=")?.split_once('Z'));
+        time.unwrap_or_else(|| panic!("no {said}: {}", page.text()))
+            .0
+            .to_owned()
+    };
+    let millis = |time: &str| {
+        let mut parts = time[11..]
+            .split([':', '.'])
+            .map(|part| part.parse::<u64>().expect("digits"));
+        let mut next = || parts.next().expect("a part");
+        ((next() * 60 + next()) * 60 + next()) * 1_000 + next()
+    };
+    let day = 86_400_000;
+    let (begun, ended) = (time("Beginning probe"), time("Probe succeeded"));
+    let took = (millis(&ended) + day - millis(&begun)) % day;
+    assert!(u128::from(took) >= delay.as_millis(), "{}", page.text());
+    for (said, time) in [("Beginning probe", begun), ("Probe succeeded", ended)] {
+        // There the time has three more digits.
+        until("it is in the log", || {
+            let lines = server.log().lines(&[said, "module=http_2xx"]);
+            let at_last = lines.first()?;
+            assert!(
+                at_last.starts_with(&format!("time={time}")),
+                "{time}: {lines:?}"
+            );
+            Some(())
+        });
+    }
     server.stop();
 }
 

@@ -8,12 +8,13 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Level, Log, LogFormat};
+use crate::app::unix_now;
+use crate::render::probe::Rfc3339;
 
 /// The target (in the sense of `tracing`) of lines about single probes. They
 /// have a level of their own, which may be lower than that of the program.
@@ -68,14 +69,13 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
         let mut fields = Fields::default();
         event.record(&mut fields);
+        let time = Rfc3339(fields.happened_at.unwrap_or_else(unix_now));
         let level = event.metadata().level();
         match self.0 {
             LogFormat::Logfmt => {
-                write!(writer, "time={time} level={level} msg=")?;
+                write!(writer, "time={time:.6} level={level} msg=")?;
                 quoted(&mut writer, &fields.message)?;
                 for (name, Value { text, .. }) in &fields.rest {
                     write!(writer, " {name}=")?;
@@ -85,7 +85,7 @@ where
             LogFormat::Json => {
                 write!(
                     writer,
-                    "{{\"time\":\"{time}\",\"level\":\"{level}\",\"msg\":"
+                    "{{\"time\":\"{time:.6}\",\"level\":\"{level}\",\"msg\":"
                 )?;
                 json(&mut writer, &fields.message)?;
                 for (name, Value { text, bare }) in &fields.rest {
@@ -106,6 +106,8 @@ where
 #[derive(Default)]
 struct Fields {
     message: String,
+    /// When it happened, in Unix seconds, of what is told later than that.
+    happened_at: Option<f64>,
     rest: Vec<(&'static str, Value)>,
 }
 
@@ -133,6 +135,10 @@ impl Visit for Fields {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
+        if field.name() == "happened_at" {
+            self.happened_at = Some(value);
+            return;
+        }
         self.put(field, value.to_string(), value.is_finite());
     }
 
@@ -165,31 +171,52 @@ fn json(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     writer.write_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?)
 }
 
+/// What is logged, for tests.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Sink {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Has everything logged that this thread says in `what`, as logfmt.
+#[cfg(test)]
+pub(crate) fn logged(sink: &Sink, what: impl FnOnce()) {
+    logged_as(LogFormat::Logfmt, sink, what);
+}
+
+#[cfg(test)]
+fn logged_as(format: LogFormat, sink: &Sink, what: impl FnOnce()) {
+    let writer = sink.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .event_format(Slog(format))
+        .finish();
+    tracing::subscriber::with_default(subscriber, what);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
 
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(format: LogFormat) -> String {
+    fn line(format: LogFormat) -> String {
         let sink = Sink::default();
-        let writer = sink.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .event_format(Slog(format))
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        logged_as(format, &sink, || {
             tracing::info!(
                 target_ = "http://a b",
                 count = 3,
@@ -197,12 +224,12 @@ mod tests {
                 "it \"works\""
             );
         });
-        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+        sink.text()
     }
 
     #[test]
     fn logfmt_quotes_what_is_not_a_word() {
-        let line = logged(LogFormat::Logfmt);
+        let line = line(LogFormat::Logfmt);
         let rest = line.split_once(" level=").unwrap().1;
         assert_eq!(
             rest,
@@ -212,9 +239,17 @@ mod tests {
 
     #[test]
     fn json_lines_parse() {
-        let value: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line(LogFormat::Json)).unwrap();
         assert_eq!(value["msg"], "it \"works\"");
         assert_eq!(value["target_"], "http://a b");
         assert_eq!(value["count"], 3);
+    }
+
+    #[test]
+    fn what_happened_earlier_has_the_time_of_then() {
+        let sink = Sink::default();
+        logged(&sink, || tracing::info!(happened_at = 1.5, "then"));
+        let then = "time=1970-01-01T00:00:01.500000Z level=INFO msg=then\n";
+        assert_eq!(sink.text(), then);
     }
 }

@@ -202,19 +202,23 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// Unix seconds as `2026-07-30T12:34:56.789Z`.
+/// Unix seconds as `2026-07-30T12:34:56.789Z`; a precision says how many digits
+/// the fraction has, at most 6.
 pub(crate) struct Rfc3339(pub(crate) f64);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = (self.0 * 1e3).clamp(-6e13, 2.5e14) as i64;
-        let (day, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+        const DAY: i64 = 86_400_000_000;
+        let micros = (self.0 * 1e6).round().clamp(-6e16, 2.5e17) as i64;
+        let (day, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
         let (year, month, day) = civil(day);
-        let (seconds, millis) = (rest / 1_000, rest % 1_000);
+        let (seconds, micros) = (rest / 1_000_000, rest % 1_000_000);
         let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        let digits = f.precision().unwrap_or(3).min(6);
+        let fraction = &format!("{micros:06}")[..digits];
         write!(
             f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction}Z"
         )
     }
 }

@@ -562,6 +562,9 @@ fn times_are_rfc3339() {
     ] {
         assert_eq!(probe::Rfc3339(seconds).to_string(), text);
     }
+    let micros = probe::Rfc3339(1_785_412_800.147_11);
+    assert_eq!(format!("{micros:.6}"), "2026-07-30T12:00:00.147110Z");
+    assert_eq!(micros.to_string(), "2026-07-30T12:00:00.147Z");
 }
 
 /// The file refuses exactly the labels that series use themselves; `quantile`
