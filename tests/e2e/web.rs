@@ -479,6 +479,20 @@ fn paths_are_tidied_before_they_are_looked_at() {
 
 fn the_exporter_says_what_it_stands_for() {
     let (server, _folder) = serve(&[]);
+    for parts in [
+        [
+            "msg=\"Starting probity\"",
+            "version=\"(version=",
+            ", blackbox_exporter=0.28.0)\"",
+        ],
+        [
+            "msg=\"Build context\"",
+            "build_context=\"(rust=1.",
+            ", platform=linux/",
+        ],
+    ] {
+        assert_eq!(server.log().lines(&parts).len(), 1, "{:?}", server.log());
+    }
     let metrics = server.samples("/metrics");
     let build = metrics.all("blackbox_exporter_build_info", &[("version", "0.28.0")]);
     let goversions: Vec<_> = build.map(|it| it.labels["goversion"].clone()).collect();

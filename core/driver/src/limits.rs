@@ -138,6 +138,11 @@ mod tests {
         assert!((17_900..=18_000).contains(&slots), "{slots}");
         assert_eq!(budget(20_000, Config::RESERVE, 77).in_flight, 77);
         assert!(budget(20_000, Config::RESERVE, usize::MAX).slots() <= 20_000);
+        // What is asked for one by one has places of its own.
+        let once = |in_flight| budget(33_000, 1_000, in_flight).once_in_flight;
+        assert_eq!([0, 1, usize::MAX].map(once), [1_000; 3]);
+        assert_eq!(budget(256, 0, 0).once_in_flight, 16);
+        assert_eq!(budget(1 << 20, 0, 0).once_in_flight, 1_024);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::http;
 use crate::http::base::Base;
 use crate::http::guard::Guard;
 use crate::http::server::Doors;
+use crate::render::own::GOARCH;
 
 /// How long open requests may go on when the process ends.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
@@ -41,6 +42,7 @@ pub fn main(args: &Serve) -> ExitCode {
     if args.config_check {
         return check(&source);
     }
+    introduce();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed("Error starting", &error.to_string()),
@@ -72,6 +74,21 @@ pub fn main(args: &Serve) -> ExitCode {
             Err(error) => failed("Error serving", &error.to_string()),
         }
     })
+}
+
+/// Says which version this is, and how it was built.
+fn introduce() {
+    let (version, stands_for) = (env!("CARGO_PKG_VERSION"), args::COMPATIBLE);
+    let version = format!("(version={version}, blackbox_exporter={stands_for})");
+    tracing::info!(version, "Starting probity");
+    let (rustc, os) = (env!("PROBITY_RUSTC"), std::env::consts::OS);
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    let build_context = format!("(rust={rustc}, platform={os}/{GOARCH}, profile={profile})");
+    tracing::info!(build_context, "Build context");
 }
 
 fn probes(args: &Serve) -> Probes {

@@ -364,7 +364,7 @@ const BUILD: [(&str, &str); 7] = [
 ];
 
 /// Go's name of the machine.
-const GOARCH: &str = if cfg!(target_arch = "x86_64") {
+pub(crate) const GOARCH: &str = if cfg!(target_arch = "x86_64") {
     "amd64"
 } else if cfg!(target_arch = "aarch64") {
     "arm64"
