@@ -460,6 +460,19 @@ fn unknown_paths_are_the_page() {
         assert!(page.text().contains("Recent Probes"), "{path}");
     }
     assert_eq!(server.get("/api/v1/nosuch").status, 404);
+    // Who wants a profile of Go's runtime must not be given a page instead.
+    for (path, words) in [
+        ("/debug/pprof", "There is no pprof here"),
+        ("/debug/pprof/", "There is no pprof here"),
+        ("/debug/pprof/profile?seconds=1", "There is no pprof here"),
+        ("/debug/requests", "There are no traces"),
+        ("/debug/events", "There are no traces"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().starts_with(words), "{path}: {answer:?}");
+    }
+    assert_eq!(server.get("/debug/pprofile").status, 200);
     server.stop();
 }
 
@@ -552,6 +565,8 @@ fn everything_is_under_the_prefix() {
         ] {
             assert_eq!(server.get(path).status, 200, "{path}");
         }
+        let pprof = server.get("/debug/pprof/heap");
+        assert!(pprof.text().starts_with("There is no pprof"), "{pprof:?}");
         let lost = server.get("/x/a/b").ok();
         assert!(lost.text().contains("<base href=\"../\">"), "{lost:?}");
         for path in ["/metrics", "/probe", "/xy", "/nosuch"] {

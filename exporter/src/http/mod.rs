@@ -74,6 +74,9 @@ fn open_router(app: Arc<App>, base: &Base) -> Router {
 /// for what it does not have are told so.
 fn elsewhere(app: &App, base: &Base, uri: &Uri) -> Response {
     let path = uri.path();
+    if let Some(sentence) = of_go(path) {
+        return plain(StatusCode::NOT_FOUND, sentence);
+    }
     let tidied = tidied(path);
     let lacks_slash = base.prefix().strip_suffix('/') == Some(&tidied) && !base.is_root();
     if tidied != path || lacks_slash {
@@ -95,6 +98,23 @@ fn elsewhere(app: &App, base: &Base, uri: &Uri) -> Response {
         return plain(StatusCode::NOT_FOUND, text);
     }
     landing::without_fleet(app, rest)
+}
+
+/// Why there is no page of Go's own: blackbox_exporter has those at the root,
+/// whatever its prefix. Who asks for a profile must not take a page for one.
+fn of_go(path: &str) -> Option<&'static str> {
+    let is_below = |page: &str| {
+        let rest = path.strip_prefix(page);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if is_below("/debug/pprof") {
+        return Some(
+            "There is no pprof here, because there is no Go runtime to profile: profile the process itself, with perf for example; its process_* and probity_loop_* series are in /metrics.\n",
+        );
+    }
+    (is_below("/debug/requests") || is_below("/debug/events")).then_some(
+        "There are no traces of Go's x/net/trace here: what a probe did is shown by debug=true of /probe, and by /logs.\n",
+    )
 }
 
 /// A path without empty segments, `.` and `..`, as Go's `ServeMux` has them.

@@ -31,6 +31,12 @@ fn paths() -> Vec<Case> {
         get("unknown_deep_path", "/foo/bar.txt?a=b", PAGE),
         get("probe_of_other_case", "/Probe", PAGE),
         get("ready", "/-/ready", View::Status),
+        get("go_pprof", "/debug/pprof/cmdline", View::Status),
+        get("go_pprof_heap", "/debug/pprof/heap?debug=1", View::Status),
+        get("go_pprof_unknown", "/debug/pprof/nonsense", View::Status),
+        get("go_requests", "/debug/requests", View::Status),
+        get("go_events", "/debug/events", View::Status),
+        get("go_nothing", "/debug/", PAGE),
         get(
             "config",
             "/config",
