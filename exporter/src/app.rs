@@ -179,7 +179,7 @@ impl Running {
         Some(ModuleRef {
             module: named
                 .module()
-                .ok_or_else(|| named.unsupported().unwrap_or_default()),
+                .ok_or_else(|| named.rejection().unwrap_or_default()),
             timeout: named.timeout(),
         })
     }

@@ -16,6 +16,7 @@ use crate::{Folder, dead};
 pub(crate) fn trials() -> Vec<Trial> {
     trials!("web":
         requests_are_refused_in_order,
+        a_module_that_is_rejected_says_where_and_what_to_do,
         a_target_that_cannot_be_probed_is_a_failed_probe,
         scrape_timeouts_are_believed,
         hostnames_are_sent_and_may_not_contradict,
@@ -112,6 +113,42 @@ fn requests_are_refused_in_order() {
     let unknown = server.samples("/metrics");
     let unknown = unknown.value("blackbox_module_unknown_total", &[]);
     assert_eq!(unknown, Some(4.0));
+    server.stop();
+}
+
+fn a_module_that_is_rejected_says_where_and_what_to_do() {
+    let folder = Folder::with(
+        "\
+modules:
+  three:
+    prober: http
+    http:
+      enable_http2: false
+      enable_http3: true
+  soa: {prober: dns, dns: {query_name: a.example}}
+  tcp: {prober: tcp}
+",
+    );
+    let server = Probity::serve(&folder.config());
+    let rest = "; change that and load the file again, or ask for another module\n";
+    for (module, status, begins, what) in [
+        (
+            "three",
+            503,
+            "The probe could not be made (unspoken): the module is rejected: ",
+            ":6:21: modules.three.http.enable_http3: HTTP/3 is not spoken by this version: expected false",
+        ),
+        (
+            "soa",
+            400,
+            "the module is rejected: ",
+            ":7:17: modules.soa.prober: the prober \"dns\" of blackbox_exporter is not supported by this version: expected one of http, tcp",
+        ),
+    ] {
+        let answer = server.get(&format!("/probe?module={module}&target=http://{}/", dead()));
+        let expected = format!("{begins}{}{what}{rest}", folder.config().display());
+        assert_eq!((answer.status, answer.text()), (status, &*expected));
+    }
     server.stop();
 }
 

@@ -22,6 +22,8 @@ const KEYS: &[&str] = &["modules", "jobs"];
 
 /// What follows for a module that asks for what cannot be spoken.
 const REJECTED: &str = "the module is rejected and cannot be probed, the others of the file serve";
+/// What is to be done about it, for who asks for such a probe.
+const MEND: &str = "change that and load the file again, or ask for another module";
 
 /// A valid configuration file: a superset of blackbox_exporter's.
 #[derive(Clone, Debug)]
@@ -77,8 +79,8 @@ impl File {
         }
         let mut warnings = Vec::new();
         let modules = match root.get("modules").filter(|node| !node.is_null()) {
-            Some(node) => Modules::read(node, files, &mut mistakes, &mut warnings),
-            None => Modules::defaults(files, &mut mistakes),
+            Some(node) => Modules::read(name, node, files, &mut mistakes, &mut warnings),
+            None => Modules::defaults(name, files, &mut mistakes),
         };
         let jobs = match root.get("jobs").filter(|node| !node.is_null()) {
             Some(node) => read_jobs(node, &modules, &mut mistakes, &mut warnings),
@@ -113,7 +115,7 @@ impl File {
         let Some(named) = self.modules.valid.get_mut(name) else {
             return Ok(());
         };
-        let result = named.compile(files);
+        let result = named.compile(files, None);
         for job in &mut self.jobs {
             if job.module_name == name
                 && let Some(module) = &named.module
@@ -149,6 +151,33 @@ pub struct NamedModule {
     config: ModuleConfig,
     module: Option<Module>,
     files: Vec<String>,
+    place: Place,
+    /// Why there is no check for it, if a field asks for one that there is not.
+    rejection: Option<String>,
+}
+
+/// Where a module stands.
+#[derive(Clone, Debug)]
+struct Place {
+    file: Arc<str>,
+    /// `modules.web`
+    path: String,
+    position: Position,
+    /// The field that kept it from being used when the file was read, and where
+    /// that stands: the text is gone when other files are read again.
+    field: Option<(String, Position)>,
+}
+
+impl Place {
+    /// A mistake in the module, with its place.
+    fn of(&self, error: &ConfigError) -> Error {
+        let known = self.field.iter().find(|(field, _)| *field == error.field);
+        let position = known.map_or(self.position, |(_, position)| *position);
+        Mistake::new(&*error.field, &*error.message)
+            .at(position)
+            .within(&self.path)
+            .in_file(&self.file)
+    }
 }
 
 impl NamedModule {
@@ -170,6 +199,12 @@ impl NamedModule {
         &self.files
     }
 
+    /// The same as [`NamedModule::unsupported`] for who does not have the file
+    /// before their eyes: also where it says so, and what to do.
+    pub fn rejection(&self) -> Option<String> {
+        self.rejection.clone().or_else(|| self.unsupported())
+    }
+
     /// Why the module cannot be applied to targets, if it cannot.
     pub fn unsupported(&self) -> Option<String> {
         let prober = &self.config.prober;
@@ -183,15 +218,33 @@ impl NamedModule {
         }
     }
 
-    /// Compiles what is written, with the files as they are now.
-    fn compile(&mut self, files: &dyn Files) -> Result<(), ConfigError> {
+    /// Compiles what is written, with the files as they are now. `node` is where
+    /// it is written, while that is there.
+    fn compile(&mut self, files: &dyn Files, node: Option<&Node<'_>>) -> Result<(), ConfigError> {
         let recorded = Recorded::new(files);
         let result = self.config.compile(&recorded);
         self.files = recorded.paths();
+        self.rejection = None;
         self.module = match &result {
             Ok(module) => Some(module.clone()),
-            Err(error) if error.cause == Cause::Unsupported => None,
-            Err(error) => self.config.unready(error),
+            Err(error) => {
+                if let Some(node) = node {
+                    let position = node.locate(&error.field);
+                    self.place.field = Some((error.field.clone(), position));
+                }
+                let why = self.place.of(error);
+                let rejected = || format!("the module is rejected: {why}; {MEND}");
+                match error.cause {
+                    Cause::Unsupported => {
+                        self.rejection = Some(rejected());
+                        None
+                    }
+                    Cause::Unspoken => self.config.unready(error.cause, rejected()),
+                    Cause::Mistake | Cause::Unready => {
+                        self.config.unready(error.cause, why.to_string())
+                    }
+                }
+            }
         };
         result.map(|_| ())
     }
@@ -212,6 +265,7 @@ pub(crate) struct Modules {
 
 impl Modules {
     fn read(
+        file: &str,
         node: &Node<'_>,
         files: &dyn Files,
         mistakes: &mut Vec<Mistake>,
@@ -226,10 +280,17 @@ impl Modules {
             mistakes.push(Mistake::new("modules", message).at(node.position));
             return modules;
         };
+        let file: Arc<str> = file.into();
         for Entry { key, value } in entries {
             let name = key.text.to_string();
-            let module = read_module(value, files);
             let path = join("modules", &segment(&name));
+            let place = Place {
+                file: Arc::clone(&file),
+                path: path.clone(),
+                position: value.position,
+                field: None,
+            };
+            let module = read_module(value, place, files);
             if name.is_empty() {
                 let message = "nobody can ask for a module without a name";
                 warnings.push(Mistake::new(path.clone(), message).at(key.position));
@@ -248,13 +309,13 @@ impl Modules {
         modules
     }
 
-    fn defaults(files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Self {
+    fn defaults(file: &str, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Self {
         let (root, wrong) = yaml::parse(defaults::DEFAULT);
         mistakes.extend(wrong);
         let root = root.as_deref();
         root.and_then(|root| root.get("modules"))
             .map_or_else(Self::default, |node| {
-                Self::read(node, files, mistakes, &mut Vec::new())
+                Self::read(file, node, files, mistakes, &mut Vec::new())
             })
     }
 
@@ -272,11 +333,17 @@ impl Modules {
 }
 
 /// A module, and what is to be said about it. Paths are relative to it.
-fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<Mistake>), Mistake> {
+fn read_module(
+    node: &Node<'_>,
+    place: Place,
+    files: &dyn Files,
+) -> Result<(NamedModule, Vec<Mistake>), Mistake> {
     let mut named = NamedModule {
         config: ModuleConfig::default(),
         module: None,
         files: Vec::new(),
+        place,
+        rejection: None,
     };
     if node.is_null() {
         // A module without anything is legal, as in blackbox_exporter, and of
@@ -304,7 +371,7 @@ fn read_module(node: &Node<'_>, files: &dyn Files) -> Result<(NamedModule, Vec<M
         Mistake::new(field, message).at(position)
     };
     let mut warnings: Vec<Mistake> = named.config.warnings().into_iter().map(place).collect();
-    match named.compile(files) {
+    match named.compile(files, Some(node)) {
         Ok(()) => {}
         Err(error) => match error.cause {
             Cause::Mistake => return Err(place(error)),

@@ -1,9 +1,10 @@
 //! What people write and what becomes of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use probity_engine::check::Module;
+use probity_engine::check::{CheckSpec, Module, TargetParams};
 use probity_engine::config::{Files, NoFiles};
 use probity_engine::threshold;
 use probity_spec::{DEFAULT, File, Fleet, Groups, Job, Metrics};
@@ -407,6 +408,12 @@ modules:
         let found = module.unsupported().unwrap();
         assert!(found.starts_with(why), "{name}: {found}");
     }
+    assert_eq!(
+        file.module("ping").unwrap().rejection().unwrap(),
+        "the module is rejected: f.yml:3:18: modules.ping.prober: the prober \"icmp\" of blackbox_exporter is not supported by this version: expected one of http, tcp; change that and load the file again, or ask for another module"
+    );
+    let nothing = file.module("nothing").unwrap();
+    assert_eq!(nothing.rejection(), nothing.unsupported());
     let prober = |place: &str, name: &str| {
         format!(
             "f.yml:{place}.prober: the prober \"{name}\" of blackbox_exporter is not supported by this version: expected one of http, tcp; the module is rejected and cannot be probed, the others of the file serve"
@@ -487,6 +494,69 @@ modules:
     }
     let unused = file.module("unused").unwrap().module();
     assert!(matches!(unused, Some(Module::Tcp(_))));
+    // Who asks for such a probe is told what, where, and what to do.
+    let said = |name: &str| {
+        let module = file.module(name).unwrap().module().unwrap().clone();
+        match module.attempt("http://a.test/", TargetParams::default()) {
+            Ok(CheckSpec::Unusable(_, why)) => why.to_string(),
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    assert_eq!(
+        said("three"),
+        "the module is rejected: f.yml:6:46: modules.three.http.enable_http3: HTTP/3 is not spoken by this version: expected false; change that and load the file again, or ask for another module"
+    );
+    for (name, place) in [
+        (
+            "back",
+            "f.yml:4:77: modules.back.http.tls_config.max_version: ",
+        ),
+        ("ftp", "f.yml:7:41: modules.ftp.http.proxy_url: "),
+    ] {
+        let said = said(name);
+        let begins = format!("the module is rejected: {place}");
+        assert!(said.starts_with(&begins), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+/// Of a file that cannot be used it is said where it is asked for, also when it
+/// is found out later.
+#[test]
+fn what_cannot_be_read_now_is_named_with_the_place_of_its_field() {
+    struct Disk(Cell<bool>);
+    impl Files for Disk {
+        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+            match self.0.get() {
+                true => Ok(b"token".to_vec()),
+                false => Err(format!("cannot read {path}: gone")),
+            }
+        }
+    }
+    let said = |file: &File| {
+        let module = file.module("m").unwrap().module().unwrap();
+        match module.attempt("http://a.test/", TargetParams::default()) {
+            Ok(CheckSpec::Unusable(_, why)) => why.to_string(),
+            _ => String::new(),
+        }
+    };
+    let text = "modules:\n  m: {prober: http, http: {bearer_token_file: t}}\n";
+    let why = "modules.m.http.bearer_token_file: cannot read t: gone";
+    let disk = Disk(Cell::new(false));
+    let mut file = File::parse("f.yml", text, &disk).unwrap();
+    assert_eq!(said(&file), format!("f.yml:2:47: {why}"));
+    disk.0.set(true);
+    file.refresh("m", &disk).unwrap();
+    assert_eq!(said(&file), "");
+    disk.0.set(false);
+    assert!(file.refresh("m", &disk).is_err());
+    assert_eq!(said(&file), format!("f.yml:2:47: {why}"));
+    // Nothing was wrong with it when it was read: the module is named.
+    disk.0.set(true);
+    let mut file = File::parse("f.yml", text, &disk).unwrap();
+    disk.0.set(false);
+    assert!(file.refresh("m", &disk).is_err());
+    assert_eq!(said(&file), format!("f.yml:2:6: {why}"));
 }
 
 #[test]

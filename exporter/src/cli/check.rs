@@ -132,7 +132,7 @@ fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
         hostname: args.hostname.as_deref(),
     };
     let usable = module.module().ok_or_else(|| {
-        let why = module.unsupported().unwrap_or_default();
+        let why = module.rejection().unwrap_or_default();
         format!("the module {:?} cannot be used: {why}", args.module)
     })?;
     let spec = |target: &String| {

@@ -516,13 +516,14 @@ pub struct Unready {
 impl ModuleConfig {
     /// The module to go on with while [`ModuleConfig::compile`] fails for a
     /// reason that is none to refuse the rest; `None` if this is no kind that can be probed.
-    pub fn unready(&self, why: &ConfigError) -> Option<Module> {
+    /// `why` is what its runs say.
+    pub fn unready(&self, cause: Cause, why: impl Into<Arc<str>>) -> Option<Module> {
         let kind = KINDS.iter().position(|kind| *kind == self.prober)?;
-        let reason = match why.cause {
+        let reason = match cause {
             Cause::Unspoken => Reason::Unspoken,
             Cause::Mistake | Cause::Unready | Cause::Unsupported => Reason::LocalFile,
         };
-        let why = format!("{why}").into();
+        let why = why.into();
         Some(Module::Unready(Unready { kind, why, reason }))
     }
 

@@ -322,7 +322,7 @@ pub(super) const LISTED: &[Listed] = &[
         "http::http3_*",
         "status",
         "200",
-        "503: The probe could not be made (unspoken): *",
+        "503: The probe could not be made (unspoken): the module is rejected: *",
         "HTTP/3 is not spoken: that is no failure of the target, and is said",
     ),
     listed(

@@ -504,7 +504,7 @@ pub(super) const LISTED: &[Listed] = &[
         "certificates::min_above_max",
         "status",
         "200",
-        "503: The probe could not be made (unspoken): *",
+        "503: The probe could not be made (unspoken): the module is rejected: *",
         "a prober that cannot look answers 503 and says why: that is no failure of the target",
     ),
 ];
