@@ -128,7 +128,7 @@ mod tests {
     fn lines_have_the_times_of_what_they_tell() {
         let report = bench::http(&[
             (1_500_000, Event::Opened),
-            (2_000_000, Event::Closed(Closed::Peer)),
+            (2_000_000, Event::Closed(Closed::Reset)),
         ]);
         let probed = bench::probed(report);
         let unix_time = |at: Instant| 1.7e9 + at.as_nanos() as f64 / 1e9;

@@ -289,74 +289,129 @@ fn the_file_is_read_again_when_it_changes() {
 fn wrong_files_are_refused_with_their_place() {
     let site = Site::new();
     let cert = "tls_server_config: {cert_file: server.crt";
-    for (config, parts) in [
-        ("nonsense: 1\n".to_owned(), ["web.yml:1:1: ", "nonsense"]),
+    let tls = |field: &str, rest: &str| format!("tls_server_config.{field}: {rest}");
+    site.folder
+        .write("other.key", &Authority::new().pem_for(&["a.test"]).1);
+    for (config, place, what) in [
+        ("nonsense: 1\n".to_owned(), "1:1", "field nonsense not found".to_owned()),
         (
             "tls_server_config: {cert_fle: a}\n".into(),
-            ["web.yml:1:", "cert_fle"],
+            "1:21",
+            "tls_server_config: field cert_fle not found".into(),
+        ),
+        (
+            "tls_server_config: {prefer_server_cipher_suites: sure}\n".into(),
+            "1:50",
+            tls("prefer_server_cipher_suites", "expected true or false, found \"sure\""),
+        ),
+        (
+            "tls_server_config: [\n".into(),
+            "1:20",
+            "not valid YAML".into(),
+        ),
+        (
+            "basic_auth_users:\n  a: x\n  a: y\n".into(),
+            "3:3",
+            "basic_auth_users: duplicate key `a`, first in line 2".into(),
         ),
         (
             "tls_server_config: {key_file: a}\n".into(),
-            ["web.yml:1:", "missing one of cert or cert_file"],
+            "1:20",
+            tls("cert_file", "missing one of cert or cert_file"),
         ),
         (
             format!("{cert}}}\n"),
-            ["web.yml:1:", "missing one of key or key_file"],
+            "1:20",
+            tls("key_file", "missing one of key or key_file"),
         ),
         (
             format!("{cert}, key_file: server.key, client_ca_file: ca.crt}}\n"),
-            [
-                "web.yml:1:",
+            "1:20",
+            tls(
+                "client_auth_type",
                 "client CA's have been configured without a Client Auth Policy",
-            ],
+            ),
         ),
         (
             format!("{cert}, key_file: server.key, client_auth_type: x}}\n"),
-            ["web.yml:1:", "invalid ClientAuth: x"],
+            "1:84",
+            tls("client_auth_type", "invalid ClientAuth: x"),
         ),
         (
             format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n"),
-            ["web.yml:4:", "expected client_ca or client_ca_file"],
+            "4:21",
+            tls("client_auth_type", "expected client_ca or client_ca_file"),
         ),
         (
             format!("{TLS}  min_version: TLS9\n"),
-            ["web.yml:4:", "unknown TLS version: TLS9"],
+            "4:16",
+            tls("min_version", "unknown TLS version: TLS9"),
         ),
         (
             format!("{TLS}  max_version: TLS11\n"),
-            ["web.yml:4:", "RFC 8996"],
+            "4:16",
+            tls("max_version", "no version is left: expected TLS12 or TLS13"),
         ),
         (
             format!("{TLS}  cipher_suites: [TLS_X]\n"),
-            ["web.yml:4:19", "unknown cipher: TLS_X"],
+            "4:19",
+            tls("cipher_suites[0]", "unknown cipher: TLS_X"),
         ),
         (
             format!("{TLS}  curve_preferences: [P1]\n"),
-            ["web.yml:4:", "unknown curve: P1"],
+            "4:23",
+            tls("curve_preferences[0]", "unknown curve: P1"),
         ),
         (
             "http_server_config: {headers: {Server: x}}\n".into(),
-            ["web.yml:1:", "HTTP header \"Server\" can not be configured"],
+            "1:40",
+            "http_server_config.headers.Server: HTTP header \"Server\" can not be configured".into(),
         ),
         (
             "http_server_config: {headers: {X-Frame-Options: maybe}}\n".into(),
-            ["web.yml:1:", "deny or sameorigin"],
+            "1:49",
+            "http_server_config.headers.X-Frame-Options: invalid value for X-Frame-Options, expected deny or sameorigin".into(),
         ),
         (
             "basic_auth_users: {a: open}\n".into(),
-            ["web.yml:1:", "expected a bcrypt hash"],
+            "1:23",
+            "basic_auth_users.a: expected a bcrypt hash".into(),
         ),
         (
             "rate_limit: {interval: 1s}\n".into(),
-            ["web.yml:1:", "burst"],
+            "1:13",
+            "rate_limit.burst: expected a burst of at least 1".into(),
+        ),
+        // What the files hold is told where they are named.
+        (
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: nosuch.key\n".into(),
+            "3:13",
+            tls("key_file", "cannot read FOLDER/nosuch.key: no such file or directory"),
         ),
         (
-            "tls_server_config: {cert_file: server.crt, key_file: nosuch.key}\n".into(),
-            ["web.yml", "nosuch.key"],
+            "tls_server_config:\n  cert_file: server.key\n  key_file: server.key\n".into(),
+            "2:14",
+            tls("cert_file", "FOLDER/server.key: expected a certificate in PEM, found none"),
         ),
         (
-            "tls_server_config: {cert_file: server.key, key_file: server.key}\n".into(),
-            ["web.yml", "expected a certificate in PEM"],
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: server.crt\n".into(),
+            "3:13",
+            tls("key_file", "FOLDER/server.crt: expected a private key in PEM"),
+        ),
+        (
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: other.key\n".into(),
+            "3:13",
+            tls("key_file", "FOLDER/other.key: beside FOLDER/server.crt: "),
+        ),
+        (
+            "tls_server_config:\n  cert: nonsense\n  key_file: server.key\n".into(),
+            "2:9",
+            tls("cert", "the PEM in the file: expected a certificate in PEM, found none"),
+        ),
+        (
+            format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: server.key\n"),
+            "5:19",
+            tls("client_ca_file", "FOLDER/server.key: expected a certificate in PEM"),
         ),
     ] {
         site.folder.write("web.yml", &config);
@@ -364,13 +419,10 @@ fn wrong_files_are_refused_with_their_place() {
         let file = format!("--web.config.file={}", file.display());
         let ended = probity::run(&["--web.listen-address=127.0.0.1:0", &file]);
         assert_eq!(ended.code, Some(1), "{config}: {ended:?}");
-        for part in parts {
-            let said = ended.stderr.replace("\\\"", "\"");
-            assert!(
-                said.contains(part),
-                "{config}: no {part} in {}",
-                ended.stderr
-            );
-        }
+        let folder = site.folder.path().display().to_string();
+        let expected = format!("err=\"{folder}/web.yml:{place}: {what}");
+        let expected = expected.replace("FOLDER", &folder);
+        let said = ended.stderr.replace("\\\"", "\"");
+        assert!(said.contains(&expected), "{config}: no {expected} in {said}");
     }
 }

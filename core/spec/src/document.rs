@@ -5,19 +5,21 @@ use serde::de::DeserializeOwned;
 
 use crate::de::from_node;
 use crate::error::{Errors, Mistake};
+use crate::file::utf8;
 use crate::yaml;
 
-/// Reads the YAML `text` of the file that the user calls `name`; `check` says
+/// Reads the YAML `content` of the file that the user calls `name`; `check` says
 /// what is wrong with the whole. A file without content is the default.
 ///
 /// # Errors
-/// Unknown and duplicate keys, values of another type, and what `check` says,
-/// each with its line, column and field.
+/// What is no UTF-8, unknown and duplicate keys, values of another type, and what
+/// `check` says, each with its line, column and field.
 pub fn read_document<T: DeserializeOwned + Default, U>(
     name: &str,
-    text: &str,
+    content: &[u8],
     check: impl FnOnce(T) -> Result<U, ConfigError>,
 ) -> Result<U, Errors> {
+    let text = utf8(name, content)?;
     let is_empty = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
     if text.lines().all(|line| is_empty(line.trim())) {
         return check(T::default()).map_err(|error| Errors::whole(name, error.to_string()));
@@ -48,7 +50,7 @@ mod tests {
             Some(7) => Err(ConfigError::new("b", "expected another number")),
             _ => Ok(document.values().sum()),
         };
-        read_document("f.yml", text, check).map_err(|errors| errors.to_string())
+        read_document("f.yml", text.as_bytes(), check).map_err(|errors| errors.to_string())
     }
 
     #[test]
@@ -65,5 +67,8 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.starts_with(place), "{text}: {error}");
         }
+        let error = read_document("f.yml", b"a: 1\nb: \xff\n", |_: Document| Ok(())).unwrap_err();
+        let place = "f.yml:2:4: expected UTF-8, found the byte 0xff";
+        assert_eq!(error.to_string(), place);
     }
 }

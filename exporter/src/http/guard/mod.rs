@@ -10,6 +10,7 @@ mod users;
 mod written;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -18,7 +19,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use probity_spec::Errors;
+use probity_spec::{Errors, words};
 use rustls::ServerConfig;
 
 use self::users::{Checks, Verdict};
@@ -148,21 +149,23 @@ impl Loaded {
     fn read(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
         let whole = |why: String| Errors::whole(&name, why).to_string();
-        let size = fs::metadata(path).map_err(|error| whole(error.to_string()))?;
-        if size.len() > MAX_BYTES {
-            return Err(whole(format!(
-                "expected at most {MAX_BYTES} bytes, found {}",
-                size.len()
-            )));
+        let unread = |error: io::Error| whole(format!("cannot read it: {}", words(&error)));
+        let size = fs::metadata(path).map_err(unread)?.len();
+        if size > MAX_BYTES {
+            let why = format!("expected at most {MAX_BYTES} bytes, found {size}");
+            return Err(whole(why));
         }
-        let text = fs::read_to_string(path).map_err(|error| whole(error.to_string()))?;
+        let content = fs::read(path).map_err(unread)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let check = |written: Written| written.check(folder);
-        let config = probity_spec::read_document(&name, &text, check);
-        let config = config.map_err(|errors| errors.to_string())?;
-        let server = config.tls.as_ref().map(tls::Tls::build).transpose();
-        let server = server.map_err(|why| whole(format!("tls_server_config: {why}")))?;
-        Ok(Self { config, server })
+        // Also what its files hold is a mistake in the field that names them.
+        let check = |written: Written| {
+            let config = written.check(folder)?;
+            let server = config.tls.as_ref().map(tls::Tls::build).transpose();
+            let server = server.map_err(|error| error.within("tls_server_config"))?;
+            Ok(Self { config, server })
+        };
+        let loaded = probity_spec::read_document(&name, &content, check);
+        loaded.map_err(|errors| errors.to_string())
     }
 
     fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probity_engine::config::ConfigError;
+use probity_spec::words;
 use probity_tls::pem::found;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring};
@@ -40,9 +41,16 @@ pub(super) struct Tls {
     http2: bool,
 }
 
+/// PEM that a field has or names.
+#[derive(Debug)]
+struct Pem {
+    field: &'static str,
+    source: Source,
+}
+
 /// Where PEM is.
 #[derive(Debug)]
-enum Pem {
+enum Source {
     Here(Vec<u8>),
     File(PathBuf),
 }
@@ -89,15 +97,21 @@ impl Tls {
         http2: bool,
         folder: &Path,
     ) -> Result<Self, ConfigError> {
-        let pem = |inline: &str, file: &str| match file {
-            "" => Pem::Here(inline.as_bytes().to_vec()),
-            file => Pem::File(folder.join(file)),
+        let pem = |[inline_field, file_field]: [&'static str; 2], inline: &str, file: &str| {
+            let (field, source) = match file {
+                "" => (inline_field, Source::Here(inline.as_bytes().to_vec())),
+                file => (file_field, Source::File(folder.join(file))),
+            };
+            Pem { field, source }
         };
         let no_ca = section.client_ca.is_empty() && section.client_ca_file.is_empty();
         Ok(Self {
-            cert: pem(&section.cert, &section.cert_file),
-            key: pem(section.key.reveal(), &section.key_file),
-            client_ca: (!no_ca).then(|| pem(&section.client_ca, &section.client_ca_file)),
+            cert: pem(["cert", "cert_file"], &section.cert, &section.cert_file),
+            key: pem(["key", "key_file"], section.key.reveal(), &section.key_file),
+            client_ca: (!no_ca).then(|| {
+                let fields = ["client_ca", "client_ca_file"];
+                pem(fields, &section.client_ca, &section.client_ca_file)
+            }),
             versions: versions(&section.min_version, &section.max_version)?,
             suites: suites(&section.cipher_suites)?,
             groups: groups(&section.curve_preferences)?,
@@ -111,19 +125,25 @@ impl Tls {
     /// Files whose change is a change of this.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         let pems = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
-        pems.into_iter().flatten().filter_map(|pem| match pem {
-            Pem::File(path) => Some(path.as_path()),
-            Pem::Here(_) => None,
-        })
+        pems.into_iter()
+            .flatten()
+            .filter_map(|pem| match &pem.source {
+                Source::File(path) => Some(path.as_path()),
+                Source::Here(_) => None,
+            })
     }
 
     /// Reads the files and puts it together.
-    pub(super) fn build(&self) -> Result<Arc<ServerConfig>, String> {
+    ///
+    /// # Errors
+    /// What is wrong with what a field has or names.
+    pub(super) fn build(&self) -> Result<Arc<ServerConfig>, ConfigError> {
         let chain = self.cert.certificates()?;
         let pem = self.key.read()?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
             let found = found(&pem, &error);
-            format!("{}: expected a private key in PEM, found {found}", self.key)
+            self.key
+                .wrong(format!("expected a private key in PEM, found {found}"))
         })?;
         let provider = Arc::new(CryptoProvider {
             cipher_suites: self.suites.clone(),
@@ -132,14 +152,14 @@ impl Tls {
         });
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| ConfigError::new("cipher_suites", error.to_string()))?;
         let builder = match self.auth {
             ClientAuth::None => builder.with_no_client_auth(),
             _ => builder.with_client_cert_verifier(self.verifier(&provider)?),
         };
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| format!("{} and {}: {error}", self.cert, self.key))?;
+            .map_err(|error| self.key.wrong(format!("beside {}: {error}", self.cert)))?;
         config.ignore_client_order = self.prefer_ours;
         config.alpn_protocols = match self.http2 {
             true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -148,18 +168,18 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<Clients>, String> {
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<Clients>, ConfigError> {
         let issuers = match &self.client_ca {
             Some(pem) if self.auth.verifies() => {
                 let mut roots = RootCertStore::empty();
                 for certificate in pem.certificates()? {
                     roots
                         .add(certificate)
-                        .map_err(|error| format!("{pem}: {error}"))?;
+                        .map_err(|error| pem.wrong(error.to_string()))?;
                 }
                 let (roots, provider) = (Arc::new(roots), Arc::clone(provider));
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                Some(verifier.map_err(|error| format!("{pem}: {error}"))?)
+                Some(verifier.map_err(|error| pem.wrong(error.to_string()))?)
             }
             _ => None,
         };
@@ -173,32 +193,36 @@ impl Tls {
 }
 
 impl Pem {
-    fn read(&self) -> Result<Vec<u8>, String> {
-        match self {
-            Self::Here(pem) => Ok(pem.clone()),
-            Self::File(path) => {
-                let error = |error: std::io::Error| format!("{}: {error}", path.display());
-                let size = fs::metadata(path).map_err(error)?.len();
-                if size > MAX_BYTES {
-                    return Err(format!(
-                        "{}: expected at most {MAX_BYTES} bytes, found {size}",
-                        path.display()
-                    ));
-                }
-                fs::read(path).map_err(error)
-            }
-        }
+    /// That what is there is not what it should be.
+    fn wrong(&self, why: String) -> ConfigError {
+        ConfigError::new(self.field, format!("{self}: {why}"))
     }
 
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+    fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        let path = match &self.source {
+            Source::Here(pem) => return Ok(pem.clone()),
+            Source::File(path) => path,
+        };
+        let unread = |error: std::io::Error| {
+            let (path, why) = (path.display(), words(&error));
+            ConfigError::new(self.field, format!("cannot read {path}: {why}"))
+        };
+        let size = fs::metadata(path).map_err(unread)?.len();
+        if size > MAX_BYTES {
+            return Err(self.wrong(format!("expected at most {MAX_BYTES} bytes, found {size}")));
+        }
+        fs::read(path).map_err(unread)
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
         let pem = self.read()?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| {
             let found = found(&pem, &error);
-            format!("{self}: expected certificates in PEM, found {found}")
+            self.wrong(format!("expected certificates in PEM, found {found}"))
         })?;
         if certificates.is_empty() {
-            return Err(format!("{self}: expected a certificate in PEM, found none"));
+            return Err(self.wrong("expected a certificate in PEM, found none".to_owned()));
         }
         Ok(certificates)
     }
@@ -206,9 +230,9 @@ impl Pem {
 
 impl std::fmt::Display for Pem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Here(_) => f.write_str("the PEM in the file"),
-            Self::File(path) => write!(f, "{}", path.display()),
+        match &self.source {
+            Source::Here(_) => f.write_str("the PEM in the file"),
+            Source::File(path) => write!(f, "{}", path.display()),
         }
     }
 }
