@@ -60,9 +60,10 @@
 //!   module's `body_size_limit`), in linear time. Large request bodies are
 //!   sent on in pieces, of [`REVISITS_PER_TURN`](limits::REVISITS_PER_TURN)
 //!   connections at most between two batches;
-//! * while assertions are signed for tokens (`oauth2` with `jwt-bearer`): about a
-//!   millisecond each for a key of 2048 bits, several for one of 4096. How many
-//!   of these one batch asks for has no bound but that of the batch.
+//! * while an assertion is signed for a token (`oauth2` with `jwt-bearer`): about a
+//!   millisecond for a key of 2048 bits, several for one of 4096. There is [one at
+//!   most](probity_engine::limits::SIGNATURE_WORK) between two batches, and after a
+//!   flood one for each batch for which timers have waited.
 //!
 //! A worker that is not busy does nothing of this, and the reading is off by
 //! what waking up takes. A run starts, and a deadline is noticed, up to 1 ms

@@ -57,6 +57,12 @@ pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 /// anything.
 pub const DECODED_PER_TURN: usize = 256 * 1024;
 
+/// Decoded bytes as which the signature of an assertion counts: all that a turn
+/// has, because it takes about a millisecond (a key of 2048 bits) to several
+/// (4096). So between two calls there is one at most; runs that want another are
+/// held back, in order.
+pub const SIGNATURE_WORK: usize = DECODED_PER_TURN;
+
 /// Bytes of a connection that a run holds while it is
 /// [behind](crate::Engine::is_behind). What a host gives on top makes the run
 /// catch up at once, for as long as that takes.

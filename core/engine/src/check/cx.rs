@@ -71,7 +71,8 @@ pub(crate) struct RunCore {
     pub(crate) opened: u8,
     /// A connection that waits for its destination's rate to allow it.
     pub(crate) waiting: Option<Waiting>,
-    /// The engine's: how far we kept it from going on. Of runs that decode.
+    /// The engine's: how far we kept it from going on. Of runs that decode, or
+    /// wait to sign.
     pub(crate) share: Option<Box<Share>>,
     pub(crate) trace: Option<Vec<Step>>,
 }
@@ -145,14 +146,25 @@ impl RunCore {
         }
     }
 
-    /// Books the time for which a connection was held back: it is ours, and no
-    /// part of the current phase, if there is one.
+    /// Books the time for which a connection, or a signature, was held back: it is
+    /// ours, and no part of the current phase, if there is one.
     pub(crate) fn end_hold(&mut self, begun: Instant, now: Instant) {
         let held = now - begun;
         self.held += held;
         if let Some(since) = &mut self.since {
             *since += held;
         }
+    }
+
+    /// Ends that the run is held back until a turn has room for its signature, if
+    /// it is. Gives how long it was.
+    pub(crate) fn end_turn_hold(&mut self, now: Instant) -> Option<Duration> {
+        let begun = self.share.as_ref()?.held_since()?;
+        // What it was behind with would count what it does later, and it is made
+        // up for.
+        self.share = None;
+        self.end_hold(begun, now);
+        Some(now - begun)
     }
 
     /// Books what the current phase has taken, in which the run ends.
@@ -365,6 +377,25 @@ impl Cx<'_> {
     pub(crate) fn go_on_later(&mut self) {
         let share = self.core.share.get_or_insert_default();
         self.shared.work.queue(self.id, share, self.now);
+    }
+
+    /// Whether something may be signed in this turn. If not, the run is held back
+    /// until `Woken`, which comes in a turn in which it may; that wait is ours.
+    pub(crate) fn may_sign(&mut self) -> bool {
+        let may = self.work_left() > 0;
+        if may {
+            self.shared.work.signed();
+        } else {
+            let share = self.core.share.get_or_insert_default();
+            self.shared.work.hold(self.id, share, self.now);
+        }
+        may
+    }
+
+    /// Whether it is held back so.
+    pub(crate) fn is_held(&self) -> bool {
+        let share = self.core.share.as_deref();
+        share.is_some_and(|share| share.held_since().is_some())
     }
 
     /// Whether that it waits for a turn is our doing.

@@ -48,7 +48,9 @@ pub struct Stamp {
 /// them; it has no cryptography, and no clock that knows the time of day.
 ///
 /// A signature keeps a worker from its other runs: it must not take longer than
-/// some milliseconds, and may not wait for anybody.
+/// some milliseconds, and may not wait for anybody. Between two calls of
+/// [`Engine::handle_timeout`](crate::Engine::handle_timeout) there is
+/// [one at most](crate::limits::SIGNATURE_WORK).
 pub trait Signer: fmt::Debug + Send + Sync {
     /// The time, and random bits that were never given before.
     ///

@@ -104,7 +104,10 @@ impl Engine {
             if let Some(id) = self.shared.work.waiting.pop_front()
                 && let Some(run) = self.runs.get_mut(id)
             {
-                if let Some(share) = &mut run.core.share {
+                if let Some(held) = run.core.end_turn_hold(now) {
+                    run.core.deadline += held;
+                    self.deadlines.set(id.slot(), run.core.deadline);
+                } else if let Some(share) = &mut run.core.share {
                     self.shared.work.go_on(share, now);
                 }
                 self.deliver(id, Input::Woken, now);
@@ -189,6 +192,7 @@ impl Engine {
             run.core.end_hold(held.begun, now);
             self.shared.gate.cancel(held.endpoint.to.ip());
         }
+        run.core.end_turn_hold(now);
         for number in 0..run.core.opened {
             let conn = crate::id::Conn(number);
             if run.core.is_open(conn) {
@@ -363,16 +367,21 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
     late > STALLED
 }
 
-/// Whether what keeps a run from its end is that we did not decode what had come
-/// as fast as we do: then that is its outcome. If we did and its body is too much,
-/// that is the target's doing, or the user's, as for a body that comes too slowly.
+/// Whether what keeps a run from its end is that we did not sign for it yet, or did
+/// not decode what had come as fast as we do: then that is its outcome. If we did
+/// and its body is too much, that is the target's doing, or the user's, as for a
+/// body that comes too slowly.
 fn was_kept_waiting(check: &AnyCheck, cx: &mut Cx<'_>) -> bool {
-    let waiting = check.is_behind() && cx.is_kept_waiting();
-    if waiting {
-        let detail = format_args!("the prober was too busy to decode the body that had come");
-        cx.finish(Outcome::Unknown(Reason::Overload), detail);
-    }
-    waiting
+    let left = if cx.is_held() {
+        "sign the assertion for its token"
+    } else if check.is_behind() && cx.is_kept_waiting() {
+        "decode the body that had come"
+    } else {
+        return false;
+    };
+    let detail = format_args!("the prober was too busy to {left}");
+    cx.finish(Outcome::Unknown(Reason::Overload), detail);
+    true
 }
 
 /// Ends a run of which the time is over.

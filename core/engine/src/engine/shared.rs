@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::gate::Gate;
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families};
-use crate::limits::DECODED_PER_TURN;
+use crate::limits::{DECODED_PER_TURN, SIGNATURE_WORK};
 use crate::resolve::Resolver;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -91,6 +91,17 @@ impl Work {
         share.own = share.own.saturating_add(bytes);
     }
 
+    /// Notes that something is signed. It is not what the run is behind with.
+    pub(crate) const fn signed(&mut self) {
+        self.left = self.left.saturating_sub(SIGNATURE_WORK);
+    }
+
+    /// Holds a run back until a later turn: nothing goes on for it meanwhile.
+    pub(crate) fn hold(&mut self, id: RunId, share: &mut Share, now: Instant) {
+        share.is_held = true;
+        self.queue(id, share, now);
+    }
+
     /// Has a run go on in a later turn, unless it waits for one already.
     pub(crate) fn queue(&mut self, id: RunId, share: &mut Share, now: Instant) {
         if share.queued.is_some() {
@@ -156,6 +167,8 @@ pub(crate) struct Share {
     own: usize,
     /// Since when it waits for a turn.
     queued: Option<Instant>,
+    /// Whether it does so [held back](Work::hold).
+    is_held: bool,
     /// Bytes that it worked on in such turns, that one aside.
     had: u64,
     /// Bytes that it could have worked on if they had been its own.
@@ -167,6 +180,11 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Since when it is held back, if it is.
+    pub(crate) fn held_since(&self) -> Option<Instant> {
+        self.queued.filter(|_| self.is_held)
+    }
+
     /// It does something in this turn.
     const fn enter(&mut self, turn: u32) {
         if self.turn != turn {
@@ -201,6 +219,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::cx::RunCore;
 
     const TURN: u64 = DECODED_PER_TURN as u64;
 
@@ -220,6 +239,21 @@ mod tests {
         work.queue(id, &mut share, at(1));
         assert_eq!(work.waiting.len(), 1);
         assert_eq!((share.had, share.missed), (0, 0), "the turn goes on");
+    }
+
+    #[test]
+    fn what_a_run_is_held_back_for_is_not_what_it_is_behind_with() {
+        let (mut work, mut core, id) = (Work::new(), RunCore::new(), RunId::new(0, 0));
+        core.reset(at(0), at(0));
+        work.signed();
+        assert_eq!(work.left, 0, "one takes a turn");
+        work.queue(id, core.share.get_or_insert_default(), at(1));
+        assert_eq!(core.end_turn_hold(at(2)), None, "it decodes");
+        core.share = None;
+        work.hold(id, core.share.get_or_insert_default(), at(3));
+        assert_eq!(core.end_turn_hold(at(8)), Some(Duration::from_millis(5)));
+        assert_eq!(core.share, None);
+        assert_eq!(core.total(at(9)), Duration::from_millis(4));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Assertion {
         })
     }
 
-    /// A new one. This takes the time of a signature, about a millisecond.
+    /// A new one. This takes the time of a signature, about a millisecond or several.
     ///
     /// # Errors
     /// Why the host has none.

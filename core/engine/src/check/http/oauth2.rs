@@ -281,12 +281,20 @@ impl TokenSource {
         }
     }
 
-    /// The request, for `proxy` in absolute form. An assertion is signed in it,
-    /// which takes about a millisecond.
+    /// A new assertion, for [`Style::Assertion`]. This takes the time of a
+    /// signature, about a millisecond or several.
     ///
     /// # Errors
-    /// Why there is no assertion.
-    pub(super) fn request(&self, style: Style, proxy: Option<&Proxy>) -> Result<Vec<u8>, String> {
+    /// Why there is none.
+    pub(super) fn sign(&self) -> Result<Secret, String> {
+        match &self.grant {
+            Grant::Assertion(assertion) => assertion.sign().map(Secret::new),
+            Grant::Credentials { .. } => Ok(Secret::default()),
+        }
+    }
+
+    /// The request, for `proxy` in absolute form, with what was signed for it.
+    pub(super) fn request(&self, style: Style, assertion: &str, proxy: Option<&Proxy>) -> Vec<u8> {
         let mut parameters = self.parameters.clone();
         let mut authorization = None;
         match &self.grant {
@@ -304,8 +312,8 @@ impl TokenSource {
                     parameters.insert("client_secret".into(), secret.into());
                 }
             }
-            Grant::Assertion(assertion) => {
-                parameters.insert(ASSERTION.into(), assertion.sign()?.into());
+            Grant::Assertion(_) => {
+                parameters.insert(ASSERTION.into(), assertion.into());
             }
         }
         let mut body = String::new();
@@ -334,7 +342,7 @@ impl TokenSource {
         }
         head.push_str("\r\n");
         head.push_str(&body);
-        Ok(head.into_bytes())
+        head.into_bytes()
     }
 }
 
@@ -376,7 +384,7 @@ mod tests {
 
     fn text(style: Style, section: &OAuth2) -> String {
         let source = section.compile(&NoFiles).unwrap();
-        String::from_utf8(source.request(style, None).unwrap()).unwrap()
+        String::from_utf8(source.request(style, "", None)).unwrap()
     }
 
     #[test]

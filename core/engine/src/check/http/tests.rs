@@ -5,6 +5,7 @@ mod coded;
 mod oauth2;
 mod proxy;
 mod redirects;
+mod signing;
 mod world;
 
 use alloc::string::{String, ToString as _};

@@ -2,14 +2,15 @@
 //! carries it.
 //!
 //! ```text
-//! Dialing -> Head -> Body -> the value of Authorization
-//!    ^                 |
-//!    `--- no token ----'   once: who asks then stands in the body
+//! Signing -> Dialing -> Head -> Body -> the value of Authorization
+//!               ^                 |
+//!               `--- no token ----'   once: who asks then stands in the body
 //! ```
 //! Servers differ in where they expect to be told who asks, so both are tried,
 //! in the order of Go's `oauth2`; who asks with an assertion has said it in that,
-//! and asks once. A redirect is not followed: it would take the
-//! secret elsewhere.
+//! and asks once. It is signed before there is a connection, which the endpoint
+//! could close while we wait for a turn to sign in. A redirect is not followed: it
+//! would take the secret elsewhere.
 
 use alloc::format;
 use alloc::string::String;
@@ -38,11 +39,15 @@ use crate::outcome::{Outcome, Phase, Reason};
 #[derive(Debug)]
 pub(super) struct Fetch {
     style: Style,
+    /// What was signed; nothing for the other styles.
+    assertion: Secret,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
+    /// Waiting for a turn to sign in.
+    Signing,
     Dialing(Dial),
     Head(Conn, Heads),
     Body(Conn, Answer),
@@ -72,17 +77,43 @@ impl Fetch {
         cx.begin(Phase::Connect);
         cx.abandon_phase();
         cx.core.party = Party::TokenEndpoint;
-        let fetch = Self::attempt(source, source.style(), cx);
+        let mut fetch = Self {
+            style: source.style(),
+            assertion: Secret::default(),
+            stage: Stage::Signing,
+        };
+        match fetch.style {
+            Style::Assertion => fetch.sign(source, cx),
+            Style::Header | Style::Parameters => fetch.dial(source, cx),
+        }
         cx.attribute(of_endpoint, &Named(&source.url));
         fetch
     }
 
-    fn attempt(source: &TokenSource, style: Style, cx: &mut Cx<'_>) -> Self {
+    /// Signs, as soon as there is a turn for it, and sets out.
+    fn sign(&mut self, source: &TokenSource, cx: &mut Cx<'_>) {
+        if !cx.may_sign() {
+            cx.trace(format_args!("waiting for a turn to sign the assertion"));
+            return;
+        }
+        match source.sign() {
+            Ok(assertion) => {
+                self.assertion = assertion;
+                self.dial(source, cx);
+            }
+            // The key was good when the module was loaded.
+            Err(error) => cx.finish(
+                Outcome::Unknown(Reason::Internal),
+                format_args!("the assertion could not be signed: {error}"),
+            ),
+        }
+    }
+
+    fn dial(&mut self, source: &TokenSource, cx: &mut Cx<'_>) {
         cx.trace(format_args!("fetching a token from {}", source.url));
         let mut dial = Dial::Idle;
         dial.start(source.destination(), cx);
-        let stage = Stage::Dialing(dial);
-        Self { style, stage }
+        self.stage = Stage::Dialing(dial);
     }
 
     /// Handles an event. Returns the value of Authorization once there is one.
@@ -108,23 +139,19 @@ impl Fetch {
         cx: &mut Cx<'_>,
     ) -> Option<Secret> {
         match (&mut self.stage, input) {
+            (Stage::Signing, Input::Woken) => {
+                self.sign(source, cx);
+                None
+            }
             (Stage::Dialing(dial), input) => {
                 let conn = dial.on(source.destination(), &input, cx)?;
+                let assertion = self.assertion.reveal();
                 let request = match dial.route() {
-                    Route::Through => source.request(self.style, None),
-                    Route::Forwarded(proxy) => source.request(self.style, Some(&proxy)),
+                    Route::Through => source.request(self.style, assertion, None),
+                    Route::Forwarded(proxy) => source.request(self.style, assertion, Some(&proxy)),
                 };
-                match request {
-                    Ok(request) => {
-                        cx.send(conn, &request);
-                        self.stage = Stage::Head(conn, Heads::default());
-                    }
-                    // The key was good when the module was loaded.
-                    Err(error) => cx.finish(
-                        Outcome::Unknown(Reason::Internal),
-                        format_args!("the assertion could not be signed: {error}"),
-                    ),
-                }
+                cx.send(conn, &request);
+                self.stage = Stage::Head(conn, Heads::default());
                 None
             }
             (Stage::Head(conn, _), Input::Data(from, data)) if *conn == from => {
@@ -201,7 +228,8 @@ impl Fetch {
             Ok(token) => return Some(token),
             Err(refusal) if self.style == Style::Header => {
                 cx.trace(format_args!("no token: the endpoint {}", refusal.words));
-                *self = Self::attempt(source, Style::Parameters, cx);
+                self.style = Style::Parameters;
+                self.dial(source, cx);
             }
             Err(refusal) => cx.fail(refusal.reason, format_args!("{}", refusal.words)),
         }
