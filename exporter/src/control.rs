@@ -454,6 +454,7 @@ fn running(file: &File, stamps: &Stamps, targets: &[Target], groups: &mut Groups
     let jobs = file.jobs().iter();
     let views = jobs.clone().map(|job| JobView {
         name: job.name().to_owned(),
+        module: job.module_name().to_owned(),
         minimal: job.metrics() == probity_spec::Metrics::Minimal,
         classic_buckets: job.classic_buckets().unwrap_or_default().into(),
     });

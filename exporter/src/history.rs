@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_driver::OwnedReport;
-use probity_engine::fact::{Facts, Labels};
+use probity_engine::fact::{Facts, Labels, Sample, Samples};
 use probity_engine::tls::TlsInfo;
 use probity_engine::{Instant, Outcome, Phase, Phases, Step};
 
@@ -63,6 +63,7 @@ pub struct Kept {
     pub phases: Phases,
     pub facts: Facts,
     pub labels: Labels,
+    pub samples: Samples,
     pub tls: Option<Arc<TlsInfo>>,
     pub trace: Vec<Step>,
 }
@@ -80,6 +81,7 @@ impl From<OwnedReport> for Kept {
             phases: report.phases,
             facts: report.facts,
             labels: report.labels,
+            samples: report.samples,
             tls: report.tls,
             trace: report.trace,
         }
@@ -103,6 +105,8 @@ impl Probed {
         let steps: usize = steps.map(|step| size_of_val(step) + step.text.len()).sum();
         let labels = report.labels.iter();
         let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        let samples = report.samples.as_slice().iter();
+        let samples: usize = samples.map(sample_bytes).sum();
         let chain = report.tls.as_ref().and_then(|tls| tls.chain.as_deref());
         let chain = chain.map_or(0, |chain| {
             let texts = [
@@ -116,8 +120,15 @@ impl Probed {
         });
         let texts = [&*self.module, &*self.target, &*report.detail];
         let texts: usize = texts.iter().map(|text| text.len()).sum();
-        ENTRY_BYTES + steps + labels + chain + texts
+        ENTRY_BYTES + steps + labels + samples + chain + texts
     }
+}
+
+/// The metric itself is its module's.
+fn sample_bytes(sample: &Sample) -> usize {
+    let texts = sample.labels.iter();
+    let texts: usize = texts.map(|text| size_of_val(text) + text.len()).sum();
+    size_of::<Sample>() + texts
 }
 
 /// The last runs, and of those that fell out the last ones that were no

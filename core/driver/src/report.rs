@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::fact::{Facts, Labels};
+use probity_engine::fact::{Facts, Labels, Samples};
 use probity_engine::threshold::Transition;
 use probity_engine::tls::TlsInfo;
 use probity_engine::{Instant, Outcome, Phase, Phases, Reason, Report, Spec, Step, TargetId};
@@ -27,6 +27,7 @@ pub struct OwnedReport {
     pub phases: Phases,
     pub facts: Facts,
     pub labels: Labels,
+    pub samples: Samples,
     pub tls: Option<Arc<TlsInfo>>,
     pub address: Option<SocketAddr>,
     pub transition: Option<Transition>,
@@ -49,6 +50,7 @@ impl From<&Report<'_>> for OwnedReport {
             phases: report.phases,
             facts: *report.facts,
             labels: report.labels.clone(),
+            samples: report.samples.clone(),
             tls: report.tls.cloned(),
             address: report.address,
             transition: report.transition,
@@ -77,6 +79,7 @@ impl OwnedReport {
             phases: Phases::default(),
             facts: Facts::default(),
             labels: Labels::default(),
+            samples: Samples::default(),
             tls: None,
             address: None,
             transition: None,

@@ -73,6 +73,98 @@ impl Labels {
     }
 }
 
+/// A series that a check declares when it is loaded, under a name of its own: an
+/// exporter puts something in front of it that tells modules apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its own name, `[a-z][a-z0-9_]*`.
+    pub name: Box<str>,
+    /// HELP text.
+    pub help: Box<str>,
+    /// TYPE.
+    pub kind: MetricKind,
+    /// Names of labels.
+    pub labels: Box<[Box<str>]>,
+}
+
+/// The type of a [`Metric`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Goes up and down.
+    Gauge,
+    /// Only rises, but for restarts of what counts; its name ends in `_total`.
+    Counter,
+}
+
+/// One number of a [`Metric`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// What it is.
+    pub metric: Arc<Metric>,
+    /// A value for each of the metric's labels, in order.
+    pub labels: Box<[Box<str>]>,
+    /// The number.
+    pub value: f64,
+}
+
+impl Sample {
+    /// Names and values of its labels.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let names = self.metric.labels.iter().map(|name| &**name);
+        names.zip(self.labels.iter().map(|value| &**value))
+    }
+
+    fn is_of(&self, metric: &Arc<Metric>, labels: &[&str]) -> bool {
+        Arc::ptr_eq(&self.metric, metric)
+            && self
+                .labels
+                .iter()
+                .map(|label| &**label)
+                .eq(labels.iter().copied())
+    }
+}
+
+/// The numbers of one run that no table has: each series once, in the order in
+/// which they were found. One pointer, and nothing more while there are none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples(Option<Arc<Vec<Sample>>>);
+
+impl Samples {
+    /// Nothing known yet.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Sets a series, whatever it was before.
+    pub(crate) fn set(&mut self, metric: &Arc<Metric>, labels: &[&str], value: f64) {
+        *self.value(metric, labels) = value;
+    }
+
+    /// Adds to a series, which is 0 until then.
+    pub(crate) fn add(&mut self, metric: &Arc<Metric>, labels: &[&str], value: f64) {
+        *self.value(metric, labels) += value;
+    }
+
+    fn value(&mut self, metric: &Arc<Metric>, labels: &[&str]) -> &mut f64 {
+        let samples = Arc::make_mut(self.0.get_or_insert_default());
+        let known = samples.iter().position(|it| it.is_of(metric, labels));
+        let at = known.unwrap_or(samples.len());
+        if at == samples.len() {
+            samples.push(Sample {
+                metric: Arc::clone(metric),
+                labels: labels.iter().map(|label| Box::from(*label)).collect(),
+                value: 0.0,
+            });
+        }
+        &mut samples[at].value
+    }
+
+    /// The samples.
+    pub fn as_slice(&self) -> &[Sample] {
+        self.0.as_deref().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
 /// The numbers of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts {

@@ -92,6 +92,7 @@ pub mod check;
 pub mod config;
 mod engine;
 pub mod fact;
+pub mod guest;
 mod h2;
 pub mod histogram;
 mod id;

@@ -173,6 +173,16 @@ reasons! {
     ExpectMismatch = "expect_mismatch",
     /// The peer sent, or made us send, more than a dialogue may hold.
     AnswerLimit = "answer_limit",
+    /// What the peer sent is not the protocol that a check in Wasm speaks.
+    Malformed = "malformed",
+    /// The peer wants other credentials than a check in Wasm has.
+    Denied = "denied",
+    /// The peer says that it cannot serve yet, or any more.
+    NotReady = "not_ready",
+    /// The peer reports an error of its own.
+    ServerError = "server_error",
+    /// The peer did not answer within a time that a check in Wasm set.
+    TooSlow = "too_slow",
     /// The deadline passed while the name was being resolved.
     TimeoutResolve = "timeout_resolve",
     /// The deadline passed before the proxy had connected us to the target.
@@ -205,6 +215,26 @@ reasons! {
     /// The module asks for what this version cannot speak: HTTP/3, or versions
     /// of TLS of which there are none left.
     Unspoken = "unspoken",
+    /// A check in Wasm could not find out, and says that the target is not why.
+    WasmUndecided = "wasm_undecided",
+    /// A check in Wasm used up its fuel.
+    WasmFuel = "wasm_fuel",
+    /// A check in Wasm wanted more memory than it may have.
+    WasmMemory = "wasm_memory",
+    /// A check in Wasm gave up by itself.
+    WasmPanic = "wasm_panic",
+    /// A check in Wasm did what WebAssembly forbids: memory that is not its own.
+    WasmTrap = "wasm_trap",
+    /// A check in Wasm nested its calls too deep.
+    WasmStack = "wasm_stack",
+    /// A check in Wasm asked for more, or for something else, than it may.
+    WasmProtocol = "wasm_protocol",
+    /// There was no room for another instance of a check in Wasm in time.
+    WasmCapacity = "wasm_capacity",
+    /// No instance of a check in Wasm can be made.
+    WasmLoad = "wasm_load",
+    /// A check in Wasm broke several times in a row and is left alone for a while.
+    WasmBackoff = "wasm_backoff",
     /// The prober was shutting down.
     Shutdown = "shutdown",
     /// The target was removed or changed during the run.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::fact::{Facts, Labels};
+use crate::fact::{Facts, Labels, Samples};
 use crate::id::TargetId;
 use crate::outcome::{Outcome, Phase, Phases};
 use crate::spec::Spec;
@@ -45,6 +45,8 @@ pub struct Report<'a> {
     pub facts: &'a Facts,
     /// What it learnt in words.
     pub labels: &'a Labels,
+    /// What it learnt in numbers that no table has.
+    pub samples: &'a Samples,
     /// The last handshake, complete or not.
     pub tls: Option<&'a Arc<TlsInfo>>,
     /// The last address that the run connected to.

@@ -344,6 +344,7 @@ fn borrow(report: &OwnedReport) -> Report<'_> {
         phases: report.phases,
         facts: &report.facts,
         labels: &report.labels,
+        samples: &report.samples,
         tls: report.tls.as_ref(),
         address: report.address,
         transition: report.transition,

@@ -105,7 +105,7 @@ fn modules() {
         ),
         (
             "modules: {a: {}}",
-            "f.yml:1:14: modules.a.prober: prober '' is not valid, expected one of http, tcp, icmp, dns, grpc, unix, websocket",
+            "f.yml:1:14: modules.a.prober: prober '' is not valid, expected one of http, tcp, wasm, icmp, dns, grpc, unix, websocket",
         ),
         (
             "modules: {a: {prober: htpp}}",
@@ -113,7 +113,7 @@ fn modules() {
         ),
         (
             "modules:\n  a:\n    prober: dns\n    dns: {query_name: x}\njobs:\n- {job_name: j, module: a}\n",
-            "f.yml:6:25: jobs[0].module: the module \"a\" cannot be used: the prober \"dns\" of blackbox_exporter is not supported by this version, which has http, tcp",
+            "f.yml:6:25: jobs[0].module: the module \"a\" cannot be used: the prober \"dns\" of blackbox_exporter is not supported by this version, which has http, tcp, wasm",
         ),
         (
             "modules:\n  a:\n    probr: http\n",
@@ -125,7 +125,7 @@ fn modules() {
         ),
         (
             "modules: {a: {prober: ftp, ftp: {}}}",
-            "f.yml:1:23: modules.a.prober: prober 'ftp' is not valid, expected one of http, tcp, icmp, dns, grpc, unix, websocket",
+            "f.yml:1:23: modules.a.prober: prober 'ftp' is not valid, expected one of http, tcp, wasm, icmp, dns, grpc, unix, websocket",
         ),
         (
             "modules: {a: {prober: htpp, timout: 5s}}",
@@ -373,7 +373,7 @@ fn jobs() {
         ),
         (
             "modules: {a: {prober: x}}\njobs: [{job_name: a, module: a, interval: 0s}]",
-            "f.yml:1:23: modules.a.prober: prober 'x' is not valid, expected one of http, tcp, icmp, dns, grpc, unix, websocket\nf.yml:2:43: jobs[0].interval: expected a duration from 1ms to 366d, found 0s",
+            "f.yml:1:23: modules.a.prober: prober 'x' is not valid, expected one of http, tcp, wasm, icmp, dns, grpc, unix, websocket\nf.yml:2:43: jobs[0].interval: expected a duration from 1ms to 366d, found 0s",
         ),
         (
             "

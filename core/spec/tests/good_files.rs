@@ -416,7 +416,7 @@ modules:
     assert_eq!(nothing.rejection(), nothing.unsupported());
     let prober = |place: &str, name: &str| {
         format!(
-            "f.yml:{place}.prober: the prober \"{name}\" of blackbox_exporter is not supported by this version: expected one of http, tcp; the module is rejected and cannot be probed, the others of the file serve"
+            "f.yml:{place}.prober: the prober \"{name}\" of blackbox_exporter is not supported by this version: expected one of http, tcp, wasm; the module is rejected and cannot be probed, the others of the file serve"
         )
     };
     assert_eq!(

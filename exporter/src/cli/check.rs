@@ -30,8 +30,8 @@ use super::waterfall::{self, printable};
 use crate::control::{self, Source};
 use crate::exposition::{Encoder, Format, LabelSet};
 use crate::render::families::TAKEN;
-use crate::render::probe;
 use crate::render::spent::spent;
+use crate::render::{probe, samples};
 
 /// Exit status: some target failed.
 const FAILURE: u8 = 1;
@@ -253,7 +253,7 @@ impl<W: Write> Printer<'_, W> {
         }
         let runs: Vec<_> = runs.into_values().collect();
         let mut encoder = Encoder::new(Format::Text004, &mut *self.out);
-        probe::write_all(&mut encoder, &runs)?;
+        probe::write_all(&mut encoder, &self.args.module, &runs)?;
         encoder.finish()?.flush()
     }
 }
@@ -298,6 +298,8 @@ impl<'a> Line<'a> {
             };
             Some((name, value))
         });
+        let samples = report.samples.as_slice().iter();
+        let samples = samples.map(|sample| (samples::series(module, sample), sample.value));
         let ended = (report.outcome, report.phase);
         let phases = spent(&report.phases, ended);
         Self {
@@ -312,7 +314,7 @@ impl<'a> Line<'a> {
                 .map(|spent| (spent.phase.name(), spent.all().as_secs_f64()))
                 .collect(),
             address: report.address.map(|address| address.to_string()),
-            facts: facts.collect(),
+            facts: facts.chain(samples).collect(),
             labels: report.labels.iter().collect(),
             tls: report.tls.as_deref().map(|info| {
                 let chain = info.chain.as_deref();

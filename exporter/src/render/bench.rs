@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use probity_driver::{OwnedReport, Row};
 use probity_engine::check::TargetParams;
-use probity_engine::config::NoFiles;
+use probity_engine::config::Files;
+use probity_engine::fact::{Metric, MetricKind};
+use probity_engine::guest::{
+    Action, Context, Description, Event as Told, Fault, Plugin, Refusal, Session, Sink, Source,
+    Verdict,
+};
 use probity_engine::threshold::{self, Kind};
 use probity_engine::tls::{ChainInfo, TlsInfo};
 use probity_engine::{
@@ -22,6 +27,7 @@ modules:
   tcp: {prober: tcp}
   tls: {prober: tcp, tcp: {tls: true}}
   ssh: {prober: tcp, tcp: {query_response: [{expect: '^SSH-([^-]+)-([^ ]*)', labels: [{name: software, value: '$2'}, {name: job, value: 'v$1'}]}]}}
+  my-toy: {prober: wasm, wasm: {path: toy.wasm}}
   careless: {prober: tcp, tcp: {tls: true, tls_config: {insecure_skip_verify: true}}}
 ";
 
@@ -38,7 +44,7 @@ pub(crate) enum Event<'a> {
 }
 
 pub(crate) fn spec(module: &str, target: &str) -> Arc<Spec> {
-    let file = File::parse("test", MODULES, &NoFiles).unwrap();
+    let file = File::parse("test", MODULES, &Toys).unwrap();
     let module = file.module(module).unwrap().module().unwrap();
     Arc::new(Spec {
         check: module.target(target, TargetParams::default()).unwrap(),
@@ -51,6 +57,78 @@ pub(crate) fn spec(module: &str, target: &str) -> Arc<Spec> {
         threshold: threshold::Config::new(Kind::Plain, 1, 3).unwrap(),
         group: GroupId(0),
     })
+}
+
+/// A host of one check that counts the bytes of an answer.
+struct Toys;
+
+#[derive(Debug)]
+struct Toy(Description);
+
+impl Files for Toys {
+    fn read(&self, _: &str) -> Result<Vec<u8>, String> {
+        Ok(Vec::new())
+    }
+
+    fn plugin(&self, _: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
+        let metric = |name: &str, kind, labels: &[&str]| {
+            Arc::new(Metric {
+                name: name.into(),
+                help: "Of an answer".into(),
+                kind,
+                labels: labels.iter().map(|label| Box::from(*label)).collect(),
+            })
+        };
+        Ok(Arc::new(Toy(Description {
+            name: "toy".into(),
+            metrics: vec![
+                metric("length_bytes", MetricKind::Gauge, &["target"]),
+                metric("answers_total", MetricKind::Counter, &[]),
+            ],
+            ..Description::default()
+        })))
+    }
+}
+
+impl Plugin for Toy {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    fn digest(&self) -> &[u8; 32] {
+        &[0; 32]
+    }
+
+    fn validate(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn open(&self, _: &Context<'_>) -> Result<Box<dyn Session>, Fault> {
+        Ok(Box::new(Counting))
+    }
+}
+
+#[derive(Debug)]
+struct Counting;
+
+impl Session for Counting {
+    fn on_event(&mut self, _: Duration, event: Told<'_>, sink: &mut Sink<'_>) -> Result<(), Fault> {
+        let Told::Data(data) = event else {
+            return Ok(());
+        };
+        for (metric, value, labels) in [
+            ("length_bytes", data.len() as f64, &["\"it\""][..]),
+            ("answers_total", 1.0, &[]),
+        ] {
+            let sample = Action::Sample {
+                metric,
+                value,
+                labels,
+            };
+            sink.push(sample)?;
+        }
+        sink.push(Action::Done(Verdict::Up))
+    }
 }
 
 /// A handshake with a certificate that expires then.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use probity_driver::OwnedReport;
 use probity_engine::check::{KINDS, TABLES};
-use probity_engine::fact::{Fact, Facts, Labels, Value};
+use probity_engine::fact::{Fact, Facts, Labels, Samples, Value};
 use probity_engine::tls::{ChainInfo, TlsInfo};
 use probity_engine::{Last, Outcome, Phase, Phases, Spec};
 
@@ -175,6 +175,7 @@ pub struct Sight<'a> {
     phases: &'a Phases,
     facts: &'a Facts,
     labels: &'a Labels,
+    samples: &'a Samples,
     tls: Option<&'a TlsInfo>,
 }
 
@@ -189,6 +190,7 @@ impl<'a> Sight<'a> {
             phases: &report.phases,
             facts: &report.facts,
             labels: &report.labels,
+            samples: &report.samples,
             tls: report.tls.as_deref(),
         }
     }
@@ -203,6 +205,7 @@ impl<'a> Sight<'a> {
             phases: &report.phases,
             facts: &report.facts,
             labels: &report.labels,
+            samples: &report.samples,
             tls: report.tls.as_deref(),
         }
     }
@@ -217,6 +220,7 @@ impl<'a> Sight<'a> {
             phases: &last.phases,
             facts: &last.facts,
             labels: &last.labels,
+            samples: &last.samples,
             tls: last.tls.as_deref(),
         }
     }
@@ -235,6 +239,11 @@ impl<'a> Sight<'a> {
     /// to show.
     pub const fn is_made(&self) -> bool {
         !matches!(self.outcome, Outcome::Unknown(_))
+    }
+
+    /// What the check declared itself.
+    pub const fn samples(&self) -> &'a Samples {
+        self.samples
     }
 
     /// The last handshake, if it was completed.

@@ -16,6 +16,7 @@ use probity_spec::Labels;
 use super::buckets::Buckets;
 pub use super::families::TAKEN;
 use super::families::{FAMILIES, Sight};
+use super::samples;
 use crate::exposition::labels::InvalidLabelName;
 use crate::exposition::{Encoder, Kind, LabelSet};
 
@@ -46,6 +47,8 @@ pub struct Entry {
 pub struct JobView {
     /// `job_name`.
     pub name: String,
+    /// Name of its module.
+    pub module: String,
     /// `metrics: minimal`: only success, duration, health, results and the
     /// expiry of certificates.
     pub minimal: bool,
@@ -174,7 +177,10 @@ fn write_probes<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::R
             }
         }
     }
-    Ok(())
+    let seen = lines.iter().filter(|line| line.is_full());
+    let seen = seen.filter_map(|line| Some((line, line.sight.as_ref()?)));
+    let runs = seen.map(|(line, sight)| (line.labels, &*line.job.module, sight.samples()));
+    samples::write(encoder, runs)
 }
 
 fn write_failures<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::Result<()> {

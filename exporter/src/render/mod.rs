@@ -1,8 +1,8 @@
 //! From results to series and text.
 //!
 //! [`families`] is the one table of what a result looks like; `/probe`
-//! ([`probe`]) and `/fleet` ([`fleet`]) both walk it. [`own`] is the exporter
-//! itself.
+//! ([`probe`]) and `/fleet` ([`fleet`]) both walk it. What checks declare themselves
+//! is in [`samples`]. [`own`] is the exporter itself.
 
 pub mod buckets;
 pub mod families;
@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod own;
 pub mod probe;
 mod process;
+pub mod samples;
 pub mod spent;
 
 #[cfg(test)]

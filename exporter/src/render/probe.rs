@@ -7,11 +7,12 @@ use probity_driver::OwnedReport;
 use probity_engine::{Instant, Level, Outcome};
 
 use super::families::{FAMILIES, Sight};
+use super::samples;
 use crate::exposition::{Encoder, Format, Kind, LabelSet};
 use crate::history::Probed;
 
-/// Writes the series of one run: those of blackbox_exporter and no others, so
-/// that its dashboards and alerts see no difference.
+/// Writes the series of one run: those of blackbox_exporter, and what the check
+/// declares itself, so that its dashboards and alerts see no difference.
 ///
 /// One that was not made has none: a caller says so in another way, by
 /// [`not_made`].
@@ -20,7 +21,7 @@ use crate::history::Probed;
 /// Those of the sink.
 pub fn write<W: Write>(encoder: &mut Encoder<W>, probed: &Probed) -> io::Result<()> {
     let sight = Sight::kept(&probed.report).within(probed.timeout);
-    write_sights(encoder, &[(LabelSet::default(), sight)])
+    write_sights(encoder, &probed.module, &[(LabelSet::default(), sight)])
 }
 
 /// That a run was not made, and why; `None` if it was. Such a run says nothing
@@ -34,24 +35,26 @@ pub fn not_made(outcome: Outcome, detail: &str) -> Option<String> {
     }
 }
 
-/// Writes the series of several runs, each with its labels. Those that were not
-/// made have none.
+/// Writes the series of several runs of one module, each with its labels. Those
+/// that were not made have none.
 ///
 /// # Errors
 /// Those of the sink.
 pub fn write_all<W: Write>(
     encoder: &mut Encoder<W>,
+    module: &str,
     runs: &[(LabelSet, &OwnedReport)],
 ) -> io::Result<()> {
     let runs = runs.iter();
     let sights: Vec<_> = runs
         .map(|(labels, report)| (labels.clone(), Sight::of(report)))
         .collect();
-    write_sights(encoder, &sights)
+    write_sights(encoder, module, &sights)
 }
 
 fn write_sights<W: Write>(
     encoder: &mut Encoder<W>,
+    module: &str,
     sights: &[(LabelSet, Sight<'_>)],
 ) -> io::Result<()> {
     for family in FAMILIES.iter() {
@@ -62,7 +65,11 @@ fn write_sights<W: Write>(
             })?;
         }
     }
-    Ok(())
+    let runs = sights.iter().filter(|(_, sight)| sight.is_made());
+    samples::write(
+        encoder,
+        runs.map(|(labels, sight)| (labels, module, sight.samples())),
+    )
 }
 
 /// One line about a run.

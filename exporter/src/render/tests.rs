@@ -200,6 +200,7 @@ fn entry(id: u64, job: usize, instance: &str) -> Entry {
 fn index() -> Index {
     let job = |name: &str, minimal, classic_buckets: &[f64]| JobView {
         name: name.into(),
+        module: "my-toy".into(),
         minimal,
         classic_buckets: classic_buckets.into(),
     };
@@ -544,7 +545,7 @@ fn a_run_that_was_not_made_has_no_series() {
         .map(|(labels, run)| (labels.clone(), run))
         .collect();
     let mut encoder = Encoder::new(Format::Text004, Vec::new());
-    probe::write_all(&mut encoder, &runs).unwrap();
+    probe::write_all(&mut encoder, "tcp", &runs).unwrap();
     let text = String::from_utf8(encoder.finish().unwrap()).unwrap();
     assert_eq!(value(&text, "probe_success{target=\"b\"}"), Some("1"));
     assert!(!text.contains("target=\"a\""), "{text}");
@@ -572,4 +573,44 @@ fn times_are_rfc3339() {
 #[test]
 fn the_file_refuses_the_labels_that_series_take() {
     assert_eq!(*TAKEN, probity_spec::TAKEN_LABELS);
+}
+
+#[test]
+fn what_a_check_declares_is_named_after_its_module() {
+    let answer: Script<'_> = &[OPENED, (1_000, Event::Data(b"1234567"))];
+    let mut probed = bench::probed(bench::run("my-toy", "192.0.2.7:80", answer));
+    probed.module = "my-toy".into();
+    let text = |probed| {
+        let mut encoder = Encoder::new(Format::Text004, Vec::new());
+        probe::write(&mut encoder, probed).unwrap();
+        String::from_utf8(encoder.finish().unwrap()).unwrap()
+    };
+    let one = text(&probed);
+    let expected = "\
+# HELP probity_check_my_toy_answers_total Of an answer
+# TYPE probity_check_my_toy_answers_total counter
+probity_check_my_toy_answers_total 1
+# HELP probity_check_my_toy_length_bytes Of an answer
+# TYPE probity_check_my_toy_length_bytes gauge
+probity_check_my_toy_length_bytes{target=\"\\\"it\\\"\"} 7
+";
+    assert!(one.ends_with(expected), "{one}");
+    let silent: Script<'_> = &[OPENED, (1_000, Event::Closed(Closed::End))];
+    let silent = bench::probed(bench::run("my-toy", "192.0.2.7:80", silent));
+    assert!(!text(&silent).contains("probity_check"));
+    // And of a fleet, beside the labels of its targets, unless a job wants little.
+    let rows = [
+        bench::row(1, "my-toy", "192.0.2.7:80", &[answer]),
+        bench::row(3, "my-toy", "192.0.2.8:80", &[answer, answer]),
+        bench::row(9, "my-toy", "192.0.2.9:80", &[answer]),
+    ];
+    let fleet = String::from_utf8(fleet_text(Format::Text004, &rows)).unwrap();
+    let found: Vec<_> = series(&fleet)
+        .into_iter()
+        .filter_map(|series| series.strip_prefix("probity_check_my_toy_length_bytes"))
+        .collect();
+    assert_eq!(found.len(), 2, "{fleet}");
+    assert!(found[0].contains(r#"instance="a:80""#), "{fleet}");
+    assert!(found[1].contains(r#"target="\"it\"""#), "{fleet}");
+    assert_eq!(fleet.matches("# TYPE probity_check").count(), 2);
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::fact::{Facts, Labels};
+use probity_engine::fact::{Facts, Labels, Samples};
 use probity_engine::threshold::Transition;
 use probity_engine::{
     Bytes, Closed, Conn, Engine, Input, Instant, Outcome, Output, Phase, Phases, Reason, Report,
@@ -96,6 +96,7 @@ struct Held {
     transition: Option<Transition>,
     facts: Facts,
     labels: Labels,
+    samples: Samples,
     phase: Phase,
     phases: Phases,
 }
@@ -426,6 +427,7 @@ impl Held {
             transition: report.transition,
             facts: *report.facts,
             labels: report.labels.clone(),
+            samples: report.samples.clone(),
             phase: report.phase,
             phases: report.phases,
         }
@@ -447,6 +449,7 @@ impl Held {
             phases: self.phases,
             facts: &self.facts,
             labels: &self.labels,
+            samples: &self.samples,
             tls: None,
             address: None,
             transition: self.transition,

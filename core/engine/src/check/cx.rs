@@ -10,7 +10,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::engine::shared::{Effect, Payload, Share, Shared};
-use crate::fact::{Facts, Labels};
+use crate::fact::{Facts, Labels, Metric, Samples};
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, ResolveError};
 use crate::limits::{
@@ -55,6 +55,7 @@ pub(crate) struct RunCore {
     pub(crate) party: Party,
     pub(crate) facts: Facts,
     pub(crate) labels: Labels,
+    pub(crate) samples: Samples,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) detail: String,
@@ -99,6 +100,7 @@ impl RunCore {
             party: Party::Target,
             facts: Facts::new(),
             labels: Labels::new(),
+            samples: Samples::new(),
             tls: None,
             address: None,
             detail: String::new(),
@@ -468,6 +470,31 @@ impl Cx<'_> {
     /// Notes something in words, under a name that was not used before.
     pub(crate) fn label(&mut self, name: &Arc<str>, value: Box<str>) {
         self.core.labels.add(name, value);
+    }
+
+    /// Sets a series that a check declares itself.
+    pub(crate) fn sample(&mut self, metric: &Arc<Metric>, labels: &[&str], value: f64) {
+        self.core.samples.set(metric, labels, value);
+    }
+
+    /// The same, but adds to what was there before.
+    pub(crate) fn add_sample(&mut self, metric: &Arc<Metric>, labels: &[&str], value: f64) {
+        self.core.samples.add(metric, labels, value);
+    }
+
+    /// The time since the run began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now - self.core.started
+    }
+
+    /// Time that is left to the run.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.core.deadline - self.now
+    }
+
+    /// Books the time since `begun` as ours: the run waited for room.
+    pub(crate) fn held_since(&mut self, begun: Instant) {
+        self.core.end_hold(begun, self.now);
     }
 
     /// Ends the run. The engine closes what is open and reports.

@@ -19,6 +19,7 @@ pub mod tcp;
 pub(crate) mod tunnel;
 pub mod unix;
 mod unusable;
+pub mod wasm;
 pub mod websocket;
 
 use alloc::boxed::Box;
@@ -248,17 +249,18 @@ macro_rules! checks {
             pub fn compile(&self, files: &dyn Files) -> Result<Module, ConfigError> {
                 let mut module = None;
                 $(
-                    let compiled = match &self.$name {
-                        Some(config) => <$name::$variant as Kind>::module(config, files),
-                        None => <$name::$variant as Kind>::module(&Default::default(), files),
-                    };
-                    let compiled = compiled
-                        .map(|compiled| Module::$variant(Arc::new(compiled)))
-                        .map_err(|error| error.within(stringify!($name)));
-                    match compiled {
-                        Err(error) if error.cause == Cause::Mistake => return Err(error),
-                        other if self.prober == stringify!($name) => module = Some(other),
-                        _ => {}
+                    let is_meant = self.prober == stringify!($name);
+                    let default = Default::default();
+                    let default = is_meant.then_some(&default);
+                    if let Some(config) = self.$name.as_ref().or(default) {
+                        let compiled = <$name::$variant as Kind>::module(config, files)
+                            .map(|compiled| Module::$variant(Arc::new(compiled)))
+                            .map_err(|error| error.within(stringify!($name)));
+                        match compiled {
+                            Err(error) if error.cause == Cause::Mistake => return Err(error),
+                            other if is_meant => module = Some(other),
+                            _ => {}
+                        }
                     }
                 )+
                 $(
@@ -553,6 +555,8 @@ checks! {
     http => Http,
     /// TCP connections, secured or not.
     tcp => Tcp,
+    /// Checks that are loaded as WebAssembly.
+    wasm => Wasm,
     ;
     /// ICMP echo requests.
     icmp,

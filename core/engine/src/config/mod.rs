@@ -40,6 +40,7 @@ pub(crate) use proxy::{Proxies, Proxy, ProxyConfig, ProxyKind};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::guest;
 use crate::io::{Families, Family};
 use crate::tls::TlsOptions;
 
@@ -161,6 +162,16 @@ pub trait Files {
         Err("assertions cannot be signed here".into())
     }
 
+    /// Loads a check in Wasm, if this host can run any.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, or that none are run here.
+    fn plugin(&self, source: &guest::Source<'_>) -> Result<Arc<dyn guest::Plugin>, guest::Refusal> {
+        let _ = source;
+        let message = "checks in Wasm cannot be run here";
+        Err(guest::Refusal::Unusable(message.into()))
+    }
+
     /// Whether connections can be secured with these options: that its PEM is
     /// what it should be. The engine does no cryptography; a host that does
     /// may leave this out and find out at the first connection.
@@ -221,6 +232,10 @@ impl Files for Recorded<'_> {
 
     fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
         self.files.cel(source)
+    }
+
+    fn plugin(&self, source: &guest::Source<'_>) -> Result<Arc<dyn guest::Plugin>, guest::Refusal> {
+        self.files.plugin(source)
     }
 
     fn signer(&self, pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {

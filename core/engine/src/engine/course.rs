@@ -276,6 +276,7 @@ impl Engine {
                 phases: core.phases,
                 facts: core.facts,
                 labels: core.labels.clone(),
+                samples: core.samples.clone(),
                 tls: core.tls.clone(),
                 address: core.address,
             });
@@ -478,6 +479,7 @@ pub(super) fn report(run: &Run) -> Option<Report<'_>> {
         phases: core.phases,
         facts: &core.facts,
         labels: &core.labels,
+        samples: &core.samples,
         tls: core.tls.as_ref(),
         address: core.address,
         transition: *transition,

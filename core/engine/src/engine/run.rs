@@ -60,7 +60,7 @@ impl Run {
 /// A run in flight takes about 4 KiB: this, two timers (48) and what it holds of an
 /// answer. The buffers that a slot keeps may be larger: see
 /// [`POOLED_BUFFER_BYTES`](crate::limits::POOLED_BUFFER_BYTES).
-const _: () = assert!(size_of::<Run>() <= 768);
+const _: () = assert!(size_of::<Run>() <= 776);
 
 /// How many slots are in use, by what for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +103,7 @@ impl Runs {
             run.state = State::Free;
             run.core.tls = None;
             run.core.labels = crate::fact::Labels::default();
+            run.core.samples = crate::fact::Samples::default();
             run.core.trace = None;
             self.free.push(id.slot());
         }

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use hashbrown::hash_map::Entry;
 
-use crate::fact::{Facts, Labels};
+use crate::fact::{Facts, Labels, Samples};
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
 use crate::lifecycle::{Lifecycle, Pod};
@@ -109,6 +109,8 @@ pub struct Last {
     pub facts: Facts,
     /// What was learnt in words.
     pub labels: Labels,
+    /// In numbers that no table has.
+    pub samples: Samples,
     /// The last handshake.
     pub tls: Option<Arc<TlsInfo>>,
     /// The last address that was connected to.

@@ -43,7 +43,7 @@ pub use config::{Config, Label, Module, QueryResponse};
 
 use self::config::Secure;
 use self::dialogue::{Dialogue, Next, Waiting};
-use self::target::{host_and_port, host_to_look_up};
+pub(crate) use self::target::{host_and_port, host_to_look_up};
 use super::cx::Cx;
 use super::dial::{self, Destination, Dial};
 use super::{Check, Kind, TargetError, TargetParams};

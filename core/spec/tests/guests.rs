@@ -1,0 +1,130 @@
+//! Modules of `prober: wasm`: where mistakes are, and what a check is told.
+
+use std::sync::{Arc, Mutex};
+
+use probity_engine::config::Files;
+use probity_engine::guest::{
+    Context, Description, Fault, FaultKind, Plugin, Refusal, Session, Source,
+};
+use probity_spec::File;
+
+/// A host that loads anything and takes any options without `wrong` in them.
+#[derive(Debug, Default)]
+struct Host {
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    description: Description,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Files for Host {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        match path {
+            "toy.wasm" => Ok(Vec::new()),
+            _ => Err(format!("{path}: no such file")),
+        }
+    }
+
+    fn plugin(&self, _: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
+        Ok(Arc::new(Loaded {
+            description: Description {
+                name: "toy".into(),
+                ..Description::default()
+            },
+            told: Arc::clone(&self.told),
+        }))
+    }
+}
+
+impl Plugin for Loaded {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn digest(&self) -> &[u8; 32] {
+        &[0; 32]
+    }
+
+    fn validate(&self, config: &str) -> Result<(), String> {
+        self.told.lock().unwrap().push(config.to_owned());
+        match config.contains("wrong") {
+            true => Err("name: expected another".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn open(&self, _: &Context<'_>) -> Result<Box<dyn Session>, Fault> {
+        Err(Fault::new(FaultKind::Load, "is never run"))
+    }
+}
+
+/// A module with these lines in its section.
+fn parse(section: &str) -> (Result<File, String>, Vec<String>) {
+    let lines = section.lines().map(|line| format!("      {line}\n"));
+    let lines: String = lines.collect();
+    let text = format!("modules:\n  toy:\n    prober: wasm\n    wasm:\n{lines}");
+    let host = Host::default();
+    let file = File::parse("f.yml", &text, &host);
+    let told = std::mem::take(&mut *host.told.lock().unwrap());
+    (file.map_err(|errors| errors.to_string()), told)
+}
+
+#[test]
+fn mistakes_are_at_their_line() {
+    for (section, expected) in [
+        (
+            "path: no.wasm",
+            "f.yml:5:13: modules.toy.wasm.path: no.wasm: no such file",
+        ),
+        (
+            "path: toy.wasm\nconfig:\n  name: wrong",
+            "f.yml:7:9: modules.toy.wasm.config: name: expected another",
+        ),
+        (
+            "path: toy.wasm\nlimits:\n  memory_bytes: 1",
+            "f.yml:7:23: modules.toy.wasm.limits.memory_bytes: expected 65536 to 2097152, found 1",
+        ),
+        (
+            "path: toy.wasm\nsha256: 1234",
+            "f.yml:6:15: modules.toy.wasm.sha256: expected the 64 hex digits of a SHA-256 digest, found \"1234\"",
+        ),
+        (
+            "path: toy.wasm\nconfgi: {}",
+            "f.yml:6:7: modules.toy.wasm: field confgi not found, did you mean `config`?",
+        ),
+        (
+            "sha256: ''",
+            "f.yml:5:7: modules.toy.wasm.path: expected the path of a check, found none",
+        ),
+    ] {
+        assert_eq!(parse(section).0.unwrap_err(), expected, "{section}");
+    }
+    let (file, _) = parse("path: toy.wasm\nlimits: {fuel_per_run: 5000000}");
+    assert!(file.unwrap().warnings().is_empty());
+    let text = "modules: {toy: {prober: wasm}}\n";
+    let error = File::parse("f.yml", text, &Host::default()).unwrap_err();
+    assert!(error.to_string().contains("the path of a check"), "{error}");
+}
+
+#[test]
+fn a_check_is_told_json_and_nobody_is_shown_it() {
+    let section = "path: toy.wasm
+config:
+  name: earth
+  port: 5
+  share: 0.5
+  deep: [yes it is, true, null, {a: '1'}]";
+    let (file, told) = parse(section);
+    let json = r#"{"deep":["yes it is",true,null,{"a":"1"}],"name":"earth","port":5,"share":0.5}"#;
+    assert_eq!(told, [json]);
+    let shown = file.unwrap().render().unwrap();
+    assert!(
+        !shown.contains("earth") && shown.contains("<secret>"),
+        "{shown}"
+    );
+    let (_, told) = parse("path: toy.wasm");
+    assert_eq!(told, ["{}"]);
+}
