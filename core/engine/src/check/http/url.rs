@@ -223,7 +223,10 @@ fn end_of_scheme(reference: &[u8]) -> Option<usize> {
 
 /// The host that blackbox_exporter looks up before it finds that a target
 /// cannot be connected to: the port is no number that ports have, the scheme is
-/// another one (and then taken for a host), or there is no host at all.
+/// another one (and then taken for a host), or there is no host at all. Empty
+/// is one that nobody has to be asked for: no name has such characters.
+///
+/// `None` is a text that Go's `url.Parse` refuses, so that nothing is looked up.
 pub(super) fn host_to_look_up(target: &str) -> Option<&str> {
     let rest = match target.split_once("://") {
         Some((scheme, rest)) if is_secure(scheme.as_bytes()).is_ok() => rest,
@@ -232,16 +235,50 @@ pub(super) fn host_to_look_up(target: &str) -> Option<&str> {
     let rest = rest.split('#').next().unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let (host, port) = match authority.rsplit('@').next()?.rsplit_once(':') {
+    let (user, host_port) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (host, port) = match host_port.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (authority, ""),
+        _ => (host_port, ""),
     };
     let host = match host.strip_prefix('[') {
-        Some(inner) => inner.strip_suffix(']').filter(|it| is_address(it))?,
-        None => Some(host).filter(|it| it.bytes().all(is_host_byte))?,
+        // With a zone it is an address all the same.
+        Some(inner) => {
+            let address = inner.strip_suffix(']')?.split('%').next()?;
+            Some(address).filter(|it| is_address(it))?
+        }
+        None if host.bytes().all(is_host_byte) => host,
+        None => host.bytes().all(is_host_byte_of_go).then_some("")?,
     };
-    (port.bytes().all(|byte| byte.is_ascii_digit()) && encode(path.as_bytes()).is_ok())
-        .then_some(host)
+    let is_user_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
+    (user.bytes().all(is_user_byte)
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && encode(path.as_bytes()).is_ok())
+    .then_some(host)
+}
+
+/// What Go's `url.Parse` lets stand in a host that is no address in brackets.
+const fn is_host_byte_of_go(byte: u8) -> bool {
+    !byte.is_ascii()
+        || is_host_byte(byte)
+        || matches!(
+            byte,
+            b'!' | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'<'
+                | b'>'
+                | b'"'
+                | b']'
+        )
 }
 
 /// RFC 3986 section 3.1.
@@ -485,6 +522,25 @@ mod tests {
             ("ftp://a.example/", Some("ftp")),
             ("http:///x", Some("")),
             ("/", Some("")),
+            ("http://a@/", Some("")),
+            ("http://u:p@q@:1/", Some("")),
+            // No name has these, and nobody is asked for one.
+            ("ht!tp://x", Some("")),
+            ("http://b\u{fc}cher.example/\u{e4}", Some("")),
+            ("\u{e9}:1", Some("")),
+            ("http://$&'()*+,;=<>\"]/", Some("")),
+            ("127.0.0.1:1:1", Some("")),
+            ("::1", Some("")),
+            ("http://[fe80::1%25lo]/", Some("fe80::1")),
+            ("[fe80::1%lo]:1", Some("fe80::1")),
+            ("http://[a]/", None),
+            ("http://a[::1]/", None),
+            ("http://u p@b\u{fc}cher.example/", None),
+            ("http://\u{fc}@a:0/", None),
+            ("http://a\\b/", None),
+            ("http://{a}/", None),
+            ("http://a|b/", None),
+            ("http://a%41/", None),
             ("http://a:http", None),
             ("http://a b:0", None),
             ("http://[::1:0", None),
