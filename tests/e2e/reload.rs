@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use probity_tests::support::http::encode;
+use probity_tests::support::metrics::Samples;
 use probity_tests::support::{Peer, Probity, until};
 use probity_tests::trials;
 use rustix::process::Signal;
@@ -20,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_changed_module_applies_to_its_targets,
         a_token_file_counts_when_it_is_there_and_when_it_changes,
         a_probe_does_not_wait_for_a_file_longer_than_its_time_allows,
+        the_look_at_a_file_is_taken_out_of_the_time_of_the_run,
         a_changed_file_is_found_without_being_told,
     )
 }
@@ -282,6 +284,40 @@ fn a_probe_does_not_wait_for_a_file_longer_than_its_time_allows() {
     folder.write("token", "two\n");
     fs::write(&pipe, "three\n").expect("somebody reads");
     until("what the file holds counts", || status(200).then_some(()));
+    server.stop();
+}
+
+/// The look at its files is part of a probe: Prometheus does not wait longer for
+/// it. What is said to be its timeout is all of it.
+fn the_look_at_a_file_is_taken_out_of_the_time_of_the_run() {
+    let silent = Peer::new(|mut conn| conn.wait_for_close());
+    let folder = Folder::with("");
+    let token = folder.path().join("token");
+    let module = format!(
+        "modules: {{web: {{prober: http, timeout: 500ms, http: {{bearer_token_file: {}}}}}}}\n",
+        token.display()
+    );
+    folder.write("probity.yml", &module);
+    folder.write("token", "one\n");
+    let server = Probity::serve(&folder.config());
+    let path = format!("/probe?module=web&target={}", encode(&silent.url()));
+    // How long the run took; `None` if the machine was too busy to tell.
+    let took = || {
+        let answer = server.get(&path);
+        let samples = (answer.status == 200).then(|| Samples::parse(answer.text()))?;
+        assert_eq!(samples.value("probe_timeout_seconds", &[]), Some(0.5));
+        samples.value("probe_duration_seconds", &[])
+    };
+    until("a run has all of the time", || {
+        took().filter(|took| *took >= 0.5)
+    });
+    fs::remove_file(&token).expect("a file");
+    let made = Command::new("mkfifo").arg(&token).status();
+    assert!(made.expect("mkfifo").success());
+    // A tenth is gone before it begins. One with all of the time ends no earlier
+    // than that is over.
+    until("a run has less", || took().filter(|took| *took < 0.5));
+    fs::write(&token, "two\n").expect("somebody reads");
     server.stop();
 }
 
