@@ -100,6 +100,9 @@ fn own_metrics_are_there() {
         "process_max_fds",
         "process_resident_memory_bytes",
         "process_virtual_memory_bytes",
+        "process_virtual_memory_max_bytes",
+        "process_network_receive_bytes_total",
+        "process_network_transmit_bytes_total",
         "process_cpu_seconds_total",
         "process_start_time_seconds",
     ] {

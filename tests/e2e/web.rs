@@ -307,7 +307,7 @@ fn runs_are_remembered() {
     for (query, status, part) in [
         ("?id=0", 200, "level=ERROR msg=\"Probe failed\" module=tcp"),
         ("?id=1", 404, "Probe id not found\n"),
-        ("?id=2", 200, "bearer_token: <secret>"),
+        ("?id=2", 200, "credentials: <secret>"),
         ("?id=3", 200, "probe_success 1"),
         ("?id=4", 404, "Probe id not found\n"),
         ("?id=-2", 404, "Probe id not found\n"),

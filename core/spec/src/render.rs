@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use probity_engine::check::ModuleConfig;
+use probity_engine::config::TimeLimit;
 use serde::Serialize;
 
 use crate::duration::JobDuration;
@@ -12,7 +13,8 @@ use crate::job::{FileSource, Job, Metrics};
 
 #[derive(Serialize)]
 struct Rendered<'f> {
-    modules: BTreeMap<&'f str, &'f ModuleConfig>,
+    modules: BTreeMap<&'f str, ModuleConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     jobs: Vec<RenderedJob<'f>>,
 }
 
@@ -42,8 +44,9 @@ struct RenderedSource<'f> {
 }
 
 impl File {
-    /// The configuration as YAML: defaults of jobs filled in, passwords and
-    /// keys as `<secret>`. But for those, parsing it gives the same file.
+    /// The configuration as YAML: defaults filled in as by blackbox_exporter,
+    /// passwords and keys as `<secret>`. But for those, parsing it gives the
+    /// same file.
     ///
     /// # Errors
     /// If the serialiser refuses, which no file that was parsed makes it do.
@@ -51,7 +54,7 @@ impl File {
         let rendered = Rendered {
             modules: self
                 .modules()
-                .map(|(name, module)| (name, module.config()))
+                .map(|(name, module)| (name, shown(module.config())))
                 .collect(),
             jobs: self.jobs().iter().map(job).collect(),
         };
@@ -65,7 +68,7 @@ impl NamedModule {
     /// # Errors
     /// As [`File::render`].
     pub fn render(&self) -> Result<String, String> {
-        serde_saphyr::to_string(self.config()).map_err(|error| error.to_string())
+        serde_saphyr::to_string(&shown(self.config())).map_err(|error| error.to_string())
     }
 
     /// The same, with the `hostname` of one request where it has an effect.
@@ -73,7 +76,7 @@ impl NamedModule {
     /// # Errors
     /// As [`File::render`].
     pub fn render_for(&self, hostname: &str) -> Result<String, String> {
-        let mut config = self.config().clone();
+        let mut config = shown(self.config());
         match config.prober.as_str() {
             "http" => {
                 let headers = &mut config.http.get_or_insert_default().headers;
@@ -90,6 +93,33 @@ impl NamedModule {
         }
         serde_saphyr::to_string(&config).map_err(|error| error.to_string())
     }
+}
+
+/// The module as blackbox_exporter shows it: with the sections that it has
+/// whatever the prober, but for `dns`, which would not load again without its
+/// `query_name`; what has an older name stands under the newer one.
+fn shown(config: &ModuleConfig) -> ModuleConfig {
+    let mut config = config.clone();
+    config.tcp.get_or_insert_default();
+    config.icmp.get_or_insert_default();
+    let http = config.http.get_or_insert_default();
+    if let Some(not) = http.no_follow_redirects.take() {
+        http.follow_redirects = !not;
+    }
+    let bearer = std::mem::take(&mut http.bearer_token);
+    let file = std::mem::take(&mut http.bearer_token_file);
+    if !bearer.reveal().is_empty() || !file.is_empty() {
+        let authorization = http.authorization.get_or_insert_default();
+        authorization.credentials = bearer;
+        authorization.credentials_file = file;
+    }
+    if let Some(authorization) = &mut http.authorization {
+        authorization.scheme = authorization.scheme().to_owned();
+    }
+    // One of 0 is none.
+    let limits = |it: &TimeLimit| it.limit().is_some() || it.is_negative();
+    config.timeout = config.timeout.filter(limits);
+    config
 }
 
 fn job(job: &Job) -> RenderedJob<'_> {

@@ -312,6 +312,70 @@ jobs:
     assert!(parse(DEFAULT).render().unwrap().contains("http_2xx"));
 }
 
+/// What blackbox_exporter shows of the same, but for `dns`, which it shows
+/// without the name that it asks for.
+#[test]
+fn defaults_and_newer_names_are_shown() {
+    let text = "
+modules:
+  a: {prober: http, timeout: 0s, http: {no_follow_redirects: true, bearer_token: hush}}
+  b: {prober: tcp, timeout: -5s, http: {bearer_token_file: t, tls_config: {server_name: x}}}
+  c: {prober: http, http: {authorization: {type: ' ', credentials: hush}}}
+";
+    let file = parse(text);
+    let expected = "\
+modules:
+  a:
+    prober: http
+    http:
+      ip_protocol_fallback: true
+      follow_redirects: false
+      enable_http2: true
+      authorization:
+        type: Bearer
+        credentials: <secret>
+    tcp:
+      ip_protocol_fallback: true
+    icmp:
+      ip_protocol_fallback: true
+      ttl: 64
+  b:
+    prober: tcp
+    timeout: -5s
+    http:
+      ip_protocol_fallback: true
+      follow_redirects: true
+      enable_http2: true
+      authorization:
+        type: Bearer
+        credentials_file: t
+      tls_config:
+        server_name: x
+        insecure_skip_verify: false
+    tcp:
+      ip_protocol_fallback: true
+    icmp:
+      ip_protocol_fallback: true
+      ttl: 64
+  c:
+    prober: http
+    http:
+      ip_protocol_fallback: true
+      follow_redirects: true
+      enable_http2: true
+      authorization:
+        type: Bearer
+        credentials: <secret>
+    tcp:
+      ip_protocol_fallback: true
+    icmp:
+      ip_protocol_fallback: true
+      ttl: 64
+";
+    assert_eq!(file.render().unwrap(), expected);
+    assert_eq!(parse(expected).render().unwrap(), expected);
+}
+
 /// A file that is not there.
 const GONE: &str = "cannot read gone.pem: no such file or directory";
 

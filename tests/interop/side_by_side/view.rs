@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use probity_tests::support::http::Answer;
+use serde_json::Value;
 
 /// Named values.
 pub(crate) type Fields = BTreeMap<String, String>;
@@ -24,6 +25,9 @@ pub(crate) enum View {
     Text,
     /// Whether the body has each of these.
     Marks(&'static [&'static str]),
+    /// What stands in the body after these words is YAML: every value in it, by
+    /// its path.
+    Yaml(&'static str),
     /// Nothing else.
     Status,
 }
@@ -68,7 +72,41 @@ pub(crate) fn see(fields: &mut Fields, prefix: &str, answer: &Result<Answer, Str
                 add(format!("has {mark:?}"), found.to_string());
             }
         }
+        View::Yaml(heading) => match body.split_once(heading) {
+            Some((_, text)) => yaml(text, &mut add),
+            None => {
+                add("body".into(), body.into_owned());
+            }
+        },
         View::Status => {}
+    }
+}
+
+fn yaml(text: &str, add: &mut impl FnMut(String, String) -> Option<String>) {
+    match serde_saphyr::from_str::<Value>(text) {
+        Ok(value) => leaves(&value, "yaml", add),
+        Err(error) => {
+            add("yaml".into(), format!("{error}: {text}"));
+        }
+    }
+}
+
+/// The scalars of a document, each by its path; and what is empty.
+fn leaves(value: &Value, path: &str, add: &mut impl FnMut(String, String) -> Option<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (name, value) in map {
+                leaves(value, &format!("{path}.{name}"), add);
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            for (index, value) in list.iter().enumerate() {
+                leaves(value, &format!("{path}[{index}]"), add);
+            }
+        }
+        scalar => {
+            add(path.to_owned(), scalar.to_string());
+        }
     }
 }
 

@@ -47,8 +47,7 @@ pub struct TlsConfig {
     /// Name to verify and to send as SNI, instead of the target's host.
     #[serde(skip_serializing_if = "is_default")]
     pub server_name: String,
-    /// Accept any certificate.
-    #[serde(skip_serializing_if = "is_default")]
+    /// Accept any certificate. Shown whatever it is, as by Prometheus.
     pub insecure_skip_verify: bool,
     /// Lowest version to offer. Below TLS 1.2 it says less than it did: that
     /// is the lowest there is.

@@ -14,6 +14,7 @@ mod proxies;
 mod redirects;
 mod refusals;
 mod regexps;
+mod shown;
 mod surface;
 mod tcp;
 
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<Case> {
         proxies::cases(),
         redirects::cases(),
         regexps::cases(),
+        shown::cases(),
         surface::cases(),
         tcp::cases(),
     ]

@@ -8,6 +8,7 @@ use probity_tests::support::http::{encode, try_request};
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = paths();
+    cases.push(own_families());
     cases.extend(flags());
     cases.extend(history());
     cases.extend(reloads());
@@ -93,6 +94,31 @@ fn paths() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// What families the exporter has about itself, once it has probed something.
+fn own_families() -> Case {
+    Case::custom("surface::own_families", |bench| {
+        let process = bench.serve("modules: {m: {prober: http, timeout: 5s}}\n", &[])?;
+        let target = encode(&(bench.fill)("http://@server@/"));
+        let path = format!("/probe?module=m&target={target}");
+        let mut fields = Fields::new();
+        let answer = try_request(process.address, "GET", &path, &[]);
+        see(&mut fields, "probe: ", &answer, &View::Status);
+        let answer = try_request(process.address, "GET", "/metrics", &[]);
+        let body = answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+        for line in body.unwrap_or_default().lines() {
+            if let Some((name, what)) = line.strip_prefix("# ").and_then(|it| {
+                let (kind, rest) = it.split_once(' ')?;
+                let (name, what) = rest.split_once(' ')?;
+                Some((format!("family {name} {}", kind.to_ascii_lowercase()), what))
+            }) {
+                fields.insert(name, what.to_owned());
+            }
+        }
+        Ok(fields)
+    })
+    .server(Server::answering(ok("x")))
 }
 
 fn flags() -> Vec<Case> {

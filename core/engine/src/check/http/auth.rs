@@ -80,7 +80,8 @@ impl Authorization {
         }
     }
 
-    fn scheme(&self) -> &str {
+    /// The scheme that is meant.
+    pub fn scheme(&self) -> &str {
         match self.scheme.trim() {
             "" => "Bearer",
             scheme => scheme,
