@@ -2,6 +2,7 @@
 //! reason. One that is not listed fails its case; one that is listed and no
 //! longer occurs fails too.
 
+mod assertions;
 mod config;
 mod everywhere;
 mod http;
@@ -45,12 +46,13 @@ const fn listed(
 }
 
 /// All of them, by what they are about.
-const KINDS: [(&str, &[Listed]); 7] = [
+const KINDS: [(&str, &[Listed]); 8] = [
     ("Everywhere", everywhere::LISTED),
     ("Configuration files", config::LISTED),
     ("TLS", tls::LISTED),
     ("The prober http", http::LISTED),
     ("Redirects, proxies and tokens", ways::LISTED),
+    ("Tokens for assertions", assertions::LISTED),
     ("The prober tcp", tcp::LISTED),
     ("Flags and pages", surface::LISTED),
 ];
