@@ -17,7 +17,7 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// Reads from one connection before the others have their turn.
 pub const READS_PER_VISIT: usize = 2;
 
-/// Sockets that have more to read or to write, and are looked at again in one turn.
+/// Sockets that have more to read, and are looked at again in one turn.
 pub const REVISITS_PER_TURN: usize = 32;
 
 /// Changes of the fleet (or other commands) that a worker takes between two
@@ -56,8 +56,14 @@ pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
 /// connection holds; the rest waits in the module, which all its runs share.
 pub const PIECE: usize = probity_tls::PIECE;
 
-/// Such pieces that one connection sends before the others have their turn.
-pub const PIECES_PER_VISIT: usize = 8;
+/// Bytes that all connections together write, or encrypt, in one turn: less than
+/// a millisecond's worth. Those that have more take turns, a [`PIECE`] each; the
+/// last of them may exceed this, and one goes on in every turn.
+pub const SENT_PER_TURN: usize = 256 * 1024;
+
+/// Bytes that a run sends at once whatever others have sent in that turn: most
+/// requests are smaller, and do not wait behind large ones.
+pub const SENT_AT_ONCE: usize = 4 * 1024;
 
 /// Most runs in flight that are derived from a descriptor limit. Some
 /// containers have a limit of 2^30; what is in flight also costs memory, about

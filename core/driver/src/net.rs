@@ -1,10 +1,14 @@
 //! Does with sockets what the engine asks for.
 //!
 //! Rules: a socket is registered once, for reading and writing, edge-triggered,
-//! and never deregistered: closing it does that. A write is tried at once, and
-//! only what the kernel does not take is kept for the next event; of the body of
-//! a request that is a small piece, the rest waits where it is. An error of
-//! a write does not end a connection before what the peer has sent is read.
+//! and never deregistered: closing it does that. A small write is tried at once,
+//! and only what the kernel does not take is kept for the next event. Larger ones,
+//! such as the body of a request, share what a turn may send and go on piece by
+//! piece, in turn; the rest waits where it is. An error of a write does not end a
+//! connection before what the peer has sent is read.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -21,7 +25,7 @@ use probity_tls::{Cache, Layer, Layers};
 use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
-use crate::limits::{PIECE, PIECES_PER_VISIT, POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use crate::limits::{PIECE, POOLED_BUFFER_BYTES, POOLED_BUFFERS, SENT_AT_ONCE, SENT_PER_TURN};
 use crate::sockets::{Coalescing, Held, Io, Key, Queued, Socket, Sockets, Stage};
 
 /// On Linux a read that yields less than was asked for has emptied the socket,
@@ -68,6 +72,13 @@ pub(crate) struct Net {
     pub(crate) told: VecDeque<(RunId, Told)>,
     /// Sockets that may have something to read though no event will say so.
     revisit: VecDeque<Key>,
+    /// Sockets that may take more of what they have to send, in the order in which
+    /// they go on. Those that the kernel has no room for are not in it.
+    sending: VecDeque<Key>,
+    /// Bytes that may still be sent in this turn.
+    allowance: usize,
+    /// The piece that is being sent.
+    piece: Vec<u8>,
     /// Buffers for [`Socket::unsent`].
     pool: Vec<Vec<u8>>,
     /// For what TLS wants to send.
@@ -82,6 +93,9 @@ impl Net {
             tls: Cache::default(),
             told: VecDeque::new(),
             revisit: VecDeque::new(),
+            sending: VecDeque::new(),
+            allowance: SENT_PER_TURN,
+            piece: Vec::new(),
             pool: Vec::new(),
             scratch: Vec::new(),
         }
@@ -100,7 +114,12 @@ impl Net {
 
     /// Whether there is something to do without waiting.
     pub(crate) fn has_work(&self) -> bool {
-        !self.told.is_empty() || !self.revisit.is_empty()
+        !self.told.is_empty() || !self.revisit.is_empty() || !self.sending.is_empty()
+    }
+
+    /// Begins a turn.
+    pub(crate) const fn begin_turn(&mut self) {
+        self.allowance = SENT_PER_TURN;
     }
 
     /// Carries out [`Output::Open`](probity_engine::Output::Open).
@@ -127,6 +146,7 @@ impl Net {
                 queue: VecDeque::new(),
                 broken: None,
                 revisit: false,
+                sending: false,
                 coalescing: Coalescing::Harmless,
             })
             .ok_or(Closed::Local(Reason::Internal))?;
@@ -181,7 +201,8 @@ impl Net {
     }
 
     /// Carries out [`Output::Send`](probity_engine::Output::Send). What is shared,
-    /// and what follows it, is taken when the kernel has room for it.
+    /// what follows it, and what is too much for this turn waits for
+    /// [`Net::send_on`].
     pub(crate) fn send(&mut self, run: RunId, conn: Conn, bytes: Bytes<'_>) {
         let Some(key) = self.sockets.find(run, conn) else {
             return;
@@ -189,19 +210,26 @@ impl Net {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
+        let may_go = |len| len <= SENT_AT_ONCE || self.sending.is_empty() && len <= self.allowance;
         let bytes = match bytes {
             Bytes::Shared(bytes) => Held::Shared(Arc::clone(bytes)),
-            Bytes::Lent(bytes) if socket.queue.is_empty() => return self.send_now(key, bytes),
-            Bytes::Lent(bytes) => Held::Copied(bytes.into()),
+            Bytes::Lent(bytes) => {
+                let is_datagram = matches!(socket.io, Io::Datagrams(_));
+                if is_datagram || socket.queue.is_empty() && may_go(bytes.len()) {
+                    return self.send_now(key, bytes);
+                }
+                Held::Copied(bytes.into())
+            }
         };
         if socket.broken.is_none() {
             socket.queue.push_back(Queued { bytes, sent: 0 });
-            self.send_queued(key);
+            self.goes_on(key);
         }
     }
 
     /// Sends these bytes, and holds what the kernel does not take.
     fn send_now(&mut self, key: Key, bytes: &[u8]) {
+        self.allowance = self.allowance.saturating_sub(bytes.len());
         let mut records = self.take_scratch();
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
@@ -216,35 +244,67 @@ impl Net {
         self.write_scratch(key, records);
     }
 
-    /// Goes on with what is queued until the kernel takes no more, or others
-    /// should have their turn.
-    fn send_queued(&mut self, key: Key) {
-        for _ in 0..PIECES_PER_VISIT {
-            let Some(socket) = self.sockets.get_mut(key) else {
-                return;
-            };
-            if socket.broken.is_some() {
-                socket.queue.clear();
-            }
-            if !socket.unsent.is_empty() {
-                return;
-            }
-            let Some(mut queued) = socket.queue.pop_front() else {
-                return;
-            };
-            let rest = queued.rest();
-            let piece = &rest[..rest.len().min(PIECE)];
-            let len = piece.len();
-            self.send_now(key, piece);
-            queued.sent += len;
-            if !queued.rest().is_empty()
-                && let Some(socket) = self.sockets.get_mut(key)
-            {
-                socket.queue.push_front(queued);
-            }
+    /// The kernel may have room for what a socket has still to send.
+    pub(crate) fn goes_on(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.get_mut(key)
+            && !socket.sending
+        {
+            socket.sending = true;
+            line_up(&mut self.sending, key, &mut self.sockets);
         }
+    }
+
+    /// Goes on with what waits to be sent: a turn's worth, one piece of each
+    /// connection after the other. What is left is for the next turn; who has no
+    /// room in the kernel waits for its event.
+    pub(crate) fn send_on(&mut self) {
+        // Others may have used the turn up: then one goes on nevertheless.
+        let mut may_go = true;
+        while may_go && let Some(key) = self.sending.pop_front() {
+            let Some(socket) = self.sockets.get_mut(key) else {
+                continue;
+            };
+            socket.sending = false;
+            if !socket.unsent.is_empty() {
+                self.flush_unsent(key);
+            }
+            self.send_piece(key);
+            may_go = self.allowance > 0;
+        }
+    }
+
+    /// Sends a piece of what is queued, if the kernel has taken what came before.
+    fn send_piece(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if socket.broken.is_some() {
+            socket.queue.clear();
+        }
+        if socket.queue.is_empty() || !socket.unsent.is_empty() {
+            return;
+        }
+        let mut piece = mem::take(&mut self.piece);
+        piece.clear();
+        while let Some(queued) = socket.queue.front_mut() {
+            let rest = queued.rest();
+            let fits = rest.len().min(PIECE - piece.len());
+            piece.extend_from_slice(&rest[..fits]);
+            if fits < rest.len() {
+                queued.sent += fits;
+                break;
+            }
+            socket.queue.pop_front();
+        }
+        self.send_now(key, &piece);
+        self.piece = piece;
         // No event will come for a socket that takes more.
-        self.look_again(key);
+        if let Some(socket) = self.sockets.get_mut(key)
+            && socket.unsent.is_empty()
+            && !socket.queue.is_empty()
+        {
+            self.goes_on(key);
+        }
     }
 
     /// Carries out [`Output::Close`](probity_engine::Output::Close): a FIN,
@@ -303,11 +363,6 @@ impl Net {
     }
 
     /// Goes on with what the kernel did not take before.
-    pub(crate) fn flush(&mut self, key: Key) {
-        self.flush_unsent(key);
-        self.send_queued(key);
-    }
-
     fn flush_unsent(&mut self, key: Key) {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
@@ -317,6 +372,7 @@ impl Net {
         };
         match write_all(stream, &socket.unsent[socket.sent..]) {
             Ok(written) => {
+                self.allowance = self.allowance.saturating_sub(written);
                 socket.sent += written;
                 if socket.sent < socket.unsent.len() {
                     return;
@@ -409,12 +465,7 @@ impl Net {
             && !socket.revisit
         {
             socket.revisit = true;
-            self.revisit.push_back(key);
-        }
-        // Those that were closed meanwhile must not pile up.
-        if self.revisit.len() > 2 * self.sockets.len() {
-            let sockets = &mut self.sockets;
-            self.revisit.retain(|key| sockets.get_mut(*key).is_some());
+            line_up(&mut self.revisit, key, &mut self.sockets);
         }
     }
 
@@ -459,6 +510,15 @@ impl Net {
             buffer.clear();
             self.pool.push(buffer);
         }
+    }
+}
+
+/// Puts a socket at the end of a line of those that wait for their turn.
+fn line_up(line: &mut VecDeque<Key>, key: Key, sockets: &mut Sockets) {
+    line.push_back(key);
+    // Those that were closed meanwhile must not pile up.
+    if line.len() > 2 * sockets.len() {
+        line.retain(|key| sockets.get_mut(*key).is_some());
     }
 }
 
@@ -512,149 +572,4 @@ fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(written)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::net::TcpStream as Peer;
-
-    use super::*;
-
-    /// A connection, and its other end.
-    fn pair() -> (Net, Key, Peer) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let mut net = Net::new(Poll::new().expect("an epoll"));
-        let (run, conn) = (RunId::from_bits(0), Conn(0));
-        let endpoint = Endpoint {
-            transport: Transport::Tcp,
-            to: listener.local_addr().expect("its address"),
-            from: None,
-        };
-        net.open(run, conn, endpoint);
-        let (peer, _) = listener.accept().expect("a connection");
-        let key = net.sockets.find(run, conn).expect("it is open");
-        let mut events = Events::with_capacity(8);
-        while let Connect::Pending = net.connected(key) {
-            net.wait(&mut events, None);
-        }
-        (net, key, peer)
-    }
-
-    /// What reading to the end yields: all bytes, and how it ends.
-    fn drain(net: &mut Net, key: Key) -> (Vec<u8>, Got) {
-        let (mut all, mut buffer) = (Vec::new(), [0; 64]);
-        loop {
-            match net.read(key, &mut buffer) {
-                Got::Bytes(len, _) => all.extend_from_slice(&buffer[..len]),
-                other => return (all, other),
-            }
-        }
-    }
-
-    /// Writes until the kernel says that it is of no use.
-    fn write_until_broken(net: &mut Net, key: Key) {
-        while net.sockets.get_mut(key).expect("open").broken.is_none() {
-            net.write(key, b"more");
-            std::thread::yield_now();
-        }
-        assert_eq!(net.next_revisit(), Some(key), "no event may tell");
-    }
-
-    #[test]
-    fn a_reset_that_a_write_meets_is_not_taken_for_an_end() {
-        let (mut net, key, mut peer) = pair();
-        peer.write_all(b"half").expect("sent");
-        socket2::SockRef::from(&peer)
-            .set_linger(Some(Duration::ZERO))
-            .expect("a reset instead of a FIN");
-        drop(peer);
-        write_until_broken(&mut net, key);
-        let (_, got) = drain(&mut net, key);
-        assert!(matches!(got, Got::Over(Closed::Reset)), "{got:?}");
-    }
-
-    #[test]
-    fn nothing_that_is_written_waits_for_an_acknowledgement() {
-        let nodelay = |net: &mut Net, key| match &net.sockets.get_mut(key).expect("open").io {
-            Io::Stream(stream, _) => stream.nodelay().expect("an option"),
-            Io::Datagrams(_) => panic!("a stream was opened"),
-        };
-        let (mut net, key, _peer) = pair();
-        net.write(key, b"a request");
-        assert!(!nodelay(&mut net, key), "one system call less");
-        net.write(key, b"another");
-        assert!(nodelay(&mut net, key));
-        let (mut net, key, _peer) = pair();
-        net.write(key, &[b'x'; 10_000]);
-        assert!(nodelay(&mut net, key), "the last segment is short");
-    }
-
-    #[test]
-    fn closed_sockets_do_not_wait_to_be_looked_at_again() {
-        let (mut net, kept, _peer) = pair();
-        net.look_again(kept);
-        for run in 1..100 {
-            let from = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-            let (run, conn) = (RunId::from_bits(run), Conn(0));
-            let endpoint = Endpoint {
-                transport: Transport::Udp,
-                to: from.local_addr().expect("its address"),
-                from: None,
-            };
-            net.open(run, conn, endpoint);
-            let key = net.sockets.find(run, conn).expect("it is open");
-            net.look_again(key);
-            net.close(run, conn);
-            assert!(net.revisits() <= 4, "{}", net.revisits());
-        }
-        assert_eq!(net.next_revisit(), Some(kept), "in its turn");
-        assert_eq!(net.next_revisit(), None, "and nothing but open ones");
-    }
-
-    #[test]
-    fn a_body_waits_where_it_is_until_the_kernel_takes_it() {
-        let (mut net, key, mut peer) = pair();
-        let (run, conn) = (RunId::from_bits(0), Conn(0));
-        let body: Arc<[u8]> = (0..24 << 20).map(|at: u32| (at >> 8) as u8).collect();
-        net.send(run, conn, Bytes::Lent(b"head"));
-        net.send(run, conn, Bytes::Shared(&body));
-        net.send(run, conn, Bytes::Lent(b"end"));
-        let socket = net.sockets.get_mut(key).expect("open");
-        assert!(socket.has_unsent(), "nobody reads");
-        assert!(socket.unsent.capacity() <= PIECE);
-        let reader = std::thread::spawn(move || {
-            let mut all = Vec::new();
-            peer.read_to_end(&mut all).expect("all of it");
-            all
-        });
-        let mut events = Events::with_capacity(8);
-        while net.sockets.get_mut(key).expect("open").has_unsent() {
-            match net.next_revisit() {
-                Some(key) => net.flush(key),
-                None => {
-                    net.wait(&mut events, None);
-                    net.flush(key);
-                }
-            }
-            let socket = net.sockets.get_mut(key).expect("open");
-            assert!(socket.unsent.capacity() <= PIECE);
-        }
-        net.close(run, conn);
-        let all = reader.join().expect("a reader");
-        assert_eq!(all.len(), body.len() + 7);
-        assert!(all == [b"head", &body[..], b"end"].concat(), "in order");
-        assert_eq!(Arc::strong_count(&body), 1, "given back");
-    }
-
-    #[test]
-    fn an_end_stays_one_though_more_was_written() {
-        let (mut net, key, mut peer) = pair();
-        peer.write_all(b"all of it").expect("sent");
-        drop(peer);
-        write_until_broken(&mut net, key);
-        let (bytes, got) = drain(&mut net, key);
-        assert_eq!(bytes, b"all of it");
-        assert!(matches!(got, Got::End), "{got:?}");
-    }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Socket {
     pub(crate) broken: Option<Closed>,
     /// Whether it is in the list of sockets to look at again.
     pub(crate) revisit: bool,
+    /// Whether it is in the list of those that may send more.
+    pub(crate) sending: bool,
     pub(crate) coalescing: Coalescing,
 }
 
@@ -85,7 +87,7 @@ impl Queued {
 pub(crate) enum Held {
     /// The module's.
     Shared(Arc<[u8]>),
-    /// What follows such: a few bytes.
+    /// The run's: what follows such, or is too much for the turn.
     Copied(Box<[u8]>),
 }
 
@@ -238,6 +240,7 @@ mod tests {
             queue: VecDeque::new(),
             broken: None,
             revisit: false,
+            sending: false,
             coalescing: Coalescing::Harmless,
         }
     }

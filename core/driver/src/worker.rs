@@ -2,8 +2,9 @@
 //! them. It is the loop that the engine's documentation describes.
 //!
 //! What is done between two waits is bounded: events ([`EVENTS`]), reads per
-//! socket, commands, rows that are copied, runs that the engine starts. What
-//! is left over is done in the next turn, after another look at the sockets.
+//! socket, bytes that are sent, commands, rows that are copied, runs that the
+//! engine starts. What is left over is done in the next turn, after another look at
+//! the sockets.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -174,6 +175,7 @@ impl Worker {
     /// Everything that is done between two waits.
     fn turn(&mut self, events: &Events) {
         self.turns += 1;
+        self.net.begin_turn();
         let mut ready = 0;
         for event in events {
             ready += 1;
@@ -196,6 +198,8 @@ impl Worker {
         } else {
             self.keep_time();
         }
+        // When all is known that is to be sent, so that they share the turn.
+        self.net.send_on();
         self.copy();
         self.book.flush();
     }
@@ -248,7 +252,7 @@ impl Worker {
                 }
             }
         } else if event.is_writable() && socket.has_unsent() {
-            self.net.flush(key);
+            self.net.goes_on(key);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             // A short read says nothing about an end that has come already.
@@ -325,14 +329,12 @@ impl Worker {
         self.tell(run, Input::Closed(conn, closed));
     }
 
-    /// Goes on with sockets that had more to read, or to write, than a visit may
-    /// take.
+    /// Goes on with sockets that had more to read than a visit may take.
     fn visit_again(&mut self) {
         for _ in 0..self.net.revisits().min(REVISITS_PER_TURN) {
             let Some(key) = self.net.next_revisit() else {
                 return;
             };
-            self.net.flush(key);
             self.read(key, true);
         }
     }

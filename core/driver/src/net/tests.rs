@@ -1,0 +1,268 @@
+use std::net::TcpListener;
+use std::net::TcpStream as Peer;
+
+use super::*;
+use crate::limits::EVENTS;
+
+/// A connection, and its other end.
+fn pair() -> (Net, Key, Peer) {
+    let mut net = Net::new(Poll::new().expect("an epoll"));
+    let (key, peer) = connection(&mut net, 0);
+    (net, key, peer)
+}
+
+/// The only connection of a run, and its other end.
+fn connection(net: &mut Net, run: u64) -> (Key, Peer) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let (run, conn) = (RunId::from_bits(run), Conn(0));
+    let endpoint = Endpoint {
+        transport: Transport::Tcp,
+        to: listener.local_addr().expect("its address"),
+        from: None,
+    };
+    net.open(run, conn, endpoint);
+    let (peer, _) = listener.accept().expect("a connection");
+    let key = net.sockets.find(run, conn).expect("it is open");
+    let mut events = Events::with_capacity(8);
+    while let Connect::Pending = net.connected(key) {
+        net.wait(&mut events, None);
+    }
+    (key, peer)
+}
+
+/// What reading to the end yields: all bytes, and how it ends.
+fn drain(net: &mut Net, key: Key) -> (Vec<u8>, Got) {
+    let (mut all, mut buffer) = (Vec::new(), [0; 64]);
+    loop {
+        match net.read(key, &mut buffer) {
+            Got::Bytes(len, _) => all.extend_from_slice(&buffer[..len]),
+            other => return (all, other),
+        }
+    }
+}
+
+/// Writes until the kernel says that it is of no use.
+fn write_until_broken(net: &mut Net, key: Key) {
+    while net.sockets.get_mut(key).expect("open").broken.is_none() {
+        net.write(key, b"more");
+        std::thread::yield_now();
+    }
+    assert_eq!(net.next_revisit(), Some(key), "no event may tell");
+}
+
+#[test]
+fn a_reset_that_a_write_meets_is_not_taken_for_an_end() {
+    let (mut net, key, mut peer) = pair();
+    peer.write_all(b"half").expect("sent");
+    socket2::SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .expect("a reset instead of a FIN");
+    drop(peer);
+    write_until_broken(&mut net, key);
+    let (_, got) = drain(&mut net, key);
+    assert!(matches!(got, Got::Over(Closed::Reset)), "{got:?}");
+}
+
+#[test]
+fn nothing_that_is_written_waits_for_an_acknowledgement() {
+    let nodelay = |net: &mut Net, key| match &net.sockets.get_mut(key).expect("open").io {
+        Io::Stream(stream, _) => stream.nodelay().expect("an option"),
+        Io::Datagrams(_) => panic!("a stream was opened"),
+    };
+    let (mut net, key, _peer) = pair();
+    net.write(key, b"a request");
+    assert!(!nodelay(&mut net, key), "one system call less");
+    net.write(key, b"another");
+    assert!(nodelay(&mut net, key));
+    let (mut net, key, _peer) = pair();
+    net.write(key, &[b'x'; 10_000]);
+    assert!(nodelay(&mut net, key), "the last segment is short");
+}
+
+#[test]
+fn closed_sockets_do_not_wait_to_be_looked_at_again() {
+    let (mut net, kept, _peer) = pair();
+    net.look_again(kept);
+    for run in 1..100 {
+        let from = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let (run, conn) = (RunId::from_bits(run), Conn(0));
+        let endpoint = Endpoint {
+            transport: Transport::Udp,
+            to: from.local_addr().expect("its address"),
+            from: None,
+        };
+        net.open(run, conn, endpoint);
+        let key = net.sockets.find(run, conn).expect("it is open");
+        net.look_again(key);
+        net.close(run, conn);
+        assert!(net.revisits() <= 4, "{}", net.revisits());
+    }
+    assert_eq!(net.next_revisit(), Some(kept), "in its turn");
+    assert_eq!(net.next_revisit(), None, "and nothing but open ones");
+}
+
+/// What a worker does in one.
+fn turn(net: &mut Net, keys: &[Key], events: &mut Events) {
+    let patience = net.has_work().then_some(Duration::ZERO);
+    net.wait(events, patience);
+    net.begin_turn();
+    for event in &*events {
+        let key = Key::from(event.token());
+        assert!(keys.contains(&key));
+        if event.is_writable() {
+            net.goes_on(key);
+        }
+    }
+    net.send_on();
+}
+
+/// How much of the body of each has gone, in TLS or without.
+fn gone(net: &mut Net, keys: &[Key]) -> Vec<usize> {
+    let gone = |key: &Key| net.sockets.get_mut(*key).expect("open").queue[0].sent;
+    keys.iter().map(gone).collect()
+}
+
+#[test]
+fn large_bodies_share_a_turn_and_go_on_in_order() {
+    const BODIES: usize = 32;
+    let mut net = Net::new(Poll::new().expect("an epoll"));
+    let ends = (0..BODIES as u64).map(|run| connection(&mut net, run));
+    let (keys, peers): (Vec<_>, Vec<_>) = ends.unzip();
+    for key in &keys {
+        if let Io::Stream(stream, _) = &net.sockets.get_mut(*key).expect("open").io {
+            let room = socket2::SockRef::from(stream).set_send_buffer_size(4 * PIECE);
+            room.expect("an option");
+        }
+    }
+    let body = Arc::from(vec![b'x'; 2 << 20]);
+    for run in 0..BODIES as u64 {
+        let (run, conn) = (RunId::from_bits(run), Conn(0));
+        net.send(run, conn, Bytes::Shared(&body));
+    }
+    assert_eq!(gone(&mut net, &keys), [0; BODIES], "none goes first");
+    // The kernel has room for two pieces of each though nobody reads.
+    let (rounds, mut before) = (2, 0);
+    for _ in 0..(rounds * BODIES * PIECE).div_ceil(SENT_PER_TURN) {
+        net.begin_turn();
+        net.send_on();
+        let gone = gone(&mut net, &keys);
+        let sum = gone.iter().sum();
+        assert!((1..SENT_PER_TURN + PIECE).contains(&(sum - before)));
+        let (least, most) = (gone.iter().min(), gone.iter().max());
+        assert!(most <= least.map(|least| least + PIECE).as_ref());
+        before = sum;
+    }
+    assert!(before >= rounds * BODIES * PIECE);
+    // It ends when the kernel has no more room, and nobody spins.
+    while net.has_work() {
+        net.begin_turn();
+        net.send_on();
+    }
+    assert!(gone(&mut net, &keys).iter().all(|gone| *gone < body.len()));
+    let readers = peers.into_iter().map(|mut peer| {
+        std::thread::spawn(move || io::copy(&mut peer, &mut io::sink()).expect("all of it"))
+    });
+    let readers: Vec<_> = readers.collect();
+    let mut events = Events::with_capacity(EVENTS);
+    let is_busy =
+        |net: &mut Net, key: &Key| net.sockets.get_mut(*key).is_some_and(|it| it.has_unsent());
+    while keys.iter().any(|key| is_busy(&mut net, key)) {
+        turn(&mut net, &keys, &mut events);
+    }
+    drop(net);
+    for reader in readers {
+        assert_eq!(reader.join().expect("a reader"), body.len() as u64);
+    }
+}
+
+#[test]
+fn what_is_small_waits_for_nobody_and_what_is_large_for_its_turn() {
+    let mut net = Net::new(Poll::new().expect("an epoll"));
+    let (_, _large) = connection(&mut net, 0);
+    let (small, mut asked) = connection(&mut net, 1);
+    let (dialogue, _told) = connection(&mut net, 2);
+    let conn = Conn(0);
+    let body = Arc::from(vec![b'x'; 64 << 20]);
+    net.send(RunId::from_bits(0), conn, Bytes::Shared(&body));
+    let waits = |net: &mut Net, key| net.sockets.get_mut(key).expect("open").has_unsent();
+    // The turn has room, but another is before it.
+    let long = vec![b'y'; SENT_AT_ONCE + 1];
+    net.send(RunId::from_bits(2), conn, Bytes::Lent(&long));
+    assert!(waits(&mut net, dialogue));
+    net.begin_turn();
+    net.send_on();
+    assert!(!waits(&mut net, dialogue), "after one piece");
+    net.allowance = 0;
+    net.send(
+        RunId::from_bits(1),
+        conn,
+        Bytes::Lent(&long[..SENT_AT_ONCE]),
+    );
+    assert!(!waits(&mut net, small));
+    asked.read_exact(&mut [0; SENT_AT_ONCE]).expect("sent");
+    net.close(RunId::from_bits(0), conn);
+    net.send_on();
+    assert!(!net.has_work(), "nobody is left in line");
+    // Alone, and too much for what is left of the turn.
+    net.begin_turn();
+    net.send(RunId::from_bits(1), conn, Bytes::Lent(&vec![0; 200 << 10]));
+    net.send(RunId::from_bits(2), conn, Bytes::Lent(&vec![0; 200 << 10]));
+    assert!(waits(&mut net, dialogue));
+}
+
+#[test]
+fn somebody_goes_on_however_busy_the_others_are() {
+    let (mut net, key, _peer) = pair();
+    let (run, conn) = (RunId::from_bits(0), Conn(0));
+    let body = Arc::from(vec![b'x'; 3 * PIECE]);
+    net.send(run, conn, Bytes::Shared(&body));
+    net.begin_turn();
+    net.allowance = 0;
+    net.send_on();
+    assert_eq!(gone(&mut net, &[key]), [PIECE]);
+    assert!(net.has_work());
+}
+
+#[test]
+fn a_body_waits_where_it_is_until_the_kernel_takes_it() {
+    let (mut net, key, mut peer) = pair();
+    let (run, conn) = (RunId::from_bits(0), Conn(0));
+    let body: Arc<[u8]> = (0..24 << 20).map(|at: u32| (at >> 8) as u8).collect();
+    net.send(run, conn, Bytes::Lent(b"head"));
+    net.send(run, conn, Bytes::Shared(&body));
+    net.send(run, conn, Bytes::Lent(b"end"));
+    while net.has_work() {
+        net.begin_turn();
+        net.send_on();
+    }
+    let socket = net.sockets.get_mut(key).expect("open");
+    assert!(socket.has_unsent(), "nobody reads");
+    assert!(socket.unsent.capacity() <= PIECE);
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).expect("all of it");
+        all
+    });
+    let mut events = Events::with_capacity(8);
+    while net.sockets.get_mut(key).expect("open").has_unsent() {
+        turn(&mut net, &[key], &mut events);
+        let socket = net.sockets.get_mut(key).expect("open");
+        assert!(socket.unsent.capacity() <= PIECE);
+    }
+    net.close(run, conn);
+    let all = reader.join().expect("a reader");
+    assert_eq!(all.len(), body.len() + 7);
+    assert!(all == [b"head", &body[..], b"end"].concat(), "in order");
+    assert_eq!(Arc::strong_count(&body), 1, "given back");
+}
+
+#[test]
+fn an_end_stays_one_though_more_was_written() {
+    let (mut net, key, mut peer) = pair();
+    peer.write_all(b"all of it").expect("sent");
+    drop(peer);
+    write_until_broken(&mut net, key);
+    let (bytes, got) = drain(&mut net, key);
+    assert_eq!(bytes, b"all of it");
+    assert!(matches!(got, Got::End), "{got:?}");
+}
