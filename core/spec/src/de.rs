@@ -21,6 +21,7 @@ use crate::error::{Mistake, excerpt, segment};
 use crate::node::{Entry, Form, Key, Node, Scalar, Value};
 use crate::scalar::{boolean, float, go_int, integer, quoted_boolean};
 use crate::suggest;
+use crate::timestamp;
 
 /// Reads a value of type `T`; paths of mistakes are relative to `node`.
 pub(crate) fn from_node<'n, T: Deserialize<'n>>(node: &'n Node<'_>) -> Result<T, Mistake> {
@@ -127,9 +128,12 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
                     visitor.visit_unit()
                 } else if let "true" | "True" | "TRUE" | "false" | "False" | "FALSE" = text {
                     visitor.visit_bool(text.starts_with(['t', 'T']))
-                } else if let Some(number) = integer(text) {
+                } else if let Some(time) = timestamp::rfc3339(text) {
+                    visitor.visit_string(time)
+                } else if let Some(number) = integer(text).filter(is_64_bits) {
                     visit_integer(number, visitor)
                 } else if let Some(number) = float(text) {
+                    // Also what is too large for an integer.
                     visitor.visit_f64(number)
                 } else {
                     visitor.visit_str(text)
@@ -495,6 +499,11 @@ fn shown(found: Unexpected<'_>) -> String {
         Unexpected::Map => "a mapping".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Whether an integer has a type in Go.
+fn is_64_bits(number: &i128) -> bool {
+    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(number)
 }
 
 fn visit_integer<'n, V: Visitor<'n>>(number: i128, visitor: V) -> Result<V::Value, Mistake> {

@@ -90,6 +90,7 @@ mod render;
 mod scalar;
 mod suggest;
 mod targets;
+mod timestamp;
 mod written;
 mod yaml;
 

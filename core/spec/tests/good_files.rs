@@ -2,12 +2,15 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use probity_engine::check::http::Claim;
 use probity_engine::check::{CheckSpec, Module, TargetParams};
-use probity_engine::config::{Files, NoFiles};
+use probity_engine::config::{Files, NoFiles, RsaAlgorithm, Signer, Stamp};
 use probity_engine::threshold;
 use probity_spec::{DEFAULT, File, Fleet, Groups, Job, Metrics};
+use serde_json::json;
 
 fn parse(text: &str) -> File {
     File::parse("f.yml", text, &NoFiles).unwrap_or_else(|errors| panic!("{errors}"))
@@ -271,6 +274,9 @@ modules:
       - {expect: '^\\+OK (?P<who>.*)$', labels: [{name: who, value: $who}], send: \"QUIT\\r\"}
       - {expect_bytes: !!binary /wD+, send_bytes: !!binary AAECgA==, starttls: true}
       - {expect: ''}
+  p:
+    prober: http
+    http: {oauth2: {client_id: a, token_url: 'http://t/', claims: {a: .nan, b: [-.inf, 1.5], c: 2026-01-02, d: '1'}}}
 jobs:
 - job_name: 'on'
   module: m
@@ -291,6 +297,7 @@ jobs:
     assert_eq!(again.render().unwrap(), rendered);
     let secret = text.replace("hunter2", "<secret>");
     assert_eq!(again.jobs(), parse(&secret).jobs(), "{rendered}");
+    assert_eq!(claims(&again, "p"), claims(&file, "p"), "{rendered}");
     let dialogue = |file: &File| {
         let module = file.module("o").unwrap().config().tcp.clone();
         module.unwrap().query_response
@@ -621,6 +628,106 @@ fn what_cannot_be_read_now_is_named_with_the_place_of_its_field() {
     disk.0.set(false);
     assert!(file.refresh("m", &disk).is_err());
     assert_eq!(said(&file), format!("f.yml:2:6: {why}"));
+}
+
+/// A host that signs whatever it is given.
+#[derive(Debug)]
+struct Signs;
+
+impl Files for Signs {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        NoFiles.read(path)
+    }
+
+    fn signer(&self, _: &[u8], _: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl Signer for Signs {
+    fn stamp(&self) -> Result<Stamp, String> {
+        Err("it is always now".into())
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(message.into())
+    }
+}
+
+fn claims(file: &File, module: &str) -> BTreeMap<String, Claim> {
+    let http = file.module(module).unwrap().config().http.clone();
+    http.unwrap().oauth2.unwrap().claims
+}
+
+/// What JSON has no number for keeps a token from being had, and nothing else.
+#[test]
+fn claims_are_judged_where_they_are_used() {
+    let text = "\
+modules:
+  idle: {prober: http, http: {oauth2: {client_id: a, token_url: 'http://t/', claims: {a: .nan, b: 1e400}}}}
+  list: {prober: http, http: {oauth2: {client_id: a, token_url: 'http://t/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: k, claims: {a: [1, .nan]}}}}
+  deep: {prober: http, http: {oauth2: {client_id: a, token_url: 'http://t/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: k, claims: {a: {b: -.inf}}}}}
+  good: {prober: http, http: {oauth2: {client_id: a, token_url: 'http://t/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: k, claims: {a: 99999999999999999999}}}}
+";
+    let file = File::parse("f.yml", text, &Signs).unwrap();
+    let said: Vec<_> = file.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "f.yml:3:180: modules.list.http.oauth2.claims.a[1]: expected a number that JSON has, found NaN; the module is rejected and cannot be probed, the others of the file serve",
+            "f.yml:4:180: modules.deep.http.oauth2.claims.a.b: expected a number that JSON has, found -inf; the module is rejected and cannot be probed, the others of the file serve",
+        ]
+    );
+    for name in ["idle", "good"] {
+        let module = file.module(name).unwrap().module();
+        assert!(matches!(module, Some(Module::Http(_))), "{name}");
+    }
+}
+
+/// As yaml.v3 reads them and Go writes them in JSON.
+#[test]
+fn claims_are_what_they_would_be_for_blackbox_exporter() {
+    let file = parse(
+        "
+modules:
+  m:
+    prober: http
+    http:
+      oauth2:
+        client_id: a
+        token_url: http://t/
+        claims:
+          date: 2026-01-02
+          quoted: '2026-01-02'
+          time: 2026-1-2 3:04:05.50
+          zoned: [2026-01-02T03:04:05+02:00]
+          no_date: 2026-02-30
+          whole: 1e3
+          large: 99999999999999999999
+          largest: 18446744073709551615
+          wide_hex: 0x1ffffffffffffffffff
+          half: -1.5
+          yes: yes
+          nothing:
+          deep: {a: true, b: [~]}
+",
+    );
+    let expected = json!({
+        "date": "2026-01-02T00:00:00Z",
+        "quoted": "2026-01-02",
+        "time": "2026-01-02T03:04:05.5Z",
+        "zoned": ["2026-01-02T03:04:05+02:00"],
+        "no_date": "2026-02-30",
+        "whole": 1000,
+        "large": 1e20,
+        "largest": u64::MAX,
+        "wide_hex": "0x1ffffffffffffffffff",
+        "half": -1.5,
+        "yes": "yes",
+        "nothing": null,
+        "deep": {"a": true, "b": [null]},
+    });
+    assert_eq!(Claim::Map(claims(&file, "m")), expected.into());
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Assertion {
         };
         Ok(Self {
             header: base64url(format!("{header}").as_bytes()),
-            claims: claims(section),
+            claims: claims(section)?,
             key: Secret::new(pem),
             signer,
         })
@@ -134,7 +134,7 @@ fn algorithm(section: &OAuth2) -> Option<RsaAlgorithm> {
 }
 
 /// What does not change from one assertion to the next.
-fn claims(section: &OAuth2) -> BTreeMap<String, Value> {
+fn claims(section: &OAuth2) -> Result<BTreeMap<String, Value>, ConfigError> {
     let or = |text: &String, other: &String| match text.is_empty() {
         true => other.clone(),
         false => text.clone(),
@@ -149,8 +149,10 @@ fn claims(section: &OAuth2) -> BTreeMap<String, Value> {
     if !scope.is_empty() {
         claims.insert("scope".into(), scope.into());
     }
-    claims.extend(section.claims.clone());
-    claims
+    for (name, claim) in &section.claims {
+        claims.insert(name.clone(), claim.json(&format!("claims.{name}"))?);
+    }
+    Ok(claims)
 }
 
 /// A version 4 UUID (RFC 9562 section 5.4) of random bits.
@@ -170,10 +172,13 @@ fn uuid(mut random: [u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Claim;
     use super::*;
     use alloc::string::ToString as _;
     use alloc::vec;
     use alloc::vec::Vec;
+
+    use serde_json::json;
 
     /// Ten in the morning of a day in 2026, and no cryptography.
     #[derive(Debug)]
@@ -276,15 +281,32 @@ mod tests {
     fn claims_of_the_user_go_before_ours() {
         let mut section = section();
         section.claims = [
-            ("iat".to_string(), Value::from(5)),
-            ("sub".to_string(), Value::from("another")),
-            ("deep".to_string(), serde_json::json!({"a": [1, null, 1.5]})),
+            ("iat".to_string(), Value::from(5).into()),
+            ("sub".to_string(), Value::from("another").into()),
+            ("deep".to_string(), json!({"a": [1, null, 1.5]}).into()),
         ]
         .into();
         assert_eq!(
             parts(&section)[1],
             r#"{"aud":"https://id.example/token","deep":{"a":[1,null,1.5]},"exp":1792491000,"iat":5,"iss":"me","jti":"ffffffff-ffff-4fff-bfff-ffffffffffff","sub":"another"}"#
         );
+    }
+
+    #[test]
+    fn numbers_that_json_has_not_cannot_be_claimed() {
+        let claimed = |claim: Claim| {
+            let mut section = section();
+            section.claims = [("a".to_string(), claim)].into();
+            Assertion::compile(&section, &Host).unwrap_err()
+        };
+        let nan = || Claim::NotFinite(f64::NAN.to_bits());
+        let error = claimed(Claim::List(vec![Value::Null.into(), nan()]));
+        assert_eq!(
+            error,
+            ConfigError::unspoken("claims.a[1]", "expected a number that JSON has, found NaN")
+        );
+        let deep = Claim::Map([("b".to_string(), nan())].into());
+        assert_eq!(claimed(deep).field, "claims.a.b");
     }
 
     #[test]

@@ -54,6 +54,7 @@ use core::ops::Range;
 
 pub use auth::{Authorization, BasicAuth};
 pub(crate) use auth::{Credentials, basic_credentials};
+pub use claims::Claim;
 pub use config::{Config, HeaderMatch, HttpHeader, Module};
 pub use oauth2::OAuth2;
 pub(crate) use request::{USER_AGENT, check_added, is_field_value, is_token};

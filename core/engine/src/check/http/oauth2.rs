@@ -10,11 +10,10 @@ use core::fmt;
 use core::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::assertion::Assertion;
 use super::auth::basic_credentials;
-use super::claims;
+use super::claims::Claim;
 use super::request::USER_AGENT;
 use super::url::Url;
 use crate::check::dial::{Destination, Via};
@@ -73,9 +72,10 @@ pub struct OAuth2 {
     #[serde(skip_serializing_if = "is_default")]
     pub audience: String,
     /// For `jwt-bearer`: what else is claimed, also instead of what would be.
-    /// Numbers are finite; a date without quotes is a text, as it is written.
-    #[serde(skip_serializing_if = "is_default", deserialize_with = "claims::read")]
-    pub claims: BTreeMap<String, Value>,
+    /// Numbers are finite; where YAML is read, a time without quotes is a text in
+    /// the form of RFC 3339.
+    #[serde(skip_serializing_if = "is_default")]
+    pub claims: BTreeMap<String, Claim>,
     /// What the token is to be good for.
     #[serde(skip_serializing_if = "is_default")]
     pub scopes: Vec<String>,
