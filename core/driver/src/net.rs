@@ -211,18 +211,26 @@ impl Net {
             return;
         };
         let may_go = |len| len <= SENT_AT_ONCE || self.sending.is_empty() && len <= self.allowance;
-        let bytes = match bytes {
-            Bytes::Shared(bytes) => Held::Shared(Arc::clone(bytes)),
+        let queued = match bytes {
+            Bytes::Shared { body, start, end } => Queued {
+                bytes: Held::Shared(Arc::clone(body)),
+                sent: start,
+                end,
+            },
             Bytes::Lent(bytes) => {
                 let is_datagram = matches!(socket.io, Io::Datagrams(_));
                 if is_datagram || socket.queue.is_empty() && may_go(bytes.len()) {
                     return self.send_now(key, bytes);
                 }
-                Held::Copied(bytes.into())
+                Queued {
+                    bytes: Held::Copied(bytes.into()),
+                    sent: 0,
+                    end: bytes.len(),
+                }
             }
         };
         if socket.broken.is_none() {
-            socket.queue.push_back(Queued { bytes, sent: 0 });
+            socket.queue.push_back(queued);
             self.goes_on(key);
         }
     }

@@ -64,11 +64,14 @@ impl Socket {
     }
 }
 
-/// Bytes that wait, and how many of them do no more.
+/// Bytes that wait.
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) bytes: Held,
+    /// Where those begin that still wait.
     pub(crate) sent: usize,
+    /// Where they end.
+    pub(crate) end: usize,
 }
 
 impl Queued {
@@ -78,7 +81,7 @@ impl Queued {
             Held::Shared(bytes) => &bytes[..],
             Held::Copied(bytes) => bytes,
         };
-        bytes.get(self.sent..).unwrap_or_default()
+        bytes.get(self.sent..self.end).unwrap_or_default()
     }
 }
 

@@ -114,7 +114,22 @@ pub enum Bytes<'a> {
     /// Of the body of a request that every run of a module sends, up to
     /// [`MAX_REQUEST_BODY_BYTES`](crate::limits::MAX_REQUEST_BODY_BYTES): a host
     /// whose peer does not take them at once can share them instead of copying.
-    Shared(&'a Arc<[u8]>),
+    Shared {
+        /// All of it.
+        body: &'a Arc<[u8]>,
+        /// Where in it the bytes begin.
+        start: usize,
+        /// Where they end: the first that is not to be sent.
+        end: usize,
+    },
+}
+
+impl<'a> Bytes<'a> {
+    /// All of a body.
+    pub fn whole(body: &'a Arc<[u8]>) -> Self {
+        let (start, end) = (0, body.len());
+        Self::Shared { body, start, end }
+    }
 }
 
 impl Deref for Bytes<'_> {
@@ -123,7 +138,7 @@ impl Deref for Bytes<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Lent(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Shared { body, start, end } => body.get(*start..*end).unwrap_or_default(),
         }
     }
 }

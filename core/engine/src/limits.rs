@@ -28,9 +28,10 @@ pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 /// paths included. Further ones are not kept.
 pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
-/// Bytes of the body of a request, from the configuration or a file. With
-/// HTTP/1 a host can [share](crate::Bytes::Shared) what a peer does not take at
-/// once; with HTTP/2 it holds of that what the peer's window has let out.
+/// Bytes of the body of a request, from the configuration or a file. What a peer
+/// does not take at once a host can [share](crate::Bytes::Shared) instead of
+/// copying; with HTTP/2 it is lent in frames of 16 KiB at most, each header as a
+/// piece of its own.
 pub const MAX_REQUEST_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of the body of a request that each target keeps with its head, to be

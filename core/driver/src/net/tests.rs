@@ -137,7 +137,7 @@ fn large_bodies_share_a_turn_and_go_on_in_order() {
     let body = Arc::from(vec![b'x'; 2 << 20]);
     for run in 0..BODIES as u64 {
         let (run, conn) = (RunId::from_bits(run), Conn(0));
-        net.send(run, conn, Bytes::Shared(&body));
+        net.send(run, conn, Bytes::whole(&body));
     }
     assert_eq!(gone(&mut net, &keys), [0; BODIES], "none goes first");
     // The kernel has room for two pieces of each though nobody reads.
@@ -183,7 +183,7 @@ fn what_is_small_waits_for_nobody_and_what_is_large_for_its_turn() {
     let (dialogue, _told) = connection(&mut net, 2);
     let conn = Conn(0);
     let body = Arc::from(vec![b'x'; 64 << 20]);
-    net.send(RunId::from_bits(0), conn, Bytes::Shared(&body));
+    net.send(RunId::from_bits(0), conn, Bytes::whole(&body));
     let waits = |net: &mut Net, key| net.sockets.get_mut(key).expect("open").has_unsent();
     // The turn has room, but another is before it.
     let long = vec![b'y'; SENT_AT_ONCE + 1];
@@ -215,7 +215,7 @@ fn somebody_goes_on_however_busy_the_others_are() {
     let (mut net, key, _peer) = pair();
     let (run, conn) = (RunId::from_bits(0), Conn(0));
     let body = Arc::from(vec![b'x'; 3 * PIECE]);
-    net.send(run, conn, Bytes::Shared(&body));
+    net.send(run, conn, Bytes::whole(&body));
     net.begin_turn();
     net.allowance = 0;
     net.send_on();
@@ -229,7 +229,7 @@ fn a_body_waits_where_it_is_until_the_kernel_takes_it() {
     let (run, conn) = (RunId::from_bits(0), Conn(0));
     let body: Arc<[u8]> = (0..24 << 20).map(|at: u32| (at >> 8) as u8).collect();
     net.send(run, conn, Bytes::Lent(b"head"));
-    net.send(run, conn, Bytes::Shared(&body));
+    net.send(run, conn, Bytes::whole(&body));
     net.send(run, conn, Bytes::Lent(b"end"));
     while net.has_work() {
         net.begin_turn();

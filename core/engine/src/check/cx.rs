@@ -334,6 +334,13 @@ impl Cx<'_> {
         self.shared.push(self.id, Effect::Send(conn, Payload::Body));
     }
 
+    /// Sends a part of the same in frames of HTTP/2.
+    pub(crate) fn send_frames(&mut self, conn: Conn, part: Range<usize>) {
+        let part = part.start as u32..part.end as u32;
+        let frames = Payload::Frames(part, false);
+        self.shared.push(self.id, Effect::Send(conn, frames));
+    }
+
     /// Sends bytes of this run.
     pub(crate) fn send(&mut self, conn: Conn, bytes: &[u8]) {
         let range = self.store(bytes);

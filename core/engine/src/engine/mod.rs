@@ -24,6 +24,7 @@ pub use self::stats::Stats;
 use self::target::{Again, Target, Targets, Turn, Watched, offset};
 pub use self::target::{Last, TargetView};
 use crate::check::cx::Party;
+use crate::h2::DataFrame;
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
 use crate::io::{Bytes, Closed, Input, Output};
@@ -85,6 +86,8 @@ pub struct Engine {
     reported: Option<RunId>,
     /// What the last [`Output::Secure`] refers to.
     lent: Option<Arc<TlsOptions>>,
+    /// The header of a frame that was lent last.
+    lent_header: [u8; 9],
 }
 
 impl Engine {
@@ -116,6 +119,7 @@ impl Engine {
             transitions: VecDeque::new(),
             reported: None,
             lent: None,
+            lent_header: [0; 9],
         }
     }
 
@@ -404,7 +408,27 @@ impl Engine {
             }
             Effect::Send(conn, Payload::Body) => {
                 let body = spec?.check.body();
-                Output::Send(conn, body.map_or(Bytes::Lent(&[]), Bytes::Shared))
+                Output::Send(conn, body.map_or(Bytes::Lent(&[]), Bytes::whole))
+            }
+            Effect::Send(conn, Payload::Frames(part, headed)) => {
+                let body = spec?.check.body()?;
+                let (start, end) = (part.start as usize, part.end as usize);
+                let frame = DataFrame::first_of(&(start..end), body.len());
+                let rest = part.start + frame.length as u32..part.end;
+                let (bytes, next) = if headed {
+                    let end = start + frame.length;
+                    let next = (!rest.is_empty()).then_some(Payload::Frames(rest, false));
+                    (Bytes::Shared { body, start, end }, next)
+                } else {
+                    self.lent_header = frame.header;
+                    let next = Payload::Frames(part, true);
+                    (Bytes::Lent(&self.lent_header), Some(next))
+                };
+                if let Some(next) = next {
+                    let next = Effect::Send(conn, next);
+                    self.shared.effects.push_front((id, next));
+                }
+                Output::Send(conn, bytes)
             }
             Effect::Send(conn, Payload::Out(range)) => {
                 let bytes = run.core.out.get(range.start as usize..range.end as usize);

@@ -37,6 +37,9 @@ pub(crate) enum Payload {
     Request,
     /// The body of requests that all targets of the module share.
     Body,
+    /// A part of the same in frames of HTTP/2, one by one; whether the header of
+    /// the first has been lent.
+    Frames(Range<u32>, bool),
     /// A part of the run's own buffer.
     Out(Range<u32>),
 }

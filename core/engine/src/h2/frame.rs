@@ -120,8 +120,13 @@ pub(super) const fn unsigned31(bytes: [u8; 4]) -> u32 {
 
 /// Appends a frame.
 pub(super) fn write(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32, payload: &[u8]) {
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    out.extend_from_slice(&[kind.byte(), flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
+    out.extend_from_slice(&header(kind, flags, stream, payload.len()));
     out.extend_from_slice(payload);
+}
+
+/// What goes before a payload of `length` bytes.
+pub(super) fn header(kind: Kind, flags: u8, stream: u32, length: usize) -> [u8; 9] {
+    let [_, l0, l1, l2] = (length as u32).to_be_bytes();
+    let [s0, s1, s2, s3] = stream.to_be_bytes();
+    [l0, l1, l2, kind.byte(), flags, s0, s1, s2, s3]
 }

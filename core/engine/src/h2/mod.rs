@@ -15,7 +15,9 @@
 //! ```
 //!
 //! A client holds what is stated in [`limits`](crate::limits), and of a body
-//! nothing: its bytes are lent to the caller as they come.
+//! nothing: its bytes are lent to the caller as they come. Of the body of a request
+//! it says which part may go, and [`DataFrame`] how that is framed: only a small one
+//! is copied.
 
 mod error;
 mod fields;
@@ -27,8 +29,8 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 pub(crate) use self::error::{Error, ErrorCode};
 pub(crate) use self::fields::Fields;
@@ -37,7 +39,7 @@ use self::error::HeadFault;
 use self::flow::{RECEIVE_WINDOW, ReceiveWindow, SendWindow};
 use self::frame::{Header, Kind};
 use self::reader::{Part, Reader};
-use crate::limits::{MAX_H2_CONTROL_FRAMES, MAX_HEAD_BYTES};
+use crate::limits::{MAX_H2_CONTROL_FRAMES, MAX_HEAD_BYTES, MAX_OWN_BODY_BYTES};
 
 /// What a client sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -128,14 +130,37 @@ pub(crate) struct Client {
     received: ReceiveWindows,
     connection_window: SendWindow,
     stream_window: SendWindow,
-    /// The body of the request.
-    body: Arc<[u8]>,
+    /// Bytes of the body of the request.
+    body: usize,
     /// How much of it the windows have let out.
     sent: usize,
+    /// How much of that the caller was told of, or was given.
+    told: usize,
     /// Frames without any part of a response.
     control_frames: u32,
     /// Why the peer will close the connection, if it said so.
     leaving: Option<ErrorCode>,
+}
+
+/// The first frame of a part of the body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DataFrame {
+    pub(crate) header: [u8; 9],
+    /// Bytes of the part that are in it.
+    pub(crate) length: usize,
+}
+
+impl DataFrame {
+    /// That of this part of a body of `body` bytes.
+    pub(crate) fn first_of(part: &Range<usize>, body: usize) -> Self {
+        let length = part.len().min(FRAME_BYTES);
+        let last = part.start + length == body;
+        let flags = if last { frame::END_STREAM } else { 0 };
+        Self {
+            header: frame::header(Kind::Data, flags, STREAM, length),
+            length,
+        }
+    }
 }
 
 /// What we allow the peer to send.
@@ -157,9 +182,10 @@ enum Step<'d> {
 
 impl Client {
     /// Opens a connection with one request on it; what is to be sent is
-    /// appended to `out`. It does not wait for the peer's settings: RFC 9113
+    /// appended to `out`, with a body that is small; of a larger one
+    /// [`Client::let_out`] tells. It does not wait for the peer's settings: RFC 9113
     /// section 3.4 says that nobody has to.
-    pub(crate) fn new(head: &RequestHead, body: Arc<[u8]>, out: &mut Vec<u8>) -> Self {
+    pub(crate) fn new(head: &RequestHead, body: &[u8], out: &mut Vec<u8>) -> Self {
         let mut client = Self {
             reader: Reader::new(),
             stream: Stream::Awaiting,
@@ -171,8 +197,9 @@ impl Client {
             },
             connection_window: SendWindow::new(),
             stream_window: SendWindow::new(),
-            body,
+            body: body.len(),
             sent: 0,
+            told: 0,
             control_frames: 0,
             leaving: None,
         };
@@ -186,15 +213,23 @@ impl Client {
         // The setting is about streams; the connection has a window too.
         flow::write_update(out, 0, RECEIVE_WINDOW - flow::INITIAL_WINDOW);
         client.send_head(&head.0, out);
-        client.send_body(out);
+        client.send_body();
+        if body.len() <= MAX_OWN_BODY_BYTES
+            && let Some(part) = client.let_out()
+        {
+            // The first window has room for all of it.
+            let DataFrame { header, .. } = DataFrame::first_of(&part, body.len());
+            out.extend_from_slice(&header);
+            out.extend_from_slice(body);
+        }
         client
     }
 
     fn send_head(&self, block: &[u8], out: &mut Vec<u8>) {
         let mut kind = Kind::Headers;
-        let mut flags = match self.body.is_empty() {
-            true => frame::END_STREAM,
-            false => 0,
+        let mut flags = match self.body {
+            0 => frame::END_STREAM,
+            _ => 0,
         };
         let mut fragments = block.chunks(FRAME_BYTES).peekable();
         while let Some(fragment) = fragments.next() {
@@ -206,22 +241,21 @@ impl Client {
         }
     }
 
-    /// Sends as much of the body as the windows allow.
-    fn send_body(&mut self, out: &mut Vec<u8>) {
-        while self.sent < self.body.len() {
-            let rest = &self.body[self.sent..];
-            let room = self.connection_window.room().min(self.stream_window.room());
-            let length = rest.len().min(FRAME_BYTES).min(room);
-            if length == 0 {
-                break;
-            }
-            let last = length == rest.len();
-            let flags = if last { frame::END_STREAM } else { 0 };
-            frame::write(out, Kind::Data, flags, STREAM, &rest[..length]);
-            self.connection_window.spend(length);
-            self.stream_window.spend(length);
-            self.sent += length;
-        }
+    /// Lets out as much of the body as the windows allow.
+    fn send_body(&mut self) {
+        let room = self.connection_window.room().min(self.stream_window.room());
+        let length = room.min(self.body - self.sent);
+        self.connection_window.spend(length);
+        self.stream_window.spend(length);
+        self.sent += length;
+    }
+
+    /// The part of the body that is to be sent now, after what was appended to
+    /// `out`, in [frames](DataFrame). It is told once.
+    pub(crate) fn let_out(&mut self) -> Option<Range<usize>> {
+        let part = self.told..self.sent;
+        self.told = self.sent;
+        (!part.is_empty()).then_some(part)
     }
 
     /// Why the peer announced that it would close the connection, if it did.
@@ -376,7 +410,7 @@ impl Client {
                     self.set(id, u32::from_be_bytes(*value))?;
                 }
                 frame::write(out, Kind::Settings, frame::ACK, 0, &[]);
-                self.send_body(out);
+                self.send_body();
             }
             (Kind::Ping, opaque @ [_, _, _, _, _, _, _, _]) => {
                 if !header.has(frame::ACK) {
@@ -399,7 +433,7 @@ impl Client {
                 };
                 window.grow(frame::unsigned31([*a, *b, *c, *d]))?;
                 let before = self.sent;
-                self.send_body(out);
+                self.send_body();
                 // It was of use, however little it allowed.
                 if self.sent > before {
                     self.control_frames = self.control_frames.saturating_sub(1);

@@ -1,7 +1,6 @@
 //! A client against what servers send, good and bad, in pieces of any size.
 
 use alloc::string::{String, ToString as _};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
@@ -54,11 +53,7 @@ fn away(last: u32, code: u32) -> Vec<u8> {
 const OK: &[(&str, &str)] = &[(":status", "200")];
 
 fn get(out: &mut Vec<u8>) -> Client {
-    Client::new(
-        &RequestHead(block(&[(":method", "GET")])),
-        Arc::default(),
-        out,
-    )
+    Client::new(&RequestHead(block(&[(":method", "GET")])), &[], out)
 }
 
 /// What a client made of its input: a line for each event, the bytes of the
@@ -174,11 +169,7 @@ fn a_client_begins_with_preface_settings_and_its_request() {
 fn a_long_head_is_continued() {
     let mut out = Vec::new();
     let value = "x".repeat(40_000);
-    Client::new(
-        &RequestHead(block(&[("a", &value)])),
-        Arc::from(*b"body"),
-        &mut out,
-    );
+    Client::new(&RequestHead(block(&[("a", &value)])), b"body", &mut out);
     let sent = kinds(&out[PREFACE.len()..]);
     let expected = [
         (Kind::Headers, 0, 1, 16_384),
@@ -519,28 +510,37 @@ fn a_body_is_sent_as_the_windows_allow() {
     let mut out = Vec::new();
     let body = vec![b'x'; 100_000];
     let head = RequestHead(block(&[(":method", "POST")]));
-    let mut client = Client::new(&head, body.into(), &mut out);
-    let content = |out: &[u8]| -> usize {
-        let frames = kinds(out).into_iter();
-        let data = frames.filter(|(kind, ..)| *kind == Kind::Data);
-        data.map(|(.., length)| length).sum()
-    };
-    assert_eq!(content(&out[PREFACE.len()..]), 65_535);
+    let mut client = Client::new(&head, &body, &mut out);
+    assert_eq!(client.let_out(), Some(0..65_535));
+    assert_eq!(client.let_out(), None, "it is told once");
+    assert!(out.len() < 200, "and not copied");
     let mut tell = |frames: Vec<u8>| {
-        let mut out = Vec::new();
-        let told = client.receive(&mut &frames[..], &mut out);
+        let told = client.receive(&mut &frames[..], &mut Vec::new());
         assert_eq!(told, Ok(None));
-        (content(&out), kinds(&out).pop())
+        client.let_out()
     };
     // Only one of the windows.
-    assert_eq!(tell(then(update(0, 50_000))).0, 0);
-    assert_eq!(tell(update(1, 1_000)).0, 1_000);
+    assert_eq!(tell(then(update(0, 50_000))), None);
+    assert_eq!(tell(update(1, 1_000)), Some(65_535..66_535));
     // The peer takes back more than is left.
-    assert_eq!(tell(setting(4, 35_535)).0, 0);
-    assert_eq!(tell(update(1, 30_000)).0, 0);
-    let (sent, last) = tell(setting(4, 1_000_000));
-    assert_eq!(sent, 100_000 - 66_535);
-    assert_eq!(last, Some((Kind::Data, END_STREAM, 1, 697)));
+    assert_eq!(tell(setting(4, 35_535)), None);
+    assert_eq!(tell(update(1, 30_000)), None);
+    assert_eq!(tell(setting(4, 1_000_000)), Some(66_535..100_000));
+}
+
+#[test]
+fn a_part_of_a_body_is_framed_bit_by_bit() {
+    let mut part = 66_535..100_000;
+    for (flags, length) in [(0, 16_384), (0, 16_384), (END_STREAM, 697)] {
+        let frame = DataFrame::first_of(&part, 100_000);
+        assert_eq!(frame.length, length);
+        let expected = data(flags, &vec![0; length]);
+        assert_eq!(frame.header, expected[..9]);
+        part.start += length;
+    }
+    assert!(part.is_empty());
+    let most = DataFrame::first_of(&(0..65_535), 65_536);
+    assert_eq!(most.header, data(0, &[0; FRAME_BYTES])[..9]);
 }
 
 #[test]

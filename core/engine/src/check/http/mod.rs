@@ -442,14 +442,15 @@ impl Http {
         self.requests += 1;
         if protocol::is_h2(cx.core.tls.as_deref()) {
             let mut out = Vec::new();
-            let body = request.shared_body();
-            let exchange = match &spec.h2 {
+            let body = request.body();
+            let mut exchange = match &spec.h2 {
                 Some(head) if hop.is_none() && self.token.is_none() => {
                     Http2::begin(head, body, &mut out)
                 }
                 _ => Http2::begin(&request.h2_head(), body, &mut out),
             };
             cx.send(conn, &out);
+            exchange.send_body(conn, cx);
             self.state = State::Asked(conn, Protocol::H2(Box::new(exchange)));
             return;
         }

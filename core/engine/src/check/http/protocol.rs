@@ -2,7 +2,6 @@
 //! chose it. Both give heads and pieces of bodies, and say how they end.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -110,10 +109,17 @@ impl fmt::Display for Leaving {
 
 impl Http2 {
     /// Sends a request; the bytes are appended to `out`.
-    pub(super) fn begin(head: &RequestHead, body: Arc<[u8]>, out: &mut Vec<u8>) -> Self {
+    pub(super) fn begin(head: &RequestHead, body: &[u8], out: &mut Vec<u8>) -> Self {
         Self {
             client: Client::new(head, body, out),
             answer: None,
+        }
+    }
+
+    /// Sends what the peer's windows have let out of the body of the request.
+    pub(super) fn send_body(&mut self, conn: Conn, cx: &mut Cx<'_>) {
+        if let Some(part) = self.client.let_out() {
+            cx.send_frames(conn, part);
         }
     }
 }
@@ -186,6 +192,9 @@ impl Http {
             if cx.is_finished() {
                 break;
             }
+        }
+        if cx.core.is_open(conn) && !cx.is_finished() {
+            exchange.send_body(conn, cx);
         }
         self.state = State::Asked(conn, Protocol::H2(exchange));
     }

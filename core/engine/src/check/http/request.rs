@@ -6,7 +6,6 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -368,14 +367,6 @@ impl Request<'_> {
         match self.bare {
             true => &[],
             false => self.module.body.content(),
-        }
-    }
-
-    /// The same, for whoever sends it bit by bit.
-    pub(super) fn shared_body(&self) -> Arc<[u8]> {
-        match self.bare {
-            true => Arc::default(),
-            false => Arc::clone(self.module.body.content()),
         }
     }
 

@@ -6,6 +6,7 @@ mod oauth2;
 mod proxy;
 mod redirects;
 mod signing;
+mod upload;
 mod world;
 
 use alloc::string::{String, ToString as _};
