@@ -481,7 +481,7 @@ modules:
     }
     assert_eq!(
         file.module("ping").unwrap().rejection().unwrap(),
-        "the module is rejected: f.yml:3:18: modules.ping.prober: the prober \"icmp\" of blackbox_exporter is not supported by this version: expected one of http, tcp; change that and load the file again, or ask for another module"
+        "the module is rejected: f.yml:3:18: modules.ping.prober: the prober \"icmp\" of blackbox_exporter is not supported by this version: expected one of http, tcp, wasm; change that and load the file again, or ask for another module"
     );
     let nothing = file.module("nothing").unwrap();
     assert_eq!(nothing.rejection(), nothing.unsupported());
