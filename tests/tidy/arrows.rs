@@ -15,7 +15,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("probity-wasm", &["probity-engine"]),
     (
         "probity-ffi",
-        &["probity-driver", "probity-engine", "probity-spec"],
+        &[
+            "probity-driver",
+            "probity-engine",
+            "probity-spec",
+            "probity-tls",
+        ],
     ),
     (
         "probity",

@@ -14,6 +14,7 @@ export const FAMILIES = ["prefer_v6", "prefer_v4", "only_v6", "only_v4"];
 export const CLOSED = ["end", "reset", "refused", "unreachable", "timed_out", "tls", "other", "local"];
 
 const OUTPUTS = [, "resolve", "open", "secure", "send", "close", "report"];
+const TLS_VERSIONS = { 0x0303: "TLSv1.2", 0x0304: "TLSv1.3" };
 const OK = 0, NOTHING = 1;
 const NOT_COMPLETED = 0xffff_ffff_ffff_ffffn;
 const NAMES_HOST = 1;
@@ -258,8 +259,9 @@ export class Engine {
     asked.source = it.address();
     asked.name = it.text();
     asked.bytes = it.bytes();
-    const report = it.u32();
+    const report = it.u32(), tls = it.u32();
     if (report !== 0) asked.report = this.report(report);
+    if (tls !== 0) asked.tls = this.tlsRequest(tls);
     return asked;
   }
 
@@ -281,6 +283,20 @@ export class Engine {
     report.tls = tls === 0 ? null : this.tls(tls);
     report.reason = this.probity.reasonName(reason);
     return report;
+  }
+
+  // How a connection is to be secured.
+  tlsRequest(at) {
+    const it = new Reader(this.probity, at + 4);
+    const request = { options: it.u64(), serverName: it.text() };
+    const alpn = new Reader(this.probity, it.u32());
+    request.alpn = alpn.list(it.u32(), () => alpn.text());
+    request.skipVerify = it.u32() === 1;
+    request.minVersion = TLS_VERSIONS[it.u32()];
+    request.maxVersion = TLS_VERSIONS[it.u32()];
+    it.u32(); // reserved
+    for (const name of ["ca", "certificate", "key"]) request[name] = it.bytes();
+    return request;
   }
 
   tls(at) {

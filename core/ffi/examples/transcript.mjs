@@ -75,7 +75,11 @@ const askedText = (it) => {
   switch (it.kind) {
     case "resolve": return `resolve ${it.families} ${plain(it.name)}`;
     case "open": return `open ${it.conn} ${it.transport} ${addressText(it.address)}${it.source ? ` from ${ipText(it.source)}` : ""}`;
-    case "secure": return `secure ${it.conn} ${plain(it.name)}`;
+    case "secure": {
+      const { serverName, alpn, skipVerify, minVersion, maxVersion } = it.tls;
+      return `secure ${it.conn} ${plain(serverName)} alpn=${plain(alpn.join(","))}` +
+        ` skip_verify=${skipVerify} versions=${minVersion},${maxVersion}`;
+    }
     case "send": return `send ${it.conn} ${escaped(it.bytes)}`;
     case "close": return `close ${it.conn}`;
     case "report": return `report ${reportText(it.report)}`;

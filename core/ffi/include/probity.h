@@ -17,6 +17,10 @@
 //
 // A host that reads from sockets asks probity_engine_is_behind before each read.
 //
+// TLS is either's: with PROBITY_TLS_LIBRARY (probity_engine_config) the host carries
+// ciphertext and knows nothing of it; else it is told what to secure, and how
+// (PROBITY_OUTPUT_SECURE), and carries plain text.
+//
 // With the functions `probity_driver_...` threads of the library do all that.
 //
 // Programs are compiled and linked with `pkg-config --cflags --libs probity`.
@@ -55,8 +59,10 @@
 // Times are nanoseconds (uint64_t): moments since an origin of the host's choice,
 // on a clock that never goes back, and durations.
 //
-// The library has no state of the process but the table of its handles: no
-// logger, no thread-local variables, no signal handlers.
+// The library has no state of the process but the table of its handles and, where it
+// does TLS, what it has read of the system's roots and of modules for that: no
+// logger, no thread-local variables, no signal handlers. What it has to say about
+// itself goes to the log callback of an engine or a driver.
 
 
 #ifndef PROBITY_H
@@ -90,6 +96,15 @@
 // The host resolves names: `PROBITY_OUTPUT_RESOLVE`.
 #define PROBITY_NAMES_HOST 1
 
+// The host does TLS: `PROBITY_OUTPUT_SECURE`.
+#define PROBITY_TLS_HOST 0
+
+// The library does: the host carries the bytes as they are. There is then no
+// `PROBITY_OUTPUT_SECURE`; `PROBITY_OUTPUT_SEND` has ciphertext, and ciphertext is
+// what `probity_engine_data` is given. Certificates are judged by the clock of the
+// system. Not in the Wasm build: `PROBITY_RESULT_UNSUPPORTED`.
+#define PROBITY_TLS_LIBRARY 1
+
 // The peer closed the connection in order.
 #define PROBITY_CLOSED_END 0
 
@@ -115,6 +130,16 @@
 // `no_memory`, `local_denied` or `local_tls`. The run ends as unknown.
 #define PROBITY_CLOSED_LOCAL 7
 
+// Something does not work until somebody does something about it.
+#define PROBITY_LOG_ERROR 1
+
+// Something was not done that should have been: a target refused, a run that could
+// not be made, notices lost.
+#define PROBITY_LOG_WARNING 2
+
+// What a person would like to find later: started, stopped.
+#define PROBITY_LOG_INFO 3
+
 // Resolve `name`, of a family that `families` allows, and answer with
 // `probity_engine_resolved` or `probity_engine_unresolved`. Only if the engine
 // was made to leave names to its host.
@@ -125,13 +150,16 @@
 // `probity_engine_closed`.
 #define PROBITY_OUTPUT_OPEN 2
 
-// Perform a TLS handshake on an open connection, for the server name `name`,
-// and answer with `probity_engine_secured` or `probity_engine_closed`; from then
-// on what is sent and received is plain text for TLS to carry. A connection
-// that is secured already gets a second layer inside.
+// Perform a TLS handshake on an open connection, for the server name `name` and as
+// `tls` says, and answer with `probity_engine_secured` or `probity_engine_closed`;
+// from then on what is sent and received is plain text for TLS to carry. A
+// connection that is secured already gets a second layer inside. Only if TLS was
+// left to the host.
 #define PROBITY_OUTPUT_SECURE 3
 
-// Send `bytes`, all of them, in order.
+// Send `bytes`, all of them, in order. What the socket does not take at once the
+// host keeps and sends on; with the library's TLS these are at most some 49 KiB of
+// a long request, and the rest is in the outputs that follow.
 #define PROBITY_OUTPUT_SEND 4
 
 // Close the connection and forget it.
@@ -197,6 +225,12 @@
 // A phase that was not completed.
 #define PROBITY_NOT_COMPLETED UINT64_MAX
 
+// TLS 1.2, by the number that is sent.
+#define PROBITY_TLS_1_2 771
+
+// TLS 1.3, likewise.
+#define PROBITY_TLS_1_3 772
+
 // The version of this ABI: programs that were built for one of the same
 // number work with it. It rises when a function or field changes its meaning or
 // goes, not when one is added.
@@ -243,6 +277,9 @@ enum probity_result
     // A defect of this library: a call has panicked. What it was working on
     // cannot be used any more, only freed.
     PROBITY_RESULT_PANICKED = -12,
+    // This build of the library does not have what is asked for: there is no TLS
+    // in a Wasm module.
+    PROBITY_RESULT_UNSUPPORTED = -13,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -331,6 +368,33 @@ typedef struct probity_notice {
 // any function of the library, and must not wait.
 typedef void (*probity_notice_callback)(void *context, const struct probity_notice *notice);
 
+// A line for the host's log. It is lent, with all that it points to, for the
+// duration of the callback.
+typedef struct probity_log {
+    // Bytes of this struct.
+    size_t size;
+    // `PROBITY_LOG_...`; the smaller, the more urgent.
+    uint32_t level;
+    // Zero.
+    uint32_t reserved;
+    // The part of the library that says it: `engine`, `tls` or `driver`. Constant.
+    struct probity_text part;
+    // The target that it is about; 0: none.
+    uint64_t target;
+    // One sentence, without a line feed at its end and without secrets.
+    struct probity_text message;
+} probity_log;
+
+// Called with what the library has to say about itself; results of runs are in
+// reports and notices. It must not wait.
+//
+// An engine calls it during the calls of its host, on their thread. A driver calls
+// it on the thread that calls a function, during that call, and on a thread of the
+// library: it may be called by several threads at once. From within it every
+// function with the handle that it is about is `PROBITY_RESULT_IN_USE`; other
+// handles may be used.
+typedef void (*probity_log_callback)(void *context, const struct probity_log *log);
+
 // What a driver is started with. Begin with zeros and the size.
 typedef struct probity_driver_config {
     // Bytes of this struct.
@@ -353,6 +417,11 @@ typedef struct probity_driver_config {
     probity_notice_callback on_notice;
     // Handed to `on_notice`.
     void *context;
+    // Called with what the driver has to say about itself; NULL: nobody wants to
+    // know.
+    probity_log_callback on_log;
+    // Handed to `on_log`.
+    void *log_context;
 } probity_driver_config;
 
 // Worker threads that probe. May be used by any number of threads at once.
@@ -568,6 +637,15 @@ typedef struct probity_engine_config {
     struct probity_text resolv_conf;
     // The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
     struct probity_text hosts;
+    // `PROBITY_TLS_HOST` or `PROBITY_TLS_LIBRARY`.
+    uint32_t tls;
+    // Zero.
+    uint32_t reserved;
+    // Called with what the engine has to say about itself, during calls of the
+    // host and on their thread; NULL: nobody wants to know.
+    probity_log_callback on_log;
+    // Handed to `on_log`.
+    void *log_context;
 } probity_engine_config;
 
 // An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
@@ -575,6 +653,37 @@ typedef struct probity_engine {
     // Never 0 for a handle that was given out.
     uint64_t bits;
 } probity_engine;
+
+// How a connection is to be secured, where the host does TLS. All that it points
+// to is lent until the next call with the engine.
+typedef struct probity_tls_request {
+    // Bytes of this struct.
+    size_t size;
+    // A number of all fields but `server_name`: while it is the same they are, so
+    // that a host may keep by it what it has made of them. Not 0, and never used
+    // for other contents by the same engine.
+    uint64_t options;
+    // The name to verify and, if it is a DNS name and no address, to send (SNI).
+    struct probity_text server_name;
+    // Protocols to offer by ALPN, in order of preference.
+    const struct probity_bytes *alpn;
+    // How many; 0: no ALPN.
+    size_t alpn_length;
+    // 1: any certificate is accepted, though still shown. 0: it is verified.
+    uint32_t skip_verify;
+    // Lowest version to offer, `PROBITY_TLS_...`.
+    uint32_t min_version;
+    // Highest version to offer, `PROBITY_TLS_...`.
+    uint32_t max_version;
+    // Zero.
+    uint32_t reserved;
+    // Certificates in PEM to trust instead of the system's; none: the system's.
+    struct probity_bytes ca;
+    // The client's certificate chain in PEM, its own first; none: it shows none.
+    struct probity_bytes certificate;
+    // The private key of that in PEM: a secret.
+    struct probity_bytes key;
+} probity_tls_request;
 
 // One thing that the engine asks. Begin with `size = sizeof(probity_output)`.
 // All that it points to is lent until the next call with the engine.
@@ -602,6 +711,8 @@ typedef struct probity_output {
     struct probity_bytes bytes;
     // What the run has found out.
     const struct probity_report *report;
+    // How to secure the connection.
+    const struct probity_tls_request *tls;
 } probity_output;
 
 // Counters and gauges of an engine. Begin with `size = sizeof(...)`.
@@ -687,8 +798,8 @@ probity_result probity_config_target(struct probity_config config,
 // Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
 //
 // # Safety
-// `config` must point to as many bytes as its size says; `context` may be used on
-// other threads until the driver is freed; `driver` may be written.
+// `config` must point to as many bytes as its size says; `context` and `log_context`
+// may be used on other threads until the driver is freed; `driver` may be written.
 probity_result probity_driver_start(const struct probity_driver_config *config,
                                     struct probity_driver *driver,
                                     struct probity_buffer *error);
@@ -805,7 +916,8 @@ probity_result probity_driver_render(struct probity_driver driver, struct probit
 //
 // # Safety
 // `config` must point to as many bytes as its size says, and what it points to
-// must have its length; `engine` may be written.
+// must have its length; `log_context` may be used in every call with the engine;
+// `engine` may be written.
 probity_result probity_engine_new(const struct probity_engine_config *config,
                                   uint64_t now,
                                   struct probity_engine *engine);
@@ -950,7 +1062,8 @@ probity_result probity_engine_opened(struct probity_engine engine,
                                      uint64_t now);
 
 // Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
-// certificate accepted. Only where the host does TLS.
+// certificate accepted. Only where the host does TLS, else
+// `PROBITY_RESULT_BAD_ARGUMENT`.
 //
 // # Safety
 // `info` must point to as many bytes as its size says, its texts must have
@@ -962,7 +1075,8 @@ probity_result probity_engine_secured(struct probity_engine engine,
                                       uint64_t now);
 
 // Tells what was received: bytes of a stream in pieces of any size, or one
-// datagram. They are only looked at during the call.
+// datagram. They are only looked at during the call. Where TLS is the library's
+// they are the socket's, else plain text.
 //
 // # Safety
 // `bytes` must have their length.
@@ -973,7 +1087,9 @@ probity_result probity_engine_data(struct probity_engine engine,
                                    uint64_t now);
 
 // Tells that a connection has ended or could not be made. The host has released
-// what it held for it, and tells nothing of it afterwards.
+// what it held for it, and tells nothing of it afterwards. `PROBITY_CLOSED_TLS` is
+// a `PROBITY_RESULT_BAD_ARGUMENT` where TLS is the library's, which then sees for
+// itself what the end of the stream means.
 //
 // # Safety
 // `closed` must point to as many bytes as its size says, its texts must have

@@ -52,9 +52,11 @@ fn structs_only_grow() {
     look::<crate::engine::probity_engine_config>(&mut found);
     look::<crate::engine::probity_engine_stats>(&mut found);
     look::<crate::input::probity_closed>(&mut found);
+    look::<crate::log::probity_log>(&mut found);
     look::<crate::output::probity_output>(&mut found);
     look::<crate::report::probity_report>(&mut found);
     look::<crate::report::probity_target_state>(&mut found);
+    look::<crate::secure::probity_tls_request>(&mut found);
     look::<crate::types::probity_tls_info>(&mut found);
     #[cfg(feature = "driver")]
     look::<crate::driver::probity_driver_config>(&mut found);

@@ -246,6 +246,15 @@ pub const PROBITY_KIND_READINESS: u32 = 2;
 /// Whether a container has started, likewise.
 pub const PROBITY_KIND_STARTUP: u32 = 3;
 
+/// Why a target is not probed, for a log.
+pub(crate) fn refusal(result: probity_result, text: &str) -> String {
+    let text = match text {
+        "" => result.text(),
+        text => text,
+    };
+    format!("a target was refused: {text}")
+}
+
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 

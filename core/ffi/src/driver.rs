@@ -2,21 +2,22 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ::probity_driver::{Change, Config, Driver, FleetQuery, Handle, Once, OwnedReport};
+use ::probity_driver::{Capacity, Change, Config, Driver, FleetQuery, Handle, Once, OwnedReport};
 use ::probity_engine::{Report, TargetId};
 use probity_spec::{Delta, Target};
 
 use crate::boundary::{self, Place, Said, Sized_};
+use crate::callback::{Context, InCallback};
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::Table;
-use crate::notices::{
-    Context, Destination, InCallback, Queue, forward, probity_notice, probity_notice_callback,
-};
+use crate::log::{Log, PROBITY_LOG_INFO, PROBITY_LOG_WARNING, probity_log_callback};
+use crate::notices::{Destination, Forwarder, Queue, probity_notice, probity_notice_callback};
 use crate::render;
 use crate::report::{Lent, probity_report, probity_target_state};
 use crate::result::{Result, probity_result};
@@ -41,6 +42,9 @@ struct Running {
     /// `None` if the host has given a callback.
     queue: Option<Arc<Queue>>,
     lost: Arc<AtomicU64>,
+    /// Whether the host has asked the driver to stop.
+    stopping: Arc<AtomicBool>,
+    log: Arc<Log>,
     in_callback: Arc<InCallback>,
     forwarder: Option<JoinHandle<()>>,
 }
@@ -48,8 +52,8 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // On a thread that the driver waits for, it ends by itself.
-        let wait = !self.in_callback.is_this_thread();
-        self.handle.shutdown(Duration::ZERO);
+        let wait = !self.in_callback.is_this_thread() && !self.log.is_this_thread();
+        self.stop(Duration::ZERO);
         if let Some(forwarder) = self.forwarder.take().filter(|_| wait) {
             // A panic was printed when it happened.
             let _ = forwarder.join();
@@ -81,12 +85,17 @@ pub struct probity_driver_config {
     pub on_notice: probity_notice_callback,
     /// Handed to `on_notice`.
     pub context: *mut c_void,
+    /// Called with what the driver has to say about itself; NULL: nobody wants to
+    /// know.
+    pub on_log: probity_log_callback,
+    /// Handed to `on_log`.
+    pub log_context: *mut c_void,
 }
 
 // SAFETY: numbers and pointers that are not followed; a callback that is all
 // zeros is none.
 unsafe impl Sized_ for probity_driver_config {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, on_log).next_multiple_of(align_of::<Self>());
 }
 
 /// Starts the workers. No target is due before `probity_driver_begin`. Names are
@@ -95,8 +104,8 @@ unsafe impl Sized_ for probity_driver_config {
 /// Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
 ///
 /// # Safety
-/// `config` must point to as many bytes as its size says; `context` may be used on
-/// other threads until the driver is freed; `driver` may be written.
+/// `config` must point to as many bytes as its size says; `context` and `log_context`
+/// may be used on other threads until the driver is freed; `driver` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probity_driver_start(
     config: *const probity_driver_config,
@@ -107,22 +116,9 @@ pub unsafe extern "C" fn probity_driver_start(
         boundary::can_put(driver)?;
         // SAFETY: the caller's promise.
         let it = unsafe { boundary::read_sized(config) }?;
-        let usual = Config::default();
-        let or = |number: u32, usual| if number == 0 { usual } else { number };
-        let config = Config {
-            workers: it.workers as usize,
-            in_flight: it.in_flight as usize,
-            reserve: if it.reserve == 0 {
-                usual.reserve
-            } else {
-                it.reserve.into()
-            },
-            starts_per_destination: it.starts_per_destination,
-            burst_per_destination: or(it.burst_per_destination, usual.burst_per_destination),
-            ..usual
-        };
         let system =
             |error: &dyn std::error::Error| Said(probity_result::System, error.to_string());
+        let log = Arc::new(Log::new(it.on_log, it.log_context));
         let (queue, destination) = match it.on_notice {
             Some(callback) => (None, Destination::Callback(callback, Context(it.context))),
             None => {
@@ -130,29 +126,33 @@ pub unsafe extern "C" fn probity_driver_start(
                 (Some(Arc::clone(&queue)), Destination::Queue(queue))
             }
         };
-        let handle = Driver::start(config).map_err(|error| system(&error))?;
-        let lost = Arc::new(AtomicU64::new(0));
-        let in_callback = Arc::new(InCallback::default());
-        let forwarder = {
-            let (handle, lost) = (handle.clone(), Arc::clone(&lost));
-            let in_callback = Arc::clone(&in_callback);
-            let count = move |count| {
-                lost.fetch_add(count, Ordering::Relaxed);
-            };
-            thread::Builder::new()
-                .name("probity-notices".into())
-                .spawn(move || forward(&handle, &destination, &in_callback, count))
-                .map_err(|error| system(&error))?
+        let handle = Driver::start(driver_config(&it)).map_err(|error| system(&error))?;
+        say_capacity(&log, handle.capacity(), it.in_flight);
+        let forwarder = Forwarder {
+            handle: handle.clone(),
+            destination,
+            in_callback: Arc::default(),
+            lost: Arc::default(),
+            stopping: Arc::default(),
+            log: Arc::clone(&log),
         };
-        let bits = DRIVERS.insert(Arc::new(Running {
+        let running = Running {
             handle,
             applied: Mutex::default(),
             labels: Mutex::default(),
             queue,
-            lost,
-            in_callback,
-            forwarder: Some(forwarder),
-        }))?;
+            lost: Arc::clone(&forwarder.lost),
+            stopping: Arc::clone(&forwarder.stopping),
+            log,
+            in_callback: Arc::clone(&forwarder.in_callback),
+            forwarder: Some(
+                thread::Builder::new()
+                    .name("probity-notices".into())
+                    .spawn(move || forwarder.run())
+                    .map_err(|error| system(&error))?,
+            ),
+        };
+        let bits = DRIVERS.insert(Arc::new(running))?;
         // SAFETY: the caller's promise.
         unsafe { boundary::put(driver, probity_driver { bits }) }?;
         Ok(())
@@ -161,12 +161,62 @@ pub unsafe extern "C" fn probity_driver_start(
     unsafe { boundary::guard_saying(error, body) }
 }
 
+fn driver_config(it: &probity_driver_config) -> Config {
+    let usual = Config::default();
+    let or = |number: u32, usual| if number == 0 { usual } else { number };
+    Config {
+        workers: it.workers as usize,
+        in_flight: it.in_flight as usize,
+        reserve: if it.reserve == 0 {
+            usual.reserve
+        } else {
+            it.reserve.into()
+        },
+        starts_per_destination: it.starts_per_destination,
+        burst_per_destination: or(it.burst_per_destination, usual.burst_per_destination),
+        ..usual
+    }
+}
+
+/// What was made of the configuration and of the machine.
+fn say_capacity(log: &Log, capacity: Capacity, wanted: u32) {
+    let Capacity {
+        workers,
+        descriptors,
+        in_flight,
+    } = capacity;
+    if in_flight < wanted as usize {
+        log.say(PROBITY_LOG_WARNING, "driver", 0, || {
+            format!(
+                "expected room for {wanted} runs in flight, found {descriptors} descriptors, \
+                 enough for {in_flight}: raise the limit (RLIMIT_NOFILE)"
+            )
+        });
+    }
+    log.say(PROBITY_LOG_INFO, "driver", 0, || {
+        format!("started: {workers} workers, room for {in_flight} runs in flight")
+    });
+}
+
+/// What a handle stands for, unless this is a call from its log.
+fn running(driver: probity_driver) -> Result<Arc<Running>> {
+    let running = DRIVERS.share(driver.bits)?;
+    match running.log.is_this_thread() {
+        true => Err(probity_result::InUse),
+        false => Ok(running),
+    }
+}
+
 /// Ends a driver and frees it: runs in flight are reported as `shutdown` to
 /// those who wait for them. When it returns no callback is being called, nor will
 /// be, unless it was called from a callback.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result {
-    boundary::guard(|| DRIVERS.remove(driver.bits))
+    boundary::guard(|| {
+        // Not kept: who removes it waits for its threads.
+        drop(running(driver)?);
+        DRIVERS.remove(driver.bits)
+    })
 }
 
 /// Ends a driver in order: no new runs; those in flight finish, or are reported as
@@ -175,8 +225,8 @@ pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result 
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_shutdown(driver: probity_driver, grace: u64) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
-        running.handle.shutdown(Duration::from_nanos(grace));
+        let running = running(driver)?;
+        running.stop(Duration::from_nanos(grace));
         Ok(())
     })
 }
@@ -186,7 +236,7 @@ pub extern "C" fn probity_driver_shutdown(driver: probity_driver, grace: u64) ->
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_begin(driver: probity_driver) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         let begun = running.handle.begin();
         begun.map_err(|_| probity_result::Unavailable)
     })
@@ -203,7 +253,7 @@ pub unsafe extern "C" fn probity_driver_now(
     now: *mut u64,
 ) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         // SAFETY: the caller's promise.
         unsafe { boundary::put(now, running.handle.now().as_nanos()) }
     })
@@ -219,7 +269,7 @@ pub extern "C" fn probity_driver_apply(
     config: probity_config,
 ) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         let mut targets = config::targets_of(config)?;
         let mut applied = lock(&running.applied);
         let delta = Delta::between(&applied, &mut targets);
@@ -255,9 +305,10 @@ pub unsafe extern "C" fn probity_driver_add(
     error: *mut probity_buffer,
 ) -> probity_result {
     let body = || {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         // SAFETY: the caller's promise.
-        let wanted = unsafe { config::wanted(target) }?;
+        let wanted = unsafe { config::wanted(target) };
+        let wanted = wanted.inspect_err(|said| running.refused(said))?;
         lock(&running.labels).insert(wanted.id.0, wanted.labels);
         running.apply(vec![Change::Upsert(wanted.id, wanted.spec)])?;
         if !id.is_null() {
@@ -275,7 +326,7 @@ pub unsafe extern "C" fn probity_driver_add(
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         lock(&running.labels).remove(&id);
         running.apply(vec![Change::Remove(TargetId(id))])
     })
@@ -304,10 +355,11 @@ pub unsafe extern "C" fn probity_driver_run(
     error: *mut probity_buffer,
 ) -> probity_result {
     let body = || {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         let done = done.ok_or(probity_result::BadPointer)?;
         // SAFETY: the caller's promise.
-        let wanted = unsafe { config::wanted(target) }?;
+        let wanted = unsafe { config::wanted(target) };
+        let wanted = wanted.inspect_err(|said| running.refused(said))?;
         let once = Once {
             timeout: wanted.spec.schedule.timeout(),
             spec: wanted.spec,
@@ -365,7 +417,7 @@ pub unsafe extern "C" fn probity_driver_descriptor(
     descriptor: *mut i32,
 ) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         let queue = running.queue.as_ref().ok_or(probity_result::Nothing)?;
         // SAFETY: the caller's promise.
         unsafe { boundary::put(descriptor, queue.descriptor()) }
@@ -389,7 +441,7 @@ pub unsafe extern "C" fn probity_driver_notice(
         boundary::can_write_sized(notice)?;
         // SAFETY: the caller's promise.
         let place = unsafe { Place::new(detail) }?;
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         let queue = running.queue.as_ref().ok_or(probity_result::Nothing)?;
         let taken = queue.pop().ok_or(probity_result::Nothing)?;
         place.write(taken.detail.as_bytes());
@@ -412,7 +464,7 @@ pub unsafe extern "C" fn probity_driver_lost(
     lost: *mut u64,
 ) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         // SAFETY: the caller's promise.
         unsafe { boundary::put(lost, running.lost.load(Ordering::Relaxed)) }
     })
@@ -437,7 +489,7 @@ pub unsafe extern "C" fn probity_driver_fleet(
     context: *mut c_void,
 ) -> probity_result {
     boundary::guard(|| {
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         let each = each.ok_or(probity_result::BadPointer)?;
         let (context, in_callback) = (Context(context), Arc::clone(&running.in_callback));
         let asked = running.handle.fleet(FleetQuery::default(), move |fleet| {
@@ -481,7 +533,7 @@ pub unsafe extern "C" fn probity_driver_render(
         boundary::can_put(text)?;
         // SAFETY: the caller's promise.
         let place = unsafe { Place::new(text) }?;
-        let running = DRIVERS.share(driver.bits)?;
+        let running = running(driver)?;
         if running.in_callback.is_this_thread() {
             return Err(probity_result::InUse);
         }
@@ -498,6 +550,18 @@ pub unsafe extern "C" fn probity_driver_render(
 }
 
 impl Running {
+    /// The end of the driver, which is then no surprise.
+    fn stop(&self, grace: Duration) {
+        self.stopping.store(true, Ordering::Release);
+        self.handle.shutdown(grace);
+    }
+
+    fn refused(&self, Said(result, text): &Said) {
+        self.log.say(PROBITY_LOG_WARNING, "driver", 0, || {
+            config::refusal(*result, text)
+        });
+    }
+
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         let applied = self.handle.apply(changes);
         applied.map_err(|_| probity_result::Unavailable)

@@ -1,17 +1,21 @@
 //! The half without IO: the host owns sockets and clock, and may own names.
 
+use std::ffi::c_void;
+use std::mem::offset_of;
 use std::time::Duration;
 
 use ::probity_engine::resolve::ResolverConfig;
-use ::probity_engine::{Config, Engine, Full, Instant, Limits, RunId, TargetId};
+use ::probity_engine::{Config, Engine, Full, Input, Instant, Limits, Output, RunId, TargetId};
 use probity_spec::{Delta, Target};
 
 use crate::boundary::{self, Said, Sized_};
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::Table;
+use crate::log::{Log, PROBITY_LOG_ERROR, PROBITY_LOG_WARNING, probity_log_callback};
 use crate::output::probity_output;
 use crate::report::{Lent, nanos, probity_target_state};
 use crate::result::{Result, probity_result};
+use crate::tls::{Taken, Tls};
 use crate::types::{probity_buffer, probity_bytes, probity_text};
 
 /// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
@@ -27,6 +31,11 @@ pub(crate) static ENGINES: Table<Host> = Table::new();
 /// An engine with what is lent of it.
 pub(crate) struct Host {
     pub(crate) engine: Engine,
+    /// The latest reading of the host's clock.
+    now: Instant,
+    /// `None`: the host does TLS.
+    pub(crate) tls: Option<Tls>,
+    log: Log,
     lent: Lent,
     /// Those of the last `probity_engine_apply`.
     applied: Vec<Target>,
@@ -36,6 +45,14 @@ pub(crate) struct Host {
 pub const PROBITY_NAMES_ENGINE: u32 = 0;
 /// The host resolves names: `PROBITY_OUTPUT_RESOLVE`.
 pub const PROBITY_NAMES_HOST: u32 = 1;
+
+/// The host does TLS: `PROBITY_OUTPUT_SECURE`.
+pub const PROBITY_TLS_HOST: u32 = 0;
+/// The library does: the host carries the bytes as they are. There is then no
+/// `PROBITY_OUTPUT_SECURE`; `PROBITY_OUTPUT_SEND` has ciphertext, and ciphertext is
+/// what `probity_engine_data` is given. Certificates are judged by the clock of the
+/// system. Not in the Wasm build: `PROBITY_RESULT_UNSUPPORTED`.
+pub const PROBITY_TLS_LIBRARY: u32 = 1;
 
 /// What an engine is made with. Begin with zeros and the size; numbers of 0 mean
 /// the usual bound.
@@ -68,11 +85,20 @@ pub struct probity_engine_config {
     pub resolv_conf: probity_text,
     /// The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
     pub hosts: probity_text,
+    /// `PROBITY_TLS_HOST` or `PROBITY_TLS_LIBRARY`.
+    pub tls: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Called with what the engine has to say about itself, during calls of the
+    /// host and on their thread; NULL: nobody wants to know.
+    pub on_log: probity_log_callback,
+    /// Handed to `on_log`.
+    pub log_context: *mut c_void,
 }
 
 // SAFETY: numbers and pointers, which are looked at only by `boundary`.
 unsafe impl Sized_ for probity_engine_config {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, tls).next_multiple_of(align_of::<Self>());
 }
 
 /// Makes an engine without targets. `now` is the first reading of the host's
@@ -84,7 +110,8 @@ unsafe impl Sized_ for probity_engine_config {
 ///
 /// # Safety
 /// `config` must point to as many bytes as its size says, and what it points to
-/// must have its length; `engine` may be written.
+/// must have its length; `log_context` may be used in every call with the engine;
+/// `engine` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probity_engine_new(
     config: *const probity_engine_config,
@@ -94,9 +121,21 @@ pub unsafe extern "C" fn probity_engine_new(
     boundary::guard(|| {
         boundary::can_put(engine)?;
         // SAFETY: the caller's promise.
-        let config = unsafe { engine_config(config) }?;
+        let (it, config) = unsafe { engine_config(config) }?;
+        let log = Log::new(it.on_log, it.log_context);
+        let tls = match it.tls {
+            PROBITY_TLS_HOST => None,
+            PROBITY_TLS_LIBRARY => Some(Tls::new().inspect_err(|_| {
+                log.say(PROBITY_LOG_ERROR, "tls", 0, || NO_TLS.into());
+            })?),
+            _ => return Err(probity_result::BadArgument),
+        };
+        let now = Instant::from_nanos(now);
         let bits = ENGINES.insert(Host {
-            engine: Engine::new(config, Instant::from_nanos(now)),
+            engine: Engine::new(config, now),
+            now,
+            tls,
+            log,
             lent: Lent::default(),
             applied: Vec::new(),
         })?;
@@ -105,9 +144,14 @@ pub unsafe extern "C" fn probity_engine_new(
     })
 }
 
+const NO_TLS: &str = "expected TLS to be left to the host (PROBITY_TLS_HOST), found \
+    PROBITY_TLS_LIBRARY: this build has none";
+
 /// # Safety
 /// As for [`probity_engine_new`].
-unsafe fn engine_config(config: *const probity_engine_config) -> Result<Config> {
+unsafe fn engine_config(
+    config: *const probity_engine_config,
+) -> Result<(probity_engine_config, Config)> {
     // SAFETY: the caller's promise.
     let (it, seed, resolv_conf, hosts) = unsafe {
         let it = boundary::read_sized(config)?;
@@ -117,7 +161,7 @@ unsafe fn engine_config(config: *const probity_engine_config) -> Result<Config> 
     };
     let usual = Limits::default();
     let or = |number: u32, usual: u32| if number == 0 { usual } else { number };
-    Ok(Config {
+    let made = Config {
         limits: Limits {
             targets: or(it.targets, usual.targets),
             in_flight: or(it.in_flight, usual.in_flight),
@@ -133,7 +177,8 @@ unsafe fn engine_config(config: *const probity_engine_config) -> Result<Config> 
             _ => return Err(probity_result::BadArgument),
         },
         seed: seed.try_into().map_err(|_| probity_result::BadArgument)?,
-    })
+    };
+    Ok((it, made))
 }
 
 /// Frees an engine with its targets and runs, which are not reported. Threads:
@@ -149,7 +194,8 @@ pub extern "C" fn probity_engine_free(engine: probity_engine) -> probity_result 
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_begin(engine: probity_engine, now: u64) -> probity_result {
     work(engine, |host| {
-        host.engine.begin(Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.begin(now);
         Ok(())
     })
 }
@@ -165,22 +211,28 @@ pub extern "C" fn probity_engine_apply(
     config: probity_config,
     now: u64,
 ) -> probity_result {
-    let now = Instant::from_nanos(now);
     boundary::guard(|| {
         let mut targets = config::targets_of(config)?;
         ENGINES.with(engine.bits, |host| {
+            let now = host.at(now);
             let delta = Delta::between(&host.applied, &mut targets);
             for id in delta.remove {
                 host.engine.remove(id, now);
             }
-            let mut full = Ok(());
+            let mut refused = 0;
             for target in delta.upsert {
                 if host.engine.upsert(target.id, target.spec, now).is_err() {
-                    full = Err(probity_result::Full);
+                    refused += 1;
                 }
             }
             host.applied = targets;
-            full
+            if refused == 0 {
+                return Ok(());
+            }
+            host.log.say(PROBITY_LOG_WARNING, "engine", 0, || {
+                format!("no room for {refused} targets: they are not probed")
+            });
+            Err(probity_result::Full)
         })
     })
 }
@@ -204,11 +256,18 @@ pub unsafe extern "C" fn probity_engine_add(
 ) -> probity_result {
     let body = || {
         // SAFETY: the caller's promise.
-        let wanted = unsafe { config::wanted(target) }?;
+        let wanted = unsafe { config::wanted(target) };
+        let wanted = wanted.inspect_err(|said| refused(engine, said))?;
         ENGINES.with(engine.bits, |host| {
-            let now = Instant::from_nanos(now);
+            let now = host.at(now);
             let added = host.engine.upsert(wanted.id, wanted.spec, now);
-            added.map_err(|Full| probity_result::Full)
+            added.map_err(|Full| {
+                host.log
+                    .say(PROBITY_LOG_WARNING, "engine", wanted.id.0, || {
+                        "no room for another target: it is not probed".into()
+                    });
+                probity_result::Full
+            })
         })?;
         if !id.is_null() {
             // SAFETY: the caller's promise.
@@ -231,7 +290,8 @@ pub extern "C" fn probity_engine_remove(
     work(engine, |host| {
         let id = TargetId(id);
         host.engine.target(id).ok_or(probity_result::NoTarget)?;
-        host.engine.remove(id, Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.remove(id, now);
         Ok(())
     })
 }
@@ -252,10 +312,11 @@ pub unsafe extern "C" fn probity_engine_run(
     let body = || {
         boundary::can_put(run)?;
         // SAFETY: the caller's promise.
-        let wanted = unsafe { config::wanted(target) }?;
+        let wanted = unsafe { config::wanted(target) };
+        let wanted = wanted.inspect_err(|said| refused(engine, said))?;
         let started = ENGINES.with(engine.bits, |host| {
             let timeout = wanted.spec.schedule.timeout();
-            let now = Instant::from_nanos(now);
+            let now = host.at(now);
             let started = host.engine.run_once(wanted.spec, timeout, false, now);
             started.map_err(|Full| probity_result::Full)
         })?;
@@ -276,8 +337,8 @@ pub extern "C" fn probity_engine_cancel(
     now: u64,
 ) -> probity_result {
     work(engine, |host| {
-        host.engine
-            .cancel(RunId::from_bits(run), Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.cancel(RunId::from_bits(run), now);
         Ok(())
     })
 }
@@ -292,7 +353,8 @@ pub extern "C" fn probity_engine_trigger(
     work(engine, |host| {
         let id = TargetId(id);
         host.engine.target(id).ok_or(probity_result::NoTarget)?;
-        host.engine.trigger(id, Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.trigger(id, now);
         Ok(())
     })
 }
@@ -307,7 +369,8 @@ pub extern "C" fn probity_engine_handle_timeout(
     now: u64,
 ) -> probity_result {
     work(engine, |host| {
-        host.engine.handle_timeout(Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.handle_timeout(now);
         Ok(())
     })
 }
@@ -361,9 +424,7 @@ pub unsafe extern "C" fn probity_engine_output(
 ) -> probity_result {
     work(engine, |host| {
         boundary::can_write_sized(output)?;
-        let Host { engine, lent, .. } = host;
-        let (run, asked) = engine.poll_output().ok_or(probity_result::Nothing)?;
-        let asked = probity_output::of(run.to_bits(), &asked, lent);
+        let asked = host.ask().ok_or(probity_result::Nothing)?;
         // SAFETY: the caller's promise.
         unsafe { boundary::write_sized(output, &asked) }
     })
@@ -451,7 +512,8 @@ pub unsafe extern "C" fn probity_engine_stats_of(
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_drain(engine: probity_engine, now: u64) -> probity_result {
     work(engine, |host| {
-        host.engine.drain(Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.drain(now);
         Ok(())
     })
 }
@@ -461,9 +523,64 @@ pub extern "C" fn probity_engine_drain(engine: probity_engine, now: u64) -> prob
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_shutdown(engine: probity_engine, now: u64) -> probity_result {
     work(engine, |host| {
-        host.engine.shutdown(Instant::from_nanos(now));
+        let now = host.at(now);
+        host.engine.shutdown(now);
         Ok(())
     })
+}
+
+impl Host {
+    /// A reading of the host's clock.
+    pub(crate) fn at(&mut self, nanos: u64) -> Instant {
+        let now = Instant::from_nanos(nanos);
+        self.now = self.now.max(now);
+        now
+    }
+
+    /// The next thing that the host is to do.
+    fn ask(&mut self) -> Option<probity_output> {
+        loop {
+            if let Some(asked) = self.tls.as_mut().and_then(Tls::next) {
+                return Some(asked);
+            }
+            let (run, asked) = self.engine.poll_output()?;
+            let taken = match &mut self.tls {
+                None => Taken::No,
+                Some(tls) => tls.take(run, &asked),
+            };
+            match taken {
+                Taken::No => {
+                    if let Output::Report(report) = &asked {
+                        let target = report.target.map_or(0, |target| target.0);
+                        let (outcome, at) = (report.outcome, report.finished);
+                        let (runs, detail) = (report.runs, report.detail);
+                        self.log.result("engine", target, outcome, runs, detail, at);
+                    }
+                    return Some(probity_output::of(run.to_bits(), &asked, &mut self.lent));
+                }
+                Taken::Yes => {}
+                Taken::Failed(conn, failure) => {
+                    self.log.say(PROBITY_LOG_ERROR, "tls", 0, || {
+                        format!("a connection cannot be secured: {failure}")
+                    });
+                    let closed = Input::Closed(conn, failure.into());
+                    self.engine.handle_input(run, closed, self.now);
+                }
+            }
+        }
+    }
+}
+
+/// Says that a target was refused, and why. In a call that has failed already
+/// nothing comes of it if this does.
+fn refused(engine: probity_engine, said: &Said) {
+    let Said(result, text) = said;
+    let _ = ENGINES.with(engine.bits, |host| {
+        host.log.say(PROBITY_LOG_WARNING, "engine", 0, || {
+            config::refusal(*result, text)
+        });
+        Ok(())
+    });
 }
 
 fn work(engine: probity_engine, body: impl FnOnce(&mut Host) -> Result<()>) -> probity_result {

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo};
-use ::probity_engine::{Closed, Conn, Input, Instant, Reason, ResolveError, RunId};
+use ::probity_engine::{Closed, Conn, Input, Reason, ResolveError, RunId};
 
 use crate::boundary::{self, Sized_};
-use crate::engine::{ENGINES, probity_engine};
+use crate::engine::{ENGINES, Host, probity_engine};
 use crate::result::{Result, probity_result};
 use crate::types::{probity_address, probity_bytes, probity_text, probity_tls_info};
 use crate::version::reason_from;
@@ -115,7 +115,8 @@ pub extern "C" fn probity_engine_opened(
 }
 
 /// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
-/// certificate accepted. Only where the host does TLS.
+/// certificate accepted. Only where the host does TLS, else
+/// `PROBITY_RESULT_BAD_ARGUMENT`.
 ///
 /// # Safety
 /// `info` must point to as many bytes as its size says, its texts must have
@@ -131,12 +132,18 @@ pub unsafe extern "C" fn probity_engine_secured(
     boundary::guard(|| {
         // SAFETY: the caller's promise.
         let info = unsafe { tls_info(info) }?;
-        tell(engine, run, Input::Secured(number(conn)?, &info), now)
+        let conn = number(conn)?;
+        ENGINES.with(engine.bits, |host| {
+            host.leave_tls_to_the_library()?;
+            host.tell(run, Input::Secured(conn, &info), now);
+            Ok(())
+        })
     })
 }
 
 /// Tells what was received: bytes of a stream in pieces of any size, or one
-/// datagram. They are only looked at during the call.
+/// datagram. They are only looked at during the call. Where TLS is the library's
+/// they are the socket's, else plain text.
 ///
 /// # Safety
 /// `bytes` must have their length.
@@ -151,12 +158,26 @@ pub unsafe extern "C" fn probity_engine_data(
     boundary::guard(|| {
         // SAFETY: the caller's promise.
         let bytes = unsafe { boundary::slice(bytes.data, bytes.length) }?;
-        tell(engine, run, Input::Data(number(conn)?, bytes), now)
+        let (run, conn) = (RunId::from_bits(run), number(conn)?);
+        ENGINES.with(engine.bits, |host| {
+            let now = host.at(now);
+            let Host { engine, tls, .. } = host;
+            let tell = |input: Input<'_>| engine.handle_input(run, input, now);
+            let taken = tls
+                .as_mut()
+                .is_some_and(|tls| tls.received(run, conn, bytes, tell));
+            if !taken {
+                engine.handle_input(run, Input::Data(conn, bytes), now);
+            }
+            Ok(())
+        })
     })
 }
 
 /// Tells that a connection has ended or could not be made. The host has released
-/// what it held for it, and tells nothing of it afterwards.
+/// what it held for it, and tells nothing of it afterwards. `PROBITY_CLOSED_TLS` is
+/// a `PROBITY_RESULT_BAD_ARGUMENT` where TLS is the library's, which then sees for
+/// itself what the end of the stream means.
 ///
 /// # Safety
 /// `closed` must point to as many bytes as its size says, its texts must have
@@ -172,16 +193,43 @@ pub unsafe extern "C" fn probity_engine_closed(
     boundary::guard(|| {
         // SAFETY: the caller's promise.
         let closed = unsafe { why(closed) }?;
-        tell(engine, run, Input::Closed(number(conn)?, closed), now)
+        let conn = number(conn)?;
+        ENGINES.with(engine.bits, |host| {
+            if let Closed::Tls(_) = closed {
+                host.leave_tls_to_the_library()?;
+            }
+            let closed = match &mut host.tls {
+                None => Some(closed),
+                Some(tls) => tls.closed(RunId::from_bits(run), conn, closed),
+            };
+            if let Some(closed) = closed {
+                host.tell(run, Input::Closed(conn, closed), now);
+            }
+            Ok(())
+        })
     })
 }
 
 fn tell(engine: probity_engine, run: u64, input: Input<'_>, now: u64) -> Result<()> {
     ENGINES.with(engine.bits, |host| {
-        host.engine
-            .handle_input(RunId::from_bits(run), input, Instant::from_nanos(now));
+        host.tell(run, input, now);
         Ok(())
     })
+}
+
+impl Host {
+    fn tell(&mut self, run: u64, input: Input<'_>, now: u64) {
+        let now = self.at(now);
+        self.engine.handle_input(RunId::from_bits(run), input, now);
+    }
+
+    /// A host that was not asked for TLS knows nothing of it.
+    fn leave_tls_to_the_library(&self) -> Result<()> {
+        match self.tls {
+            None => Ok(()),
+            Some(_) => Err(probity_result::BadArgument),
+        }
+    }
 }
 
 /// Connections are numbered in a byte; no other number was ever given out.

@@ -3,12 +3,15 @@
 //!
 //! ```text
 //! boundary.rs   every pointer that comes in or goes out, panics
+//! callback.rs   functions of the host
 //! handle.rs     numbers instead of pointers for what lives longer than a call
 //! result.rs     what every function returns
 //! types.rs      structs that more than one half uses
 //! config.rs     files, modules and targets
 //! engine.rs     the half without IO, and what it asks and is told:
-//!   output.rs   input.rs   report.rs
+//!   output.rs   input.rs   report.rs   secure.rs
+//! tls.rs        TLS between engine and host; no_tls.rs where there is none
+//! log.rs        what the library has to say about itself
 //! memory.rs     what a Wasm host needs besides
 //! driver.rs     the half with threads, and what it tells the host:
 //!   notices.rs  render.rs
@@ -32,12 +35,14 @@
 #[cfg(test)]
 mod abi;
 mod boundary;
+mod callback;
 mod config;
 #[cfg(feature = "driver")]
 mod driver;
 mod engine;
 mod handle;
 mod input;
+mod log;
 #[cfg(target_family = "wasm")]
 mod memory;
 #[cfg(feature = "driver")]
@@ -47,7 +52,13 @@ mod output;
 mod render;
 mod report;
 mod result;
+mod secure;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod types;
 mod version;

@@ -1,16 +1,18 @@
 //! What happened to targets, on its way from the driver to the host.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use ::probity_driver::{Handle, Notice};
 
 use crate::boundary::{Sized_, lend_text};
+use crate::callback::{Context, InCallback};
+use crate::log::{Log, PROBITY_LOG_ERROR, PROBITY_LOG_INFO};
 use crate::report::{health, outcome_number, phase_number};
 use crate::types::probity_text;
 use crate::version::reason_number;
@@ -52,16 +54,6 @@ unsafe impl Sized_ for probity_notice {
 pub type probity_notice_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, notice: *const probity_notice)>;
 
-/// A pointer of the host that is handed back to it.
-#[derive(Clone, Copy)]
-pub(crate) struct Context(pub(crate) *mut c_void);
-
-// SAFETY: it is never followed here; that callbacks come on other threads is said
-// where it is taken.
-unsafe impl Send for Context {}
-// SAFETY: as above.
-unsafe impl Sync for Context {}
-
 impl probity_notice {
     pub(crate) fn of(notice: &Notice) -> Self {
         Self {
@@ -74,32 +66,6 @@ impl probity_notice {
             runs: notice.runs,
             at: notice.at.as_nanos(),
             detail: lend_text(&notice.detail),
-        }
-    }
-}
-
-/// Threads that are in a callback of the host: on these nothing may wait for
-/// threads of the driver.
-#[derive(Default)]
-pub(crate) struct InCallback(Mutex<HashSet<ThreadId>>);
-
-impl InCallback {
-    fn lock(&self) -> MutexGuard<'_, HashSet<ThreadId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the calling thread is in one.
-    pub(crate) fn is_this_thread(&self) -> bool {
-        self.lock().contains(&thread::current().id())
-    }
-
-    /// Calls the host.
-    pub(crate) fn call(&self, host: impl FnOnce()) {
-        let this = thread::current().id();
-        let outermost = self.lock().insert(this);
-        host();
-        if outermost {
-            self.lock().remove(&this);
         }
     }
 }
@@ -170,29 +136,65 @@ pub(crate) enum Destination {
     ),
 }
 
-/// Carries notices to the host until the driver has stopped. `lost` counts those
-/// that there was no room for.
-pub(crate) fn forward(
-    handle: &Handle,
-    destination: &Destination,
-    in_callback: &InCallback,
-    lost: impl Fn(u64),
-) {
-    loop {
-        let taken = handle.notices(Duration::from_secs(3600));
-        lost(taken.dropped);
-        for notice in taken.list {
-            match destination {
-                Destination::Queue(queue) => lost(u64::from(!queue.push(notice))),
-                Destination::Callback(callback, context) => {
-                    let told = probity_notice::of(&notice);
-                    // SAFETY: what the host promised when it gave them.
-                    in_callback.call(|| unsafe { callback(context.0, &told) });
-                }
+/// Carries notices to the host, and what they say about the library to its log,
+/// until the driver has stopped.
+pub(crate) struct Forwarder {
+    pub(crate) handle: Handle,
+    pub(crate) destination: Destination,
+    pub(crate) in_callback: Arc<InCallback>,
+    /// Counts those that there was no room for.
+    pub(crate) lost: Arc<AtomicU64>,
+    /// Whether the host has asked the driver to stop.
+    pub(crate) stopping: Arc<AtomicBool>,
+    pub(crate) log: Arc<Log>,
+}
+
+impl Forwarder {
+    pub(crate) fn run(self) {
+        loop {
+            let taken = self.handle.notices(Duration::from_secs(3600));
+            let mut lost = taken.dropped;
+            for notice in taken.list {
+                self.log(&notice);
+                lost += u64::from(!self.deliver(notice));
+            }
+            self.lost.fetch_add(lost, Ordering::Relaxed);
+            self.log.lost(lost, self.handle.now());
+            if taken.stopped {
+                return self.log_end();
             }
         }
-        if taken.stopped {
-            return;
+    }
+
+    fn log(&self, notice: &Notice) {
+        let (target, outcome, detail) = (notice.target.0, notice.outcome, &notice.detail);
+        self.log
+            .result("driver", target, outcome, notice.runs, detail, notice.at);
+    }
+
+    /// Whether there was room for it.
+    fn deliver(&self, notice: Notice) -> bool {
+        match &self.destination {
+            Destination::Queue(queue) => queue.push(notice),
+            Destination::Callback(callback, context) => {
+                let told = probity_notice::of(&notice);
+                // SAFETY: what the host promised when it gave them.
+                self.in_callback
+                    .call(|| unsafe { callback(context.0, &told) });
+                true
+            }
         }
+    }
+
+    /// A driver that stops by itself has a defect: see the page of its crate.
+    fn log_end(&self) {
+        let (level, message) = match self.stopping.load(Ordering::Acquire) {
+            true => (PROBITY_LOG_INFO, "stopped"),
+            false => (
+                PROBITY_LOG_ERROR,
+                "a worker has panicked and all have stopped: nothing is probed any more",
+            ),
+        };
+        self.log.say(level, "driver", 0, || message.into());
     }
 }

@@ -1,9 +1,12 @@
 //! What the engine asks of its host.
 
+use std::mem::offset_of;
+
 use ::probity_engine::{Families, Family, Output, Transport};
 
 use crate::boundary::{Sized_, lend_bytes, lend_text};
 use crate::report::{Lent, probity_report};
+use crate::secure::probity_tls_request;
 use crate::types::{probity_address, probity_bytes, probity_text};
 
 /// Resolve `name`, of a family that `families` allows, and answer with
@@ -14,12 +17,15 @@ pub const PROBITY_OUTPUT_RESOLVE: u32 = 1;
 /// family, without waiting; answer with `probity_engine_opened` or
 /// `probity_engine_closed`.
 pub const PROBITY_OUTPUT_OPEN: u32 = 2;
-/// Perform a TLS handshake on an open connection, for the server name `name`,
-/// and answer with `probity_engine_secured` or `probity_engine_closed`; from then
-/// on what is sent and received is plain text for TLS to carry. A connection
-/// that is secured already gets a second layer inside.
+/// Perform a TLS handshake on an open connection, for the server name `name` and as
+/// `tls` says, and answer with `probity_engine_secured` or `probity_engine_closed`;
+/// from then on what is sent and received is plain text for TLS to carry. A
+/// connection that is secured already gets a second layer inside. Only if TLS was
+/// left to the host.
 pub const PROBITY_OUTPUT_SECURE: u32 = 3;
-/// Send `bytes`, all of them, in order.
+/// Send `bytes`, all of them, in order. What the socket does not take at once the
+/// host keeps and sends on; with the library's TLS these are at most some 49 KiB of
+/// a long request, and the rest is in the outputs that follow.
 pub const PROBITY_OUTPUT_SEND: u32 = 4;
 /// Close the connection and forget it.
 pub const PROBITY_OUTPUT_CLOSE: u32 = 5;
@@ -68,11 +74,13 @@ pub struct probity_output {
     pub bytes: probity_bytes,
     /// What the run has found out.
     pub report: *const probity_report,
+    /// How to secure the connection.
+    pub tls: *const probity_tls_request,
 }
 
 // SAFETY: numbers and pointers that the caller only receives.
 unsafe impl Sized_ for probity_output {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, tls).next_multiple_of(align_of::<Self>());
 }
 
 impl probity_output {
@@ -89,11 +97,12 @@ impl probity_output {
             name: lend_text(""),
             bytes: lend_bytes(&[]),
             report: std::ptr::null(),
+            tls: std::ptr::null(),
         }
     }
 
-    /// The same in C's words. What `output` borrows is lent on; a report is
-    /// filled in at `lent`.
+    /// The same in C's words. What `output` borrows is lent on; a report, or what
+    /// TLS is asked, is filled in at `lent`.
     pub(crate) fn of(run: u64, output: &Output<'_>, lent: &mut Lent) -> Self {
         let mut it = Self {
             run,
@@ -120,6 +129,7 @@ impl probity_output {
                 it.kind = PROBITY_OUTPUT_SECURE;
                 it.conn = conn.0.into();
                 it.name = lend_text(params.server_name);
+                it.tls = lent.requests.fill(params);
             }
             Output::Send(conn, bytes) => {
                 it.kind = PROBITY_OUTPUT_SEND;

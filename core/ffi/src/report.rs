@@ -4,6 +4,7 @@ use ::probity_engine::tls::TlsInfo;
 use ::probity_engine::{GroupId, Instant, Last, Outcome, Phase, Report, TargetId};
 
 use crate::boundary::{Sized_, lend_text};
+use crate::secure::Requests;
 use crate::types::{probity_address, probity_text, probity_tls_info};
 use crate::version::reason_number;
 
@@ -96,12 +97,13 @@ pub struct probity_report {
     pub facts_length: usize,
 }
 
-/// A report with all that it points to, so that it can be lent.
+/// A report with all that it points to, so that it can be lent, and what else is.
 #[derive(Default)]
 pub(crate) struct Lent {
     facts: Vec<probity_fact>,
     tls: Option<Box<probity_tls_info>>,
     report: Option<Box<probity_report>>,
+    pub(crate) requests: Requests,
 }
 
 // SAFETY: pointers to what the engine holds or to constants; nobody follows

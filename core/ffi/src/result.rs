@@ -42,6 +42,9 @@ pub enum probity_result {
     /// A defect of this library: a call has panicked. What it was working on
     /// cannot be used any more, only freed.
     Panicked = -12,
+    /// This build of the library does not have what is asked for: there is no TLS
+    /// in a Wasm module.
+    Unsupported = -13,
 }
 
 /// cbindgen:ignore
@@ -81,7 +84,19 @@ pub(crate) const TEXTS: &[(probity_result, &str)] = &[
         probity_result::Panicked,
         "a defect of the library: a call has panicked",
     ),
+    (
+        probity_result::Unsupported,
+        "this build of the library has no TLS: the host has to bring its own",
+    ),
 ];
+
+impl probity_result {
+    /// In words.
+    pub(crate) fn text(self) -> &'static str {
+        let known = TEXTS.iter().find(|(known, _)| *known == self);
+        known.map_or("", |(_, text)| text)
+    }
+}
 
 /// How functions of this crate fail.
 pub(crate) type Result<T> = std::result::Result<T, probity_result>;

@@ -15,6 +15,9 @@ use crate::result::probity_result::{self, *};
 use crate::types::*;
 use crate::version::*;
 
+mod log;
+#[cfg(feature = "tls")]
+mod tls;
 mod transcript;
 
 const SEED: [u8; 32] = [7; 32];
@@ -279,7 +282,7 @@ fn sizes_of_other_versions_are_understood_or_refused() {
     let result = unsafe { probity_engine_add(engine, place, 0, null_mut(), null_mut()) };
     assert_eq!(result, BadSize);
     let mut asked: probity_output = zeroed();
-    asked.size -= 8;
+    asked.size = <probity_output as crate::boundary::Sized_>::FIRST - 8;
     // SAFETY: larger than it says.
     assert_eq!(
         // SAFETY: as everywhere.

@@ -9,8 +9,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::{env, fs, thread};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{self, cipher_suite::TLS13_CHACHA20_POLY1305_SHA256};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::version::TLS13;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -156,6 +163,7 @@ const MEMCHECK: &[&str] = &[
     "--quiet",
     "--error-exitcode=99",
     "--leak-check=full",
+    "--show-leak-kinds=definite,indirect",
     "--errors-for-leak-kinds=definite,indirect",
 ];
 
@@ -178,6 +186,114 @@ fn memcheck_has_no_complaint_about_the_half_without_io() {
         let mut command = Command::new("valgrind");
         command.args(MEMCHECK).arg(program).args(["http_2xx", "4"]);
         assert_eq!(flips(&run(&mut command, &targets(30, 5))), (30, 5));
+    }
+}
+
+/// Servers whose certificates are good, expired and for another name, and one
+/// without TLS; and a file with a module that trusts who vouches for them.
+fn tls_servers() -> (PathBuf, [String; 4]) {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let ca = CertifiedIssuer::self_signed(params, key).expect("a CA");
+    let serve = |name: &str, year| {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let cert = params.signed_by(&key, &ca).expect("a certificate");
+        // Memcheck loses track of the bits of AES-GCM in ring's assembly.
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: vec![TLS13_CHACHA20_POLY1305_SHA256],
+            ..ring::default_provider()
+        });
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key);
+        let config = Arc::new(config.expect("a server's configuration"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let port = listener.local_addr().expect("it is bound").port();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let tls = ServerConnection::new(Arc::clone(&config)).expect("a connection");
+                let mut stream = StreamOwned::new(tls, stream);
+                let mut request = [0; 4096];
+                // A peer that leaves is no concern of ours.
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        });
+        format!("https://127.0.0.1:{port}/")
+    };
+    let targets = [
+        serve("127.0.0.1", 4095),
+        serve("127.0.0.1", 2001),
+        serve("127.0.0.2", 4095),
+        format!("https://127.0.0.1:{}/", server()),
+    ];
+    let pem = library().join(format!("{}-ca.pem", std::process::id()));
+    fs::write(&pem, ca.pem()).expect("the folder is there");
+    let file = pem.with_extension("yml");
+    let module = format!(
+        "{{prober: http, http: {{tls_config: {{ca_file: {}}}}}}}",
+        pem.display()
+    );
+    fs::write(&file, format!("modules: {{web: {module}}}\n")).expect("as above");
+    (file, targets)
+}
+
+/// Checks those servers with the example, and compares what it says.
+fn check_tls_servers(command: &mut Command) {
+    let (file, targets) = tls_servers();
+    let output = command.arg(&file).arg("web").args(&targets).output();
+    let output = output.expect("the program was just made or found");
+    for file in [file.with_extension("pem"), file] {
+        fs::remove_file(file).expect("it was just made");
+    }
+    let (text, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(output.status.code(), Some(1), "{text}\n{said}");
+    let about = |number: usize| {
+        let mut lines = text
+            .lines()
+            .skip_while(|line| !line.contains(&targets[number]));
+        (
+            lines.next().expect("one for each"),
+            lines.next().unwrap_or_default(),
+        )
+    };
+    let (verdict, tls) = about(0);
+    assert!(verdict.starts_with("success "), "{text}");
+    assert!(tls.starts_with("  TLS 1.3 expires=67"), "{text}");
+    for (number, reason, learnt) in [
+        (1, "tls_certificate_expired", "expires=10"),
+        (2, "tls_name_mismatch", "expires=67"),
+        (3, "tls_not_tls", ""),
+    ] {
+        let (verdict, tls) = about(number);
+        assert!(verdict.starts_with("failure "), "{text}");
+        assert!(verdict.contains(&format!(" {reason} ")), "{text}");
+        assert!(tls.contains(learnt), "{text}");
+    }
+    assert!(said.is_empty(), "{said}");
+}
+
+#[test]
+fn a_loop_that_carries_bytes_checks_tls_servers() {
+    check_tls_servers(&mut Command::new(compile(C, "tls.c")));
+}
+
+#[test]
+fn memcheck_has_no_complaint_about_the_librarys_tls() {
+    if is_there("valgrind") {
+        let program = compile(C, "tls.c");
+        check_tls_servers(Command::new("valgrind").args(MEMCHECK).arg(program));
     }
 }
 

@@ -27,7 +27,7 @@ modules:
   gzip: {prober: http, http: {compression: gzip, fail_if_body_not_matches_regexp: [world]}}
   small: {prober: http, http: {body_size_limit: 100B, fail_if_body_matches_regexp: [error]}}
   connect: {prober: tcp}
-  tls: {prober: tcp, tcp: {tls: true}}
+  tls: {prober: tcp, tcp: {tls: true, tls_config: {insecure_skip_verify: true, min_version: TLS13}}}
   smtp:
     prober: tcp
     timeout: 3s

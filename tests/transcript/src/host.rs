@@ -86,11 +86,27 @@ pub enum Asked {
         to: SocketAddr,
         from: Option<IpAddr>,
     },
-    Secure(u32, String),
+    Secure(u32, Secure),
     Send(u32, Vec<u8>),
     Close(u32),
     Report(Box<Reported>),
 }
+
+/// How a connection is to be secured.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "as `probity_tls_request`")]
+pub struct Secure {
+    pub server_name: String,
+    pub alpn: Vec<String>,
+    pub skip_verify: bool,
+    /// One of [`TLS_VERSIONS`].
+    pub min_version: &'static str,
+    /// Likewise.
+    pub max_version: &'static str,
+}
+
+/// Names of versions, as Node has them.
+pub const TLS_VERSIONS: [&str; 2] = ["TLSv1.2", "TLSv1.3"];
 
 /// A report.
 #[derive(Debug)]

@@ -25,8 +25,8 @@ mod script;
 mod world;
 
 pub use host::{
-    Asked, CLOSED, FAMILIES, Fact, Families, HEALTHS, Host, OUTCOMES, PHASES, Reported, State,
-    Stats, TRANSPORTS, Told,
+    Asked, CLOSED, FAMILIES, Fact, Families, HEALTHS, Host, OUTCOMES, PHASES, Reported, Secure,
+    State, Stats, TLS_VERSIONS, TRANSPORTS, Told,
 };
 pub use native::Native;
 pub use script::{Answer, Command, Ended, Event, Happening, Plan, Script, Target, Tls, What};

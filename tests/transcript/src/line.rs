@@ -81,7 +81,15 @@ impl fmt::Display for Asked {
                     None => Ok(()),
                 }
             }
-            Self::Secure(conn, name) => write!(f, "secure {conn} {}", Text(name)),
+            Self::Secure(conn, how) => write!(
+                f,
+                "secure {conn} {} alpn={} skip_verify={} versions={},{}",
+                Text(&how.server_name),
+                Text(&how.alpn.join(",")),
+                how.skip_verify,
+                how.min_version,
+                how.max_version
+            ),
             Self::Send(conn, bytes) => write!(f, "send {conn} {}", Bytes(bytes)),
             Self::Close(conn) => write!(f, "close {conn}"),
             Self::Report(report) => write!(f, "report {report}"),

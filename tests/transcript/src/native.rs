@@ -6,7 +6,7 @@ use std::time::Duration;
 use probity_engine::check::TargetParams;
 use probity_engine::resolve::ResolverConfig;
 use probity_engine::threshold::{self, Kind};
-use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo};
+use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsParams, TlsVersion};
 use probity_engine::{
     Closed, Config, Conn, Engine, Family, Full, GroupId, Input, Instant, Limits, Outcome, Output,
     Phase, Reason, Report, ResolveError, RunId, Schedule, Spec, TargetId, Transport,
@@ -14,8 +14,8 @@ use probity_engine::{
 use probity_spec::{File, Labels, WithoutFiles, identity};
 
 use crate::host::{
-    Asked, FAMILIES, Fact, HEALTHS, Host, OUTCOMES, PHASES, Reported, State, Stats, TRANSPORTS,
-    Told,
+    Asked, FAMILIES, Fact, HEALTHS, Host, OUTCOMES, PHASES, Reported, Secure, State, Stats,
+    TLS_VERSIONS, TRANSPORTS, Told,
 };
 use crate::script::{Ended, Script, Target, Tls};
 
@@ -229,7 +229,7 @@ fn asked(output: &Output<'_>) -> Asked {
             to: endpoint.to,
             from: endpoint.from,
         },
-        Output::Secure(conn, params) => Asked::Secure(conn.0.into(), params.server_name.into()),
+        Output::Secure(conn, params) => Asked::Secure(conn.0.into(), secure(params)),
         Output::Send(conn, bytes) => Asked::Send(conn.0.into(), bytes.to_vec()),
         Output::Close(conn) => Asked::Close(conn.0.into()),
         Output::Report(report) => Asked::Report(Box::new(reported(report))),
@@ -322,5 +322,21 @@ fn closed(ended: &Ended) -> Closed {
         "other" => Closed::Other(ended.detail.as_str().into()),
         "local" => Closed::Local(reason(&ended.reason)),
         other => panic!("a script ends a connection as {other:?}"),
+    }
+}
+
+fn secure(params: &TlsParams<'_>) -> Secure {
+    let version = |version| match version {
+        TlsVersion::Tls12 => TLS_VERSIONS[0],
+        TlsVersion::Tls13 => TLS_VERSIONS[1],
+    };
+    let (min, max) = params.options.versions();
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    Secure {
+        server_name: params.server_name.into(),
+        alpn: params.options.alpn.iter().map(|name| text(name)).collect(),
+        skip_verify: params.options.skip_verify,
+        min_version: version(min),
+        max_version: version(max),
     }
 }

@@ -5,10 +5,12 @@ use std::ptr::null;
 
 use probity_transcript::{
     Asked, CLOSED, Ended, FAMILIES, Fact, HEALTHS, Host, Native, OUTCOMES, PHASES, Reported,
-    Script, State, Stats, TRANSPORTS, Target, Tls, Told, difference, play, scripts,
+    Script, Secure, State, Stats, TLS_VERSIONS, TRANSPORTS, Target, Tls, Told, difference, play,
+    scripts,
 };
 
 use super::*;
+use crate::secure::*;
 
 /// The functions that C sees. Everything is as they want it.
 struct C {
@@ -82,20 +84,20 @@ impl Drop for C {
     }
 }
 
-fn bytes_of(bytes: &[u8]) -> probity_bytes {
+pub(super) fn bytes_of(bytes: &[u8]) -> probity_bytes {
     probity_bytes {
         data: bytes.as_ptr(),
         length: bytes.len(),
     }
 }
 
-fn vec(bytes: probity_bytes) -> Vec<u8> {
+pub(super) fn vec(bytes: probity_bytes) -> Vec<u8> {
     // SAFETY: the library lends what it gives.
     let bytes = unsafe { crate::boundary::slice(bytes.data, bytes.length) };
     bytes.expect("a list").to_vec()
 }
 
-fn string(text: probity_text) -> String {
+pub(super) fn string(text: probity_text) -> String {
     // SAFETY: the library lends what it gives.
     let text = unsafe { crate::boundary::text(text) };
     text.expect("texts are UTF-8").into()
@@ -151,7 +153,25 @@ fn tls(info: &probity_tls_info) -> Tls {
     }
 }
 
-fn reported(report: &probity_report) -> Reported {
+fn secure(request: &probity_tls_request) -> Secure {
+    // SAFETY: the library lends what it gives.
+    let alpn = unsafe { crate::boundary::slice(request.alpn, request.alpn_length) };
+    let text = |name: &probity_bytes| String::from_utf8(vec(*name)).expect("a name");
+    let version = |number| match number {
+        PROBITY_TLS_1_2 => TLS_VERSIONS[0],
+        PROBITY_TLS_1_3 => TLS_VERSIONS[1],
+        other => panic!("a version {other}"),
+    };
+    Secure {
+        server_name: string(request.server_name),
+        alpn: alpn.expect("a list").iter().map(text).collect(),
+        skip_verify: request.skip_verify == 1,
+        min_version: version(request.min_version),
+        max_version: version(request.max_version),
+    }
+}
+
+pub(super) fn reported(report: &probity_report) -> Reported {
     // SAFETY: the library lends what it gives.
     let facts = unsafe { crate::boundary::slice(report.facts, report.facts_length) };
     let facts = facts.expect("a list").iter().map(|fact| Fact {
@@ -262,7 +282,11 @@ impl Host for C {
                 to: socket_address(asked.address).expect("somewhere to connect to"),
                 from: socket_address(asked.source).map(|source| source.ip()),
             },
-            PROBITY_OUTPUT_SECURE => Asked::Secure(conn, string(asked.name)),
+            PROBITY_OUTPUT_SECURE => {
+                // SAFETY: lent until the next call.
+                let request = unsafe { asked.tls.as_ref() };
+                Asked::Secure(conn, secure(request.expect("how")))
+            }
             PROBITY_OUTPUT_SEND => Asked::Send(conn, vec(asked.bytes)),
             PROBITY_OUTPUT_CLOSE => Asked::Close(conn),
             PROBITY_OUTPUT_REPORT => {

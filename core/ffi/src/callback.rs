@@ -1,0 +1,42 @@
+//! Functions of the host that are called from here.
+
+use std::collections::HashSet;
+use std::ffi::c_void;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+
+/// A pointer of the host that is handed back to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Context(pub(crate) *mut c_void);
+
+// SAFETY: it is never followed here; that callbacks come on other threads is said
+// where it is taken.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+
+/// Threads that are in a callback of the host.
+#[derive(Default)]
+pub(crate) struct InCallback(Mutex<HashSet<ThreadId>>);
+
+impl InCallback {
+    fn lock(&self) -> MutexGuard<'_, HashSet<ThreadId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the calling thread is in one.
+    #[cfg(feature = "driver")]
+    pub(crate) fn is_this_thread(&self) -> bool {
+        self.lock().contains(&thread::current().id())
+    }
+
+    /// Calls the host.
+    pub(crate) fn call(&self, host: impl FnOnce()) {
+        let this = thread::current().id();
+        let outermost = self.lock().insert(this);
+        host();
+        if outermost {
+            self.lock().remove(&this);
+        }
+    }
+}
