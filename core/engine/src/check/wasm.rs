@@ -1,5 +1,5 @@
 //! `wasm`: a check that somebody else wrote, for a host that runs it
-//! ([`guest`](crate::guest)).
+//! ([`guest`]).
 //!
 //! ```text
 //!          connected (and secured)          a session was opened

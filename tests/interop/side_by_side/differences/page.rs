@@ -70,6 +70,9 @@ fn by_reason(listed: &'static [Listed]) -> Vec<(&'static str, Vec<Row>)> {
 
 /// A text as it is, in a cell of a table.
 fn code(text: &str) -> String {
+    if text.is_empty() {
+        return "(empty)".to_owned();
+    }
     let text = text.replace('\n', "\\n").replace('|', "\\|");
     // What has a backtick itself needs two around it.
     match text.contains('`') {
