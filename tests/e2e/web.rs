@@ -142,7 +142,7 @@ modules:
             "soa",
             400,
             "the module is rejected: ",
-            ":7:17: modules.soa.prober: the prober \"dns\" of blackbox_exporter is not supported by this version: expected one of http, tcp",
+            ":7:17: modules.soa.prober: the prober \"dns\" of blackbox_exporter is not supported by this version: expected one of http, tcp, wasm",
         ),
     ] {
         let answer = server.get(&format!("/probe?module={module}&target=http://{}/", dead()));
