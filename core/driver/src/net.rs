@@ -117,11 +117,6 @@ impl Net {
         !self.told.is_empty() || !self.revisit.is_empty() || !self.sending.is_empty()
     }
 
-    /// Begins a turn.
-    pub(crate) const fn begin_turn(&mut self) {
-        self.allowance = SENT_PER_TURN;
-    }
-
     /// Carries out [`Output::Open`](probity_engine::Output::Open).
     pub(crate) fn open(&mut self, run: RunId, conn: Conn, endpoint: Endpoint) {
         let told = match self.try_open(run, conn, endpoint) {
@@ -262,9 +257,9 @@ impl Net {
         }
     }
 
-    /// Goes on with what waits to be sent: a turn's worth, one piece of each
-    /// connection after the other. What is left is for the next turn; who has no
-    /// room in the kernel waits for its event.
+    /// Goes on with what waits to be sent, one piece of each connection after the
+    /// other, until the turn is used up; that ends it. What is left is for the next;
+    /// who has no room in the kernel waits for its event.
     pub(crate) fn send_on(&mut self) {
         // Others may have used the turn up: then one goes on nevertheless.
         let mut may_go = true;
@@ -279,6 +274,7 @@ impl Net {
             self.send_piece(key);
             may_go = self.allowance > 0;
         }
+        self.allowance = SENT_PER_TURN;
     }
 
     /// Sends a piece of what is queued, if the kernel has taken what came before.

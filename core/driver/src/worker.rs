@@ -175,7 +175,6 @@ impl Worker {
     /// Everything that is done between two waits.
     fn turn(&mut self, events: &Events) {
         self.turns += 1;
-        self.net.begin_turn();
         let mut ready = 0;
         for event in events {
             ready += 1;

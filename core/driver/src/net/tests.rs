@@ -1,3 +1,5 @@
+//! Sockets against a peer on the loopback that reads, does not, or leaves.
+
 use std::net::TcpListener;
 use std::net::TcpStream as Peer;
 
@@ -105,7 +107,6 @@ fn closed_sockets_do_not_wait_to_be_looked_at_again() {
 fn turn(net: &mut Net, keys: &[Key], events: &mut Events) {
     let patience = net.has_work().then_some(Duration::ZERO);
     net.wait(events, patience);
-    net.begin_turn();
     for event in &*events {
         let key = Key::from(event.token());
         assert!(keys.contains(&key));
@@ -143,7 +144,6 @@ fn large_bodies_share_a_turn_and_go_on_in_order() {
     // The kernel has room for two pieces of each though nobody reads.
     let (rounds, mut before) = (2, 0);
     for _ in 0..(rounds * BODIES * PIECE).div_ceil(SENT_PER_TURN) {
-        net.begin_turn();
         net.send_on();
         let gone = gone(&mut net, &keys);
         let sum = gone.iter().sum();
@@ -155,7 +155,6 @@ fn large_bodies_share_a_turn_and_go_on_in_order() {
     assert!(before >= rounds * BODIES * PIECE);
     // It ends when the kernel has no more room, and nobody spins.
     while net.has_work() {
-        net.begin_turn();
         net.send_on();
     }
     assert!(gone(&mut net, &keys).iter().all(|gone| *gone < body.len()));
@@ -189,7 +188,6 @@ fn what_is_small_waits_for_nobody_and_what_is_large_for_its_turn() {
     let long = vec![b'y'; SENT_AT_ONCE + 1];
     net.send(RunId::from_bits(2), conn, Bytes::Lent(&long));
     assert!(waits(&mut net, dialogue));
-    net.begin_turn();
     net.send_on();
     assert!(!waits(&mut net, dialogue), "after one piece");
     net.allowance = 0;
@@ -204,7 +202,6 @@ fn what_is_small_waits_for_nobody_and_what_is_large_for_its_turn() {
     net.send_on();
     assert!(!net.has_work(), "nobody is left in line");
     // Alone, and too much for what is left of the turn.
-    net.begin_turn();
     net.send(RunId::from_bits(1), conn, Bytes::Lent(&vec![0; 200 << 10]));
     net.send(RunId::from_bits(2), conn, Bytes::Lent(&vec![0; 200 << 10]));
     assert!(waits(&mut net, dialogue));
@@ -216,10 +213,10 @@ fn somebody_goes_on_however_busy_the_others_are() {
     let (run, conn) = (RunId::from_bits(0), Conn(0));
     let body = Arc::from(vec![b'x'; 3 * PIECE]);
     net.send(run, conn, Bytes::whole(&body));
-    net.begin_turn();
     net.allowance = 0;
     net.send_on();
     assert_eq!(gone(&mut net, &[key]), [PIECE]);
+    assert_eq!(net.allowance, SENT_PER_TURN, "the next turn is another");
     assert!(net.has_work());
 }
 
@@ -232,7 +229,6 @@ fn a_body_waits_where_it_is_until_the_kernel_takes_it() {
     net.send(run, conn, Bytes::whole(&body));
     net.send(run, conn, Bytes::Lent(b"end"));
     while net.has_work() {
-        net.begin_turn();
         net.send_on();
     }
     let socket = net.sockets.get_mut(key).expect("open");
