@@ -392,7 +392,8 @@ typedef struct probity_log {
 // it on the thread that calls a function, during that call, and on a thread of the
 // library: it may be called by several threads at once. From within it functions
 // with the handle that it is about do nothing and give `PROBITY_RESULT_IN_USE`, if
-// nothing else is wrong; other handles may be used.
+// nothing else is wrong; only freeing an engine works, from the end of the call that
+// is under way. Other handles may be used.
 typedef void (*probity_log_callback)(void *context, const struct probity_log *log);
 
 // What a driver is started with. Begin with zeros and the size.

@@ -53,7 +53,8 @@ unsafe impl Sized_ for probity_log {
 /// it on the thread that calls a function, during that call, and on a thread of the
 /// library: it may be called by several threads at once. From within it functions
 /// with the handle that it is about do nothing and give `PROBITY_RESULT_IN_USE`, if
-/// nothing else is wrong; other handles may be used.
+/// nothing else is wrong; only freeing an engine works, from the end of the call that
+/// is under way. Other handles may be used.
 pub type probity_log_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, log: *const probity_log)>;
 

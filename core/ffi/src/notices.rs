@@ -82,7 +82,7 @@ pub(crate) struct Queue {
 
 /// Notices that wait for the host; the driver keeps as many again, and counts
 /// those that it loses.
-const WAITING: usize = 65_536;
+const WAITING: usize = ::probity_driver::limits::NOTICES;
 
 impl Queue {
     pub(crate) fn new() -> std::io::Result<Self> {

@@ -140,6 +140,29 @@ fn a_build_without_tls_says_what_it_lacks() {
     assert_eq!(lines, [line]);
 }
 
+unsafe extern "C" fn frees(context: *mut c_void, _: *const probity_log) {
+    // SAFETY: what the test gave.
+    let engine = unsafe { &*context.cast::<Mutex<u64>>() };
+    let bits = *engine.lock().expect("nobody panics");
+    assert_eq!(probity_engine_free(probity_engine { bits }), Ok);
+}
+
+#[test]
+fn an_engine_that_its_log_frees_is_gone_after_the_call() {
+    let (config, heard, freed) = (modules(), Heard::default(), Mutex::new(0));
+    let (made, engine) = engine_with(&heard, |with| {
+        with.targets = 1;
+        with.on_log = Some(frees);
+        with.log_context = (&raw const freed).cast_mut().cast();
+    });
+    assert_eq!(made, Ok);
+    *freed.lock().expect("nobody panics") = engine.bits;
+    assert_eq!(add(engine, &target(config, "http://192.0.2.7/")).0, Ok);
+    assert_eq!(add(engine, &target(config, "http://192.0.2.8/")).0, Full);
+    assert_eq!(probity_engine_begin(engine, 0), BadHandle);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
 /// An engine's log that calls back, and what came of it.
 struct Nosy {
     engine: Mutex<u64>,
