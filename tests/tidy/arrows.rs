@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // These look from outside, and nobody looks at them.
     ("probity-tests", ANYTHING),
     ("probity-benches", ANYTHING),
+    ("probity-cost", ANYTHING),
     ("probity-load", ANYTHING),
 ];
 
@@ -78,7 +79,12 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Looking from outside, these may use anything.
-const OUTSIDE: &[&str] = &["probity-tests", "probity-benches", "probity-load"];
+const OUTSIDE: &[&str] = &[
+    "probity-tests",
+    "probity-benches",
+    "probity-cost",
+    "probity-load",
+];
 
 #[test]
 fn packages_of_the_workspace_depend_on_each_other_as_drawn() {
