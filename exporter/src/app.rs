@@ -397,6 +397,7 @@ impl App {
             own_answered: self.own_requests.answered.load(Ordering::Relaxed),
             own_refused: self.own_requests.refused.load(Ordering::Relaxed),
             own_in_flight: self.own_requests.in_flight.load(Ordering::Relaxed),
+            guests: crate::guests::figures(),
         }
     }
 }

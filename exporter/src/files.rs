@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use probity_engine::config::{Expression, Files, RsaAlgorithm, Signer};
+use probity_engine::guest::{Plugin, Refusal, Source};
 use probity_engine::tls::TlsOptions;
 use probity_spec::{File, SystemFiles};
 
@@ -56,6 +57,10 @@ impl Files for Host {
 
     fn signer(&self, pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
         probity_driver::signer(pem, algorithm)
+    }
+
+    fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
+        crate::guests::load(source)
     }
 
     fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {

@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod events;
 pub mod exposition;
 pub mod files;
+pub mod guests;
 pub mod history;
 pub mod http;
 pub mod journal;

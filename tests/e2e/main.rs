@@ -14,7 +14,12 @@ mod probers;
 mod process;
 mod reload;
 mod serve;
+mod wasm;
 mod web;
+
+/// The guest in text that the host's own tests have.
+#[path = "../../core/wasm/tests/guests/guest.rs"]
+mod guest;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
         trials.extend(process::trials());
         trials.extend(reload::trials());
         trials.extend(serve::trials());
+        trials.extend(wasm::trials());
         trials.extend(web::trials());
         trials
     })

@@ -137,6 +137,21 @@ pub struct Serve {
         value_parser = clap::value_parser!(u32).range(..=100_000)
     )]
     pub history_limit: u32,
+    /// Instances of checks in Wasm at once, all together; fewer where a process may
+    /// not have two memory mappings for each (vm.max_map_count). A run for which there
+    /// is none waits.
+    #[arg(
+        long = "wasm.instances",
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    pub wasm_instances: u32,
+    /// Where compiled checks are kept: a directory that is the user's alone. Without
+    /// it, wasm in $CACHE_DIRECTORY (of a systemd service), or else probity/wasm in
+    /// the user's cache.
+    #[arg(long = "wasm.cache", value_name = "DIRECTORY")]
+    pub wasm_cache: Option<PathBuf>,
     /// How the process runs.
     #[command(flatten)]
     pub engine: Engine,
@@ -366,7 +381,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     probity_engine::config::GoDuration::parse(text).map(|duration| duration.0)
 }
 

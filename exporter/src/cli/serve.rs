@@ -23,6 +23,7 @@ use crate::app::{App, Probes};
 use crate::bridge::Bridge;
 use crate::control::{self, Control, Source};
 use crate::discovery::{Complaint, Kind, discover};
+use crate::guests::{self, Setup};
 use crate::http;
 use crate::http::base::Base;
 use crate::http::guard::Guard;
@@ -38,6 +39,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Runs until it is told to end.
 pub fn main(args: &Serve) -> ExitCode {
     log::init(&args.log);
+    let usual = Setup::from_environment();
+    guests::set_up(Setup {
+        instances: Some(args.wasm_instances),
+        cache: args.wasm_cache.clone().or(usual.cache),
+    });
     let source = Source::asked(args.config_file.as_deref());
     if args.config_check {
         return check(&source);

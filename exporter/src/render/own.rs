@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 use super::buckets::{BOUNDS, Buckets};
 use super::process::Process;
 use crate::exposition::{Histogram, Spans};
+use crate::guests::Figures;
 
 /// What the control plane knows about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Facts {
     pub own_refused: u64,
     /// Scrapes of these figures under way.
     pub own_in_flight: u64,
+    /// Of checks in Wasm, once there are any.
+    pub guests: Option<Figures>,
 }
 
 /// The families of one scrape. `jobs` are the names of the groups; groups
@@ -75,6 +78,9 @@ impl Collector for Own {
         self.control_plane(&mut out)?;
         self.engine(&mut out)?;
         self.resolver(&mut out)?;
+        if let Some(guests) = &self.facts.guests {
+            wasm(guests, &mut out)?;
+        }
         self.workers(&mut out)?;
         self.groups(&mut out)?;
         if let Some(process) = &self.process {
@@ -286,6 +292,35 @@ impl Own {
             phases,
         )
     }
+}
+
+/// What is told of checks in Wasm.
+fn wasm(guests: &Figures, out: &mut Out<'_>) -> fmt::Result {
+    out.gauge(
+        "probity_wasm_instances",
+        "Instances of checks in Wasm, those that wait for their next run included",
+        f64::from(guests.live),
+    )?;
+    out.gauge(
+        "probity_wasm_instances_max",
+        "Instances of checks in Wasm that there is room for",
+        f64::from(guests.most),
+    )?;
+    out.counter(
+        "probity_wasm_instances_refused",
+        "How often there was no room for another instance; the run waits and asks again",
+        guests.full,
+    )?;
+    out.counter(
+        "probity_wasm_fuel",
+        "Fuel that checks in Wasm used up, about one for an instruction",
+        guests.fuel,
+    )?;
+    out.counter(
+        "probity_wasm_faults",
+        "Runs in which a check in Wasm broke; why is in probity_unknown_total",
+        guests.faults,
+    )
 }
 
 /// A phase that no probe of the job has, as TLS in a job without TLS, is left

@@ -1,17 +1,81 @@
 //! `probity wasm`: for authors of checks.
 
+mod inspect;
 mod new;
+mod play;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
+
+use super::args::{Dns, duration};
 
 /// Work on checks in Wasm.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Write a new check: a crate with its tests, ready to be built.
     New(New),
+    /// Load a check and say what it is: its name, metrics, phases and digest.
+    Inspect(Inspect),
+    /// Run a check once against a target, and show all that it is told and does.
+    ///
+    /// Exit status: 0 if it is content, 1 if the target fails, 2 for a mistake on the
+    /// command line or a check that cannot be loaded, 3 if the target could not be
+    /// looked at.
+    Check(Check),
+    /// Play a transcript to a check: what a peer says, and what it must answer.
+    ///
+    /// Exit status: 0 if all cases go as they are written, 1 if any does not, 2 for a
+    /// file that cannot be read.
+    Test(Test),
+}
+
+/// Flags of `probity wasm test`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Test {
+    /// The check: a component, or a core module that describes its world.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The transcript.
+    #[arg(value_name = "TRANSCRIPT")]
+    pub transcript: PathBuf,
+}
+
+/// Flags of `probity wasm inspect`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Inspect {
+    /// The check: a component, or a core module that describes its world.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Flags of `probity wasm check`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Check {
+    /// The check: a component, or a core module that describes its world.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to check: host:port, or a host if the check has a port of its own.
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The check's options.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub config: String,
+    /// Secure the connection before the check begins.
+    #[arg(long)]
+    pub tls: bool,
+    /// Accept any certificate.
+    #[arg(long)]
+    pub insecure_skip_verify: bool,
+    /// Longest time that it may take.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub timeout: Duration,
+    /// How addresses are found.
+    #[command(flatten)]
+    pub dns: Dns,
 }
 
 /// Flags of `probity wasm new`.
@@ -30,6 +94,9 @@ pub struct New {
 pub fn main(command: &Command) -> ExitCode {
     let done = match command {
         Command::New(args) => new::main(args),
+        Command::Inspect(args) => inspect::main(&args.file),
+        Command::Check(args) => run::main(args),
+        Command::Test(args) => play::main(&args.file, &args.transcript),
     };
     match done {
         Ok(status) => ExitCode::from(status),

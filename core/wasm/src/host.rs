@@ -1,0 +1,171 @@
+//! What loads checks, and what all of them share.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use probity_engine::guest::{Limits, Plugin, Refusal, Source};
+use ring::digest::{SHA256, digest};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::bindings::PluginPre;
+use crate::cache::Cache;
+use crate::instance::{Instance, Room, State};
+use crate::plugin::{Check, Compiled, Loaded};
+use crate::{convert, load, pool};
+
+/// What a host is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Instances at once, of all checks together. There are fewer where a process
+    /// may not have as many memory mappings, two for each: see [`Stats::most`].
+    pub instances: u32,
+    /// A directory for what was compiled, which must be ours alone; it is made if it
+    /// is not there. Without one all is compiled anew.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Config {
+    /// 10,000 instances, and no cache.
+    fn default() -> Self {
+        Self {
+            instances: 10_000,
+            cache: None,
+        }
+    }
+}
+
+/// Counters and gauges of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Instances that there is room for.
+    pub most: u32,
+    /// Instances that there are, those that wait for their next run included.
+    pub live: u32,
+    /// How often there was no room for one.
+    pub full: u64,
+    /// Fuel that was used up.
+    pub fuel: u64,
+    /// Guests that broke.
+    pub faults: u64,
+}
+
+/// Loads checks and runs them. One for a process: each has a pool of its own.
+pub struct Host {
+    engine: Engine,
+    room: Arc<Room>,
+    cache: Option<Cache>,
+    /// What is in use, so that a reload compiles nothing that is there.
+    compiled: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Makes the pool.
+    ///
+    /// # Errors
+    /// If this machine cannot run guests, or the cache cannot be used.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let cache = config.cache.as_deref().map(Cache::open).transpose()?;
+        let (engine, most) = pool::engine(config.instances)?;
+        Ok(Self {
+            engine,
+            room: Arc::new(Room::new(most)),
+            cache,
+            compiled: Mutex::default(),
+        })
+    }
+
+    /// Loads a check: compiles it, unless that was done before, and asks it what it
+    /// is.
+    ///
+    /// # Errors
+    /// If the file is not the one that it should be, or no check that can be run.
+    pub fn load(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
+        let mut found = [0; 32];
+        found.copy_from_slice(digest(&SHA256, source.bytes).as_ref());
+        if source.pin.is_some_and(|pin| *pin != found) {
+            return Err(Refusal::Digest(found));
+        }
+        let compiled = self.compiled(found, source.bytes);
+        let loaded = Loaded::new(
+            compiled.map_err(Refusal::Unusable)?,
+            source.limits,
+            source.runs_per_instance.max(1),
+            Arc::clone(&self.room),
+        );
+        Ok(Arc::new(Check(Arc::new(loaded))))
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        let Room {
+            most,
+            full,
+            fuel,
+            faults,
+            ..
+        } = &*self.room;
+        Stats {
+            most: *most,
+            live: self.room.live(),
+            full: full.load(Ordering::Relaxed),
+            fuel: fuel.load(Ordering::Relaxed),
+            faults: faults.load(Ordering::Relaxed),
+        }
+    }
+
+    fn compiled(&self, digest: [u8; 32], bytes: &[u8]) -> Result<Arc<Compiled>, String> {
+        let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = lock().get(&digest).and_then(Weak::upgrade) {
+            return Ok(compiled);
+        }
+        let component = self.component(&digest, bytes)?;
+        let pre = self.prepare(&component)?;
+        // What it is asked at first it is asked with the usual limits, whatever a
+        // module gives it: several may share it.
+        let instance = Instance::new(&self.engine, &pre, Limits::DEFAULT, 1, &self.room);
+        let described = instance.and_then(|mut instance| {
+            instance.call(|store, exports| exports.probity_check_guest().call_describe(store))
+        });
+        let described = described
+            .map_err(|fault| format!("expected a check that describes itself, but it {fault}"))?;
+        let compiled = Arc::new(Compiled {
+            engine: self.engine.clone(),
+            pre,
+            digest,
+            description: convert::description(described),
+        });
+        let mut all = lock();
+        all.retain(|_, other| other.strong_count() > 0);
+        all.insert(digest, Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+
+    fn component(&self, digest: &[u8; 32], bytes: &[u8]) -> Result<Component, String> {
+        let cache = self.cache.as_ref();
+        if let Some(component) = cache.and_then(|cache| cache.load(&self.engine, digest)) {
+            return Ok(component);
+        }
+        let component = load::component(&self.engine, bytes)?;
+        if let Some(cache) = cache {
+            // The check is there all the same, and is compiled again next time.
+            let _ = cache.store(&self.engine, digest, &component);
+        }
+        Ok(component)
+    }
+
+    /// Finds the exports, and that they are of the right types.
+    fn prepare(&self, component: &Component) -> Result<PluginPre<State>, String> {
+        let linker = Linker::<State>::new(&self.engine);
+        let pre = linker.instantiate_pre(component).and_then(PluginPre::new);
+        pre.map_err(|error| format!("expected the exports of probity:check/guest: {error:#}"))
+    }
+}

@@ -1,0 +1,275 @@
+//! One instance of a guest, and what its calls may take.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use probity_engine::guest::{Fault, FaultKind, Limits};
+use wasmtime::component::ResourceAny;
+use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
+
+use crate::bindings::{Plugin, PluginPre};
+use crate::pool::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
+
+/// Bytes that one answer may have on top of what may be sent: 32 actions with
+/// sentences and labels fit twice.
+const ANSWER_BYTES: usize = 64 << 10;
+/// Handles that a guest may have: sessions, in effect one.
+const HANDLES: usize = 64;
+
+/// What all instances of a host share.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Instances that there is room for.
+    pub(crate) most: u32,
+    /// Instances that there are.
+    live: AtomicU32,
+    /// Runs that found no room, each time that they looked.
+    pub(crate) full: AtomicU64,
+    /// Fuel that was used up.
+    pub(crate) fuel: AtomicU64,
+    /// Guests that broke.
+    pub(crate) faults: AtomicU64,
+}
+
+impl Room {
+    pub(crate) const fn new(most: u32) -> Self {
+        Self {
+            most,
+            live: AtomicU32::new(0),
+            full: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let one_more = |live: u32| (live < self.most).then_some(live + 1);
+        let taken = self
+            .live
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.ok().map(|_| Place(Arc::clone(self)))
+    }
+}
+
+/// The place of one instance, given back when it is dropped.
+#[derive(Debug)]
+struct Place(Arc<Room>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a store knows of its guest.
+#[derive(Debug)]
+pub(crate) struct State {
+    memory: usize,
+    /// Whether the guest wanted more in this call.
+    refused: bool,
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let granted = desired <= self.memory;
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize + 1
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}
+
+/// An instance of a guest.
+pub(crate) struct Instance {
+    // Dropped in this order: the place is free once the slot is.
+    store: Store<State>,
+    exports: Option<Plugin>,
+    limits: Limits,
+    /// Fuel that is left to the run.
+    fuel: u64,
+    /// Runs that it may still serve.
+    pub(crate) runs: u32,
+    place: Place,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`FaultKind::Capacity`] if there is no room; what the guest does when it starts.
+    pub(crate) fn new(
+        engine: &Engine,
+        pre: &PluginPre<State>,
+        limits: Limits,
+        runs: u32,
+        room: &Arc<Room>,
+    ) -> Result<Self, Fault> {
+        let full = || {
+            room.full.fetch_add(1, Ordering::Relaxed);
+            let most = room.most;
+            Fault::new(
+                FaultKind::Capacity,
+                format!("is one too many: there is room for {most} instances"),
+            )
+        };
+        let place = room.take().ok_or_else(full)?;
+        let state = State {
+            memory: limits.memory as usize,
+            refused: false,
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(limits.sent as usize + ANSWER_BYTES);
+        store.set_max_component_handles(HANDLES);
+        let mut made = Self {
+            store,
+            exports: None,
+            limits,
+            fuel: limits.fuel_per_run,
+            runs,
+            place,
+        };
+        let exports = made.within("when it starts", |store, _| pre.instantiate(store));
+        made.exports = Some(exports?);
+        Ok(made)
+    }
+
+    /// Ends a run: the next one has all its fuel.
+    pub(crate) fn renew(&mut self) {
+        self.fuel = self.limits.fuel_per_run;
+        self.runs = self.runs.saturating_sub(1);
+    }
+
+    /// Calls the guest, with the fuel of one event.
+    ///
+    /// # Errors
+    /// How it broke. It must not be called again then.
+    pub(crate) fn call<R>(
+        &mut self,
+        call: impl FnOnce(&mut Store<State>, &Plugin) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        self.within("", |store, exports| match exports {
+            Some(exports) => call(store, exports),
+            None => Err(wasmtime::Error::msg("is called before it has started")),
+        })
+    }
+
+    /// Has the guest forget a session.
+    ///
+    /// # Errors
+    /// As [`Instance::call`].
+    pub(crate) fn forget(&mut self, session: ResourceAny) -> Result<(), Fault> {
+        self.call(|store, _| session.resource_drop(store))
+    }
+
+    fn within<R>(
+        &mut self,
+        when: &str,
+        call: impl FnOnce(&mut Store<State>, Option<&Plugin>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let given = self.limits.fuel_per_event.min(self.fuel);
+        self.store.data_mut().refused = false;
+        let set = self.store.set_fuel(given);
+        let result = set.and_then(|()| call(&mut self.store, self.exports.as_ref()));
+        let used = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        self.fuel = self.fuel.saturating_sub(used);
+        let room = &self.place.0;
+        room.fuel.fetch_add(used, Ordering::Relaxed);
+        result.map_err(|error| {
+            let fault = self.fault(&error, when);
+            let counter = match fault.kind {
+                FaultKind::Capacity => &room.full,
+                _ => &room.faults,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            fault
+        })
+    }
+
+    fn fault(&self, error: &wasmtime::Error, when: &str) -> Fault {
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Fault::new(FaultKind::Capacity, format!("is one too many: {error}"));
+        }
+        let Some(trap) = error.downcast_ref::<Trap>() else {
+            // Its answer is none: a pointer beyond its memory, bytes that are no text.
+            return Fault::new(
+                FaultKind::Protocol,
+                format!("answered what cannot be read: {}", innermost(error)),
+            );
+        };
+        let when = if when.is_empty() {
+            ""
+        } else {
+            &format!(" {when}")
+        };
+        let Limits {
+            memory,
+            fuel_per_event,
+            fuel_per_run,
+            ..
+        } = self.limits;
+        match trap {
+            Trap::OutOfFuel if self.fuel == 0 => Fault::new(
+                FaultKind::Fuel,
+                format!("used up the fuel of a run{when}: {fuel_per_run}"),
+            ),
+            Trap::OutOfFuel => Fault::new(
+                FaultKind::Fuel,
+                format!("used up the fuel of an event{when}: {fuel_per_event}"),
+            ),
+            Trap::StackOverflow => {
+                Fault::new(FaultKind::Stack, format!("nested its calls too deep{when}"))
+            }
+            Trap::UnreachableCodeReached if self.store.data().refused => Fault::new(
+                FaultKind::Memory,
+                format!("wanted more than {memory} bytes of memory{when}"),
+            ),
+            Trap::UnreachableCodeReached => Fault::new(FaultKind::Panic, format!("panicked{when}")),
+            trap => {
+                let said = trap.to_string();
+                let said = said.trim_start_matches("wasm trap: ");
+                Fault::new(FaultKind::Trap, format!("was stopped{when}: {said}"))
+            }
+        }
+    }
+}
+
+/// What is said last is what went wrong; what is around it names our own calls.
+fn innermost(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string()
+}

@@ -1,0 +1,148 @@
+//! From the bytes of a file to a component that can be run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmparser::{Encoding, Parser, Payload, TypeRef};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+use wit_component::ComponentEncoder;
+
+/// Bytes of a file: larger ones are not compiled.
+pub const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// The interface that a check exports, and the versions of it that are spoken.
+const INTERFACE: &str = "probity:check/guest";
+const VERSIONS: &str = "0.1";
+
+/// Makes a component of a file: as it is, or of a core module that describes its
+/// world.
+///
+/// # Errors
+/// What was expected, and what was found.
+pub(crate) fn component(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+    if bytes.len() > MAX_FILE_BYTES {
+        let found = bytes.len();
+        return Err(format!(
+            "expected a check of at most {MAX_FILE_BYTES} bytes, found {found}"
+        ));
+    }
+    // What reads them is not ours, and a file may be anything.
+    let made = catch_unwind(AssertUnwindSafe(|| match encoding(bytes)? {
+        Encoding::Component => compile(engine, bytes),
+        Encoding::Module => {
+            check_imports(bytes)?;
+            compile(engine, &encode(bytes)?)
+        }
+    }));
+    made.unwrap_or_else(|_| Err("expected a check in Wasm, found what cannot be read".into()))
+}
+
+fn encoding(bytes: &[u8]) -> Result<Encoding, String> {
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
+        _ => {
+            let start = bytes[..bytes.len().min(8)].escape_ascii();
+            Err(format!(
+                "expected WebAssembly (a component or a core module), found a file that begins with \"{start}\""
+            ))
+        }
+    }
+}
+
+/// Refuses a core module that imports anything but what the canonical ABI has.
+fn check_imports(bytes: &[u8]) -> Result<(), String> {
+    for payload in Parser::new(0).parse_all(bytes) {
+        let Payload::ImportSection(imports) = payload.map_err(malformed)? else {
+            continue;
+        };
+        for import in imports.into_imports() {
+            let import = import.map_err(malformed)?;
+            let what = match import.ty {
+                TypeRef::Func(_) | TypeRef::FuncExact(_) => "function",
+                TypeRef::Memory(_) => "memory",
+                TypeRef::Table(_) => "table",
+                TypeRef::Global(_) => "global",
+                TypeRef::Tag(_) => "tag",
+            };
+            // Handles of its own sessions.
+            let is_own = import.module.starts_with("[export]");
+            if what != "function" || !is_own {
+                return Err(imported(
+                    what,
+                    &format!("{} {}", import.module, import.name),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn imported(what: &str, name: &str) -> String {
+    format!("imports the {what} {name:?}: expected a check without imports")
+}
+
+fn malformed(error: wasmparser::BinaryReaderError) -> String {
+    format!("expected WebAssembly, found a mistake: {error}")
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
+    let encoder = ComponentEncoder::default().validate(true).module(module);
+    let made = encoder.and_then(|mut encoder| encoder.encode());
+    made.map_err(|error| {
+        format!("expected a core module that describes its world (see the SDK), found one of which no component can be made: {error:#}")
+    })
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+    let component = Component::new(engine, bytes);
+    let component = component
+        .map_err(|error| format!("expected a component that can be compiled: {error:#}"))?;
+    check_world(engine, &component)?;
+    Ok(component)
+}
+
+/// Refuses a component that imports a function, or does not export our interface.
+fn check_world(engine: &Engine, component: &Component) -> Result<(), String> {
+    let ty = component.component_type();
+    for (name, import) in ty.imports(engine) {
+        check_import(engine, name, &import.ty)?;
+    }
+    let versions: Vec<&str> = ty
+        .exports(engine)
+        .filter_map(|(name, _)| name.strip_prefix(INTERFACE))
+        .filter_map(|rest| rest.strip_prefix('@'))
+        .collect();
+    let is_known = |version: &&str| {
+        let rest = version.strip_prefix(VERSIONS);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    match versions.as_slice() {
+        [] => Err(format!(
+            "expected a component that exports {INTERFACE}, found one that does not"
+        )),
+        found if found.iter().any(is_known) => Ok(()),
+        found => Err(format!(
+            "expected version {VERSIONS} of {INTERFACE}, found {}",
+            found.join(", ")
+        )),
+    }
+}
+
+fn check_import(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(), String> {
+    match item {
+        ComponentItem::Type(_) => Ok(()),
+        ComponentItem::ComponentInstance(instance) => {
+            let mut exports = instance.exports(engine);
+            exports.try_for_each(|(inner, item)| {
+                check_import(engine, &format!("{name} {inner}"), &item.ty)
+            })
+        }
+        ComponentItem::ComponentFunc(_) | ComponentItem::CoreFunc(_) => {
+            Err(imported("function", name))
+        }
+        ComponentItem::Module(_) => Err(imported("module", name)),
+        ComponentItem::Component(_) => Err(imported("component", name)),
+        ComponentItem::Resource(_) => Err(imported("resource", name)),
+    }
+}

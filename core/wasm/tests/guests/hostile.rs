@@ -1,0 +1,176 @@
+//! Guests that do what they may not, each with what is said of it. The host goes
+//! on: every one is run beside a guest that is well.
+
+use probity_engine::guest::{Event, FaultKind, Source};
+
+use crate::support::{Guest, Run, host, source};
+
+/// A thousand times `action`, and the answer.
+fn many(times: u32, action: &str) -> String {
+    format!(
+        "(loop $l
+           {action}
+           (local.set $i (i32.add (local.get $i) (i32.const 1)))
+           (br_if $l (i32.lt_u (local.get $i) (i32.const {times}))))
+         (call $answer (i32.const {times}))"
+    )
+}
+
+const RECURSE: &str = "(func $r (param i32) (result i32)
+    (i32.add (call $r (local.get 0)) (i32.const 1)))";
+const BOMB: &str = "(loop $l
+    (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+    unreachable";
+
+/// What a guest does when it is told something, and what becomes of it.
+fn rows() -> Vec<(Guest, FaultKind, &'static str)> {
+    use FaultKind::*;
+    let does = |on_event: &str| Guest::answering(on_event);
+    let up = "(call $action (local.get $i) (i32.const 6) (i32.const 0) (i32.const 0))";
+    let timer = "(call $action (local.get $i) (i32.const 2) (local.get $i) (i32.const 1000))";
+    let again = "(call $action (local.get $i) (i32.const 2) (i32.const 0) (i32.const 1000))";
+    let send = "(call $action (local.get $i) (i32.const 0) (i32.const 0) (i32.const 65536))";
+    vec![
+        (does("(loop $l (br $l)) unreachable"), Fuel, "used up the fuel of an event: 2000000"),
+        (
+            does("(memory.fill (i32.const 0) (i32.const 0) (i32.const 65536)) (loop $l
+                (memory.fill (i32.const 8192) (i32.const 0) (i32.const 32768)) (br $l)) unreachable"),
+            Fuel,
+            "used up the fuel",
+        ),
+        (
+            does("(loop $l (drop (memory.grow (i32.const 0))) (br $l)) unreachable"),
+            Fuel,
+            "used up the fuel",
+        ),
+        (does(BOMB), Memory, "wanted more than 2097152 bytes of memory"),
+        (does("unreachable"), Panic, "panicked"),
+        (
+            Guest {
+                fields: RECURSE.into(),
+                ..does("(call $r (i32.const 0))")
+            },
+            Stack,
+            "nested its calls too deep",
+        ),
+        (
+            does("(i32.load (i32.const 0x7fffff00))"),
+            Trap,
+            "was stopped: out of bounds memory access",
+        ),
+        (
+            does("(i32.div_u (i32.const 1) (i32.const 0))"),
+            Trap,
+            "was stopped: integer divide by zero",
+        ),
+        // Answers that are none.
+        (does("(i32.const 0x7fffff00)"), Protocol, "answered what cannot be read"),
+        (does("(i32.const 513)"), Protocol, "answered what cannot be read"),
+        (
+            does("(call $list (i32.const 1024) (i32.const 0x7ffffff))"),
+            Protocol,
+            "answered what cannot be read",
+        ),
+        (
+            does("(call $list (i32.const 0x7fffff00) (i32.const 1))"),
+            Protocol,
+            "answered what cannot be read",
+        ),
+        (
+            does("(call $action (i32.const 0) (i32.const 0) (i32.const 65000) (i32.const 65000))
+                (call $answer (i32.const 1))"),
+            Protocol,
+            "answered what cannot be read",
+        ),
+        (
+            does("(call $action (i32.const 0) (i32.const 200) (i32.const 0) (i32.const 0))
+                (call $answer (i32.const 1))"),
+            Protocol,
+            "answered what cannot be read",
+        ),
+        (
+            // A line that is no text.
+            does("(i32.store8 (i32.const 600) (i32.const 0xff))
+                (call $action (i32.const 0) (i32.const 5) (i32.const 600) (i32.const 1))
+                (call $answer (i32.const 1))"),
+            Protocol,
+            "answered what cannot be read",
+        ),
+        // Megabytes of output, all of them the same page.
+        (does(&many(64, send)), Protocol, "answered what cannot be read"),
+        (
+            does("(call $list (i32.const 0) (i32.const 2048))"),
+            Protocol,
+            "answered what cannot be read",
+        ),
+        (does(&many(40, again)), Protocol, "more than 32 actions"),
+        (does(&many(1_000, timer)), Protocol, "more than 8 timers"),
+        (does(&many(9, timer)), Protocol, "more than 8 timers"),
+        (does(&many(2, up)), Protocol, "after its verdict"),
+        (
+            Guest {
+                realloc: "(i32.const 0x7fffff00)",
+                ..Guest::default()
+            },
+            Protocol,
+            "answered what cannot be read",
+        ),
+        (
+            Guest {
+                realloc: "unreachable",
+                ..Guest::default()
+            },
+            Panic,
+            "panicked",
+        ),
+    ]
+}
+
+#[test]
+fn every_guest_that_breaks_is_found_out_and_harms_nobody() {
+    let host = host();
+    let well = host.load(&source(&Guest::default().module())).unwrap();
+    for (guest, kind, words) in rows() {
+        let module = guest.module();
+        let hostile = host.load(&Source {
+            runs_per_instance: 9,
+            ..source(&module)
+        });
+        let hostile = hostile.unwrap_or_else(|why| panic!("{}: {why:?}", guest.on_event));
+        let mut beside = Run::open(&well).unwrap();
+        beside.on(Event::Connected).unwrap();
+        for _ in 0..3 {
+            let fault = match Run::open(&hostile) {
+                Ok(mut run) => {
+                    let fault = run.on(Event::Data(b"x")).expect_err(&guest.on_event);
+                    // It is over, and is not asked again.
+                    assert_eq!(run.on(Event::Data(b"x")), Ok(Vec::new()));
+                    fault
+                }
+                Err(fault) => fault,
+            };
+            assert_eq!(fault.kind, kind, "{}: {fault}", guest.on_event);
+            assert!(fault.detail.contains(words), "{fault}");
+        }
+        assert_eq!(beside.on(Event::Data(b"me")).unwrap(), ["Done(Up)"]);
+    }
+    assert_eq!(host.stats().live, 0);
+}
+
+#[test]
+fn a_burst_of_guests_that_break_leaves_nothing_behind() {
+    let host = host();
+    let modules = ["(loop $l (br $l)) unreachable", BOMB, "unreachable"];
+    for on_event in modules {
+        let plugin = host
+            .load(&source(&Guest::answering(on_event).module()))
+            .unwrap();
+        for _ in 0..200 {
+            Run::open(&plugin)
+                .unwrap()
+                .on(Event::Connected)
+                .unwrap_err();
+        }
+    }
+    assert_eq!((host.stats().live, host.stats().full), (0, 0));
+}

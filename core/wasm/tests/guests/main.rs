@@ -1,0 +1,9 @@
+//! Guests that are written as text: what they may do, and what becomes of those
+//! that do something else.
+
+mod guest;
+mod hostile;
+mod kept;
+mod loading;
+mod running;
+mod support;

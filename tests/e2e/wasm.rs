@@ -1,0 +1,260 @@
+//! Checks in Wasm, from the file to the series.
+
+use std::fs;
+use std::io::Read as _;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use probity_tests::support::http::encode;
+use probity_tests::support::probity::run;
+use probity_tests::support::{Peer, Probity, until};
+use probity_tests::trials;
+
+use crate::Folder;
+use crate::guest::Guest;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    trials!("wasm":
+        a_check_probes_a_fleet_and_who_is_asked_for,
+        a_file_with_a_check_that_cannot_be_loaded_is_refused,
+        a_check_that_breaks_fails_no_target,
+        a_check_is_shown_and_tried,
+        a_transcript_is_played_to_a_check,
+    )
+}
+
+/// Asks `who` and reports how many bytes came in answer.
+const MEASURES: &str = "
+    (if (i32.eqz (local.get $event))
+      (then
+        (call $action (i32.const 0) (i32.const 0) (i32.const 32) (i32.const 3))
+        (return (call $answer (i32.const 1)))))
+    (call $action (i32.const 0) (i32.const 4) (i32.const 40) (i32.const 11))
+    (f64.store (i32.const 1040) (f64.convert_i32_u (local.get $p1)))
+    (i64.store (i32.const 1048) (i64.const 0))
+    (call $action (i32.const 1) (i32.const 3) (i32.const 80) (i32.const 5))
+    (call $action (i32.const 2) (i32.const 6) (i32.const 0) (i32.const 0))
+    (call $answer (i32.const 3))";
+
+/// A peer that answers `who` with seven bytes.
+fn peer() -> Peer {
+    Peer::new(|mut conn| {
+        let mut asked = [0; 3];
+        if conn.stream.read_exact(&mut asked).is_ok() && asked == *b"who" {
+            conn.send(b"nobody\n");
+        }
+        conn.drain();
+    })
+}
+
+fn folder(guest: &Guest) -> Folder {
+    let folder = Folder::new();
+    fs::write(folder.path().join("toy.wasm"), guest.module()).expect("a file");
+    folder
+}
+
+fn config(folder: &Folder, section: &str, peer: &Peer) -> String {
+    let path = folder.path().join("toy.wasm");
+    format!(
+        "modules:
+  my-toy:
+    prober: wasm
+    wasm:
+      path: {}
+{section}
+jobs:
+  - {{job_name: toys, module: my-toy, interval: 200ms, static_configs: [{{targets: ['{}']}}]}}
+",
+        path.display(),
+        peer.address
+    )
+}
+
+/// The flag that keeps what is compiled where the test is.
+fn cache(folder: &Folder) -> String {
+    format!("--wasm.cache={}", folder.path().join("cache").display())
+}
+
+fn a_check_probes_a_fleet_and_who_is_asked_for() {
+    let (folder, peer) = (folder(&Guest::answering(MEASURES)), peer());
+    folder.write("probity.yml", &config(&folder, "", &peer));
+    let flags = [&*cache(&folder), "--wasm.instances=8"];
+    let server = Probity::serve_with(&folder.config(), &flags);
+    let target = encode(&peer.address.to_string());
+    let probed = server.samples(&format!("/probe?module=my-toy&target={target}"));
+    assert_eq!(probed.value("probe_success", &[]), Some(1.0));
+    let length = "probity_check_my_toy_depth_bytes";
+    assert_eq!(probed.value(length, &[]), Some(7.0));
+    let phase = "probity_check_my_toy_phase_duration_seconds";
+    assert!(probed.value(phase, &[("phase", "hello")]).is_some());
+    let instance = peer.address.to_string();
+    let fleet = until("the fleet was probed", || {
+        let samples = server.samples("/fleet");
+        samples
+            .value(length, &[("instance", &instance)])
+            .map(|_| samples)
+    });
+    assert_eq!(
+        fleet.value("probity_target_up", &[("job", "toys")]),
+        Some(1.0)
+    );
+    let own = server.samples("/metrics");
+    assert_eq!(own.value("probity_wasm_instances_max", &[]), Some(8.0));
+    assert_eq!(own.value("probity_wasm_faults_total", &[]), Some(0.0));
+    assert!(own.value("probity_wasm_fuel_total", &[]) > Some(0.0));
+    let kept = fs::read_dir(folder.path().join("cache")).expect("a cache");
+    assert_eq!(kept.count(), 1);
+    // What is wrong with it changes nothing.
+    folder.write(
+        "probity.yml",
+        &config(&folder, "      config: [earth]", &peer),
+    );
+    let refused = server.reload();
+    assert_eq!(refused.status, 500);
+    assert!(
+        refused
+            .text()
+            .contains("modules.my-toy.wasm.config: How deep it is"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        server
+            .samples("/fleet")
+            .value("probity_target_up", &[("job", "toys")]),
+        Some(1.0)
+    );
+}
+
+fn a_file_with_a_check_that_cannot_be_loaded_is_refused() {
+    let (folder, peer) = (folder(&Guest::default()), peer());
+    let pinned = format!("      sha256: {}", "0".repeat(64));
+    for (section, words) in [
+        (&*pinned, "probity.yml:6:15: modules.my-toy.wasm.sha256: "),
+        (
+            "      limits: {memory_bytes: 5}",
+            "probity.yml:6:30: modules.my-toy.wasm.limits.memory_bytes: ",
+        ),
+    ] {
+        folder.write("probity.yml", &config(&folder, section, &peer));
+        let path = folder.config();
+        let checked = run(&[
+            "--config.check",
+            "--config.file",
+            path.to_str().expect("text"),
+        ]);
+        assert_eq!(checked.code, Some(1));
+        assert!(checked.stderr.contains(words), "{}", checked.stderr);
+    }
+    folder.write("toy.wasm", "no check at all");
+    folder.write("probity.yml", &config(&folder, "", &peer));
+    let path = folder.config();
+    let checked = run(&[
+        "--config.check",
+        "--config.file",
+        path.to_str().expect("text"),
+    ]);
+    assert_eq!(checked.code, Some(1));
+    let words = "expected WebAssembly (a component or a core module)";
+    assert!(checked.stderr.contains(words), "{}", checked.stderr);
+}
+
+fn a_check_that_breaks_fails_no_target() {
+    let (folder, peer) = (
+        folder(&Guest::answering("(loop $l (br $l)) unreachable")),
+        peer(),
+    );
+    folder.write("probity.yml", &config(&folder, "", &peer));
+    let server = Probity::serve_with(&folder.config(), &[&cache(&folder)]);
+    let target = encode(&peer.address.to_string());
+    let answer = server.get(&format!("/probe?module=my-toy&target={target}"));
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("wasm_"), "{}", answer.text());
+    // It is tried again and again, and then left alone for a while.
+    until("it is left alone", || {
+        let own = server.samples("/metrics");
+        let count = |reason| own.value("probity_unknown_total", &[("reason", reason)]);
+        (count("wasm_fuel") >= Some(5.0) && count("wasm_backoff") > Some(0.0)).then_some(())
+    });
+    let fleet = server.samples("/fleet");
+    assert_eq!(
+        fleet.value("probity_results_total", &[("result", "failure")]),
+        Some(0.0)
+    );
+    assert_eq!(fleet.value("probity_target_up", &[]), None);
+}
+
+fn a_check_is_shown_and_tried() {
+    let (folder, peer) = (folder(&Guest::answering(MEASURES)), peer());
+    let file = folder.path().join("toy.wasm");
+    let file = file.to_str().expect("text");
+    let shown = run(&["wasm", "inspect", file]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    for words in [
+        "toy 1.0.0\n",
+        "port         4242",
+        "phase        hello",
+        "gauge        depth_bytes: How deep it is",
+        "sha256 ",
+    ] {
+        assert!(shown.stdout.contains(words), "{}", shown.stdout);
+    }
+    let address = peer.address.to_string();
+    let tried = run(&["wasm", "check", file, &address]);
+    assert_eq!(tried.code, Some(0), "{}", tried.stderr);
+    let lines: Vec<&str> = tried.stdout.lines().map(str::trim).collect();
+    let said: Vec<&str> = lines
+        .iter()
+        .map(|line| line.rsplit(" ms  ").next().unwrap_or(line))
+        .collect();
+    let expected = [
+        "connected",
+        "> \"who\"",
+        "< \"nobody\\n\"",
+        "sample depth_bytes 7",
+        "mark hello",
+        "up",
+    ];
+    assert_eq!(said[..expected.len()], expected, "{}", tried.stdout);
+    assert!(lines[expected.len()].starts_with("OK"), "{}", tried.stdout);
+    let dead = crate::dead().to_string();
+    let failed = run(&["wasm", "check", file, &dead, "--timeout", "2s"]);
+    assert_eq!(failed.code, Some(1), "{}", failed.stdout);
+    let refused = run(&["wasm", "check", file, &address, "--config", r#"{"a": 1}"#]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("wasm.config: How deep it is"),
+        "{}",
+        refused.stderr
+    );
+    let missing = run(&["wasm", "inspect", "no.wasm"]);
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.took < Duration::from_secs(60));
+}
+
+fn a_transcript_is_played_to_a_check() {
+    let folder = folder(&Guest::answering(MEASURES));
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    folder.write(
+        "good.txt",
+        "case an answer\n> \"who\"\n< \"me\"\nmark hello\nup\n\ncase a wish\nconfig {\"a\": 1}\nrejected \"How deep\"\n",
+    );
+    let played = run(&["wasm", "test", &path("toy.wasm"), &path("good.txt")]);
+    assert_eq!(played.code, Some(0), "{} {}", played.stdout, played.stderr);
+    assert!(
+        played.stdout.contains("2 of 2 cases passed"),
+        "{}",
+        played.stdout
+    );
+    folder.write("bad.txt", "case another\n> \"what\"\n< \"me\"\nup\n");
+    let played = run(&["wasm", "test", &path("toy.wasm"), &path("bad.txt")]);
+    assert_eq!(played.code, Some(1));
+    assert!(
+        played.stdout.contains("line 2: another"),
+        "{}",
+        played.stdout
+    );
+    folder.write("none.txt", "nothing\n");
+    let played = run(&["wasm", "test", &path("toy.wasm"), &path("none.txt")]);
+    assert_eq!(played.code, Some(2));
+}
