@@ -30,6 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "probity-spec",
             "probity-tls",
             "probity-wasm",
+            // Of the other workspace, for `probity wasm test`.
+            "probity-check-transcript",
         ],
     ),
     ("probity-simulator", &["probity-engine"]),
