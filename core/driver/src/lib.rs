@@ -57,14 +57,14 @@
 //!   [limits](probity_engine::limits::DECODED_PER_TURN). What a body is matched
 //!   against takes its time in one piece: each pattern and CEL expression looks
 //!   at up to [`MAX_MATCHED_BODY_BYTES`] or [`MAX_JSON_BODY_BYTES`] (or the
-//!   module's `body_size_limit`), in linear time. All connections together write
-//!   or encrypt [`SENT_PER_TURN`](limits::SENT_PER_TURN) bytes between two batches,
-//!   and at most a [`PIECE`](limits::PIECE) more: bodies of requests, also the
-//!   first of it, go piece by piece, in turn. What a run sends otherwise goes at
-//!   once if the turn has room for it and nobody waits, and else stands in the same
-//!   line, unless it is at most [`SENT_AT_ONCE`](limits::SENT_AT_ONCE) bytes long:
-//!   of such first sends a batch may cause one for each of its events. What waits
-//!   in that line is in the phase of its request, as if the network were slower;
+//!   module's `body_size_limit`), in linear time. Of bodies of
+//!   requests all connections together write or encrypt
+//!   [`SENT_PER_TURN`](limits::SENT_PER_TURN) bytes between two batches, and at most
+//!   a [`PIECE`](limits::PIECE) more: they go piece by piece, in turn, and what
+//!   waits in that line is in the phase of its request, as if the network were
+//!   slower. What a run sends otherwise, heads and the lines of dialogues, goes at
+//!   once, and leaves the less room for bodies: a batch may cause one such send for
+//!   each of its events;
 //! * while an assertion is signed for a token (`oauth2` with `jwt-bearer`): about a
 //!   millisecond for a key of 2048 bits, several for one of 4096. There is [one at
 //!   most](probity_engine::limits::SIGNATURE_WORK) between two batches, and after a

@@ -56,14 +56,11 @@ pub const POOLED_BUFFER_BYTES: usize = 64 * 1024;
 /// connection holds; the rest waits in the module, which all its runs share.
 pub const PIECE: usize = probity_tls::PIECE;
 
-/// Bytes that all connections together write, or encrypt, in one turn: less than
-/// a millisecond's worth. Those that have more take turns, a [`PIECE`] each; the
-/// last of them may exceed this, and one goes on in every turn.
+/// Bytes that all connections together write, or encrypt, in one turn, bodies of
+/// requests included as far as there is room: less than a millisecond's worth.
+/// Bodies take turns, a [`PIECE`] each; the last of them may exceed this, and one
+/// goes on in every turn.
 pub const SENT_PER_TURN: usize = 256 * 1024;
-
-/// Bytes that a run sends at once whatever others have sent in that turn: most
-/// requests are smaller, and do not wait behind large ones.
-pub const SENT_AT_ONCE: usize = 4 * 1024;
 
 /// Most runs in flight that are derived from a descriptor limit. Some
 /// containers have a limit of 2^30; what is in flight also costs memory, about

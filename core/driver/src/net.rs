@@ -1,10 +1,10 @@
 //! Does with sockets what the engine asks for.
 //!
 //! Rules: a socket is registered once, for reading and writing, edge-triggered,
-//! and never deregistered: closing it does that. A small write is tried at once,
-//! and only what the kernel does not take is kept for the next event. Larger ones,
-//! such as the body of a request, share what a turn may send and go on piece by
-//! piece, in turn; the rest waits where it is. An error of a write does not end a
+//! and never deregistered: closing it does that. A write is tried at once, and only
+//! what the kernel does not take is kept for the next event. The bodies of requests
+//! share what a turn may send and go on piece by piece, in turn; the rest waits
+//! where it is. An error of a write does not end a
 //! connection before what the peer has sent is read.
 
 #[cfg(test)]
@@ -25,7 +25,7 @@ use probity_tls::{Cache, Layer, Layers};
 use socket2::{Domain, Protocol, Type};
 
 use crate::errors;
-use crate::limits::{PIECE, POOLED_BUFFER_BYTES, POOLED_BUFFERS, SENT_AT_ONCE, SENT_PER_TURN};
+use crate::limits::{PIECE, POOLED_BUFFER_BYTES, POOLED_BUFFERS, SENT_PER_TURN};
 use crate::sockets::{Coalescing, Held, Io, Key, Queued, Socket, Sockets, Stage};
 
 /// On Linux a read that yields less than was asked for has emptied the socket,
@@ -196,8 +196,8 @@ impl Net {
     }
 
     /// Carries out [`Output::Send`](probity_engine::Output::Send). What is shared,
-    /// what follows it, and what is too much for this turn waits for
-    /// [`Net::send_on`].
+    /// and what follows it, waits for [`Net::send_on`]. The rest does not: TLS or the
+    /// end of the connection may come next, and would overtake it.
     pub(crate) fn send(&mut self, run: RunId, conn: Conn, bytes: Bytes<'_>) {
         let Some(key) = self.sockets.find(run, conn) else {
             return;
@@ -205,7 +205,6 @@ impl Net {
         let Some(socket) = self.sockets.get_mut(key) else {
             return;
         };
-        let may_go = |len| len <= SENT_AT_ONCE || self.sending.is_empty() && len <= self.allowance;
         let queued = match bytes {
             Bytes::Shared { body, start, end } => Queued {
                 bytes: Held::Shared(Arc::clone(body)),
@@ -214,7 +213,7 @@ impl Net {
             },
             Bytes::Lent(bytes) => {
                 let is_datagram = matches!(socket.io, Io::Datagrams(_));
-                if is_datagram || socket.queue.is_empty() && may_go(bytes.len()) {
+                if is_datagram || socket.queue.is_empty() {
                     return self.send_now(key, bytes);
                 }
                 Queued {

@@ -20,8 +20,9 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub const MAX_HEADERS: usize = 256;
 
 /// Frames of one HTTP/2 connection that carry nothing of a response: SETTINGS,
-/// PING, WINDOW_UPDATE that let nothing of the request out, CONTINUATION, empty
-/// DATA and unknown ones, and interim responses. Most of them are answered, so that this bounds what we send too.
+/// PING, WINDOW_UPDATE that let next to nothing of the request out, CONTINUATION,
+/// empty DATA and unknown ones, and interim responses. Most of them are answered, so
+/// that this bounds what we send too.
 pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 
 /// Bytes of the cookies that redirects set in one run, their names, domains and

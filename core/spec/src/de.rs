@@ -428,11 +428,14 @@ impl de::Error for Mistake {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!(
-            "expected {}, found {}",
-            wanted(expected),
-            shown(found)
-        ))
+        let wanted = wanted(expected);
+        // A text there may be the secret of the section itself.
+        let of_many = wanted.starts_with("a mapping") || wanted.starts_with("a list");
+        let found = match found {
+            Unexpected::Str(_) if of_many => "a single value".to_owned(),
+            other => shown(other),
+        };
+        Self::custom(format_args!("expected {wanted}, found {found}"))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {

@@ -212,7 +212,7 @@ mod tests {
             ),
             (
                 "- targets: a\n",
-                "t:1:12: [0].targets: expected a list, found \"a\"",
+                "t:1:12: [0].targets: expected a list, found a single value",
             ),
             (
                 "- labels: {__x: y, 9: z}\n",

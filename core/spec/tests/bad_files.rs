@@ -43,7 +43,7 @@ fn the_file_as_a_whole() {
         ),
         (
             "modules\n",
-            "f.yml:1:1: expected a mapping with modules and jobs, found \"modules\"",
+            "f.yml:1:1: expected a mapping with modules and jobs, found a single value",
         ),
         (
             "modules: {\n",
@@ -217,7 +217,7 @@ modules:
     http:
       valid_status_codes: 200
 ",
-            "f.yml:5:27: modules.web.http.valid_status_codes: expected a list, found \"200\"",
+            "f.yml:5:27: modules.web.http.valid_status_codes: expected a list, found a single value",
         ),
         (
             "
@@ -344,7 +344,7 @@ fn jobs() {
     check(&[
         (
             "jobs: [7]",
-            "f.yml:1:8: jobs[0]: expected a mapping that describes a job, found \"7\"",
+            "f.yml:1:8: jobs[0]: expected a mapping that describes a job, found a single value",
         ),
         ("jobs: [{}]", "f.yml:1:8: jobs[0]: missing field `job_name`"),
         (
@@ -506,7 +506,7 @@ fn targets() {
         ),
         (
             "static_configs: [a:1]",
-            "f.yml:4:20: jobs[0].static_configs[0]: expected a mapping of targets and labels, found \"a:1\"",
+            "f.yml:4:20: jobs[0].static_configs[0]: expected a mapping of targets and labels, found a single value",
         ),
         (
             "static_configs: [{target: ['a:1']}]",
@@ -514,7 +514,7 @@ fn targets() {
         ),
         (
             "static_configs: [{targets: 'a:1'}]",
-            "f.yml:4:30: jobs[0].static_configs[0].targets: expected a list, found \"a:1\"",
+            "f.yml:4:30: jobs[0].static_configs[0].targets: expected a list, found a single value",
         ),
         (
             "static_configs: [{targets: ['a:1', ' ', b]}]",

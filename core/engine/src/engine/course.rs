@@ -23,6 +23,10 @@ use crate::time::Instant;
 /// the target: what it did meanwhile was never seen.
 const STALLED: Duration = Duration::from_millis(250);
 
+/// If we held a run back for more than this part of a time that is not ours to
+/// prolong, we cannot say that its target was too slow.
+const KEPT_SHARE: u32 = 8;
+
 impl Engine {
     /// Passes an event to whatever the run is, and completes it if that was
     /// its end.
@@ -60,7 +64,8 @@ impl Engine {
     }
 
     /// A run's connection waits for its destination's rate. The wait is ours:
-    /// it moves the deadline, unless it is longer than what is left of its time.
+    /// it [moves the deadline](prolong), unless it takes all that is left of its
+    /// time.
     pub(super) fn hold(&mut self, id: RunId, at: Instant, now: Instant) {
         let wait = at - now;
         let Some(run) = self.runs.get_mut(id) else {
@@ -69,11 +74,11 @@ impl Engine {
         if self.shared.wakes.deadline(id.slot()) == Some(at) {
             return;
         }
-        if wait > run.core.deadline - now {
+        if wait >= run.core.deadline - now {
             return self.abort(id, Reason::OverloadDestination, now);
         }
         self.shared.wakes.set(id.slot(), at);
-        run.core.deadline += wait;
+        prolong(run, wait);
         self.deadlines.set(id.slot(), run.core.deadline);
     }
 
@@ -105,7 +110,7 @@ impl Engine {
                 && let Some(run) = self.runs.get_mut(id)
             {
                 if let Some(held) = run.core.end_turn_hold(now) {
-                    run.core.deadline += held;
+                    prolong(run, held);
                     self.deadlines.set(id.slot(), run.core.deadline);
                 } else if let Some(share) = &mut run.core.share {
                     self.shared.work.go_on(share, now);
@@ -137,6 +142,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
+        let waited_for = run.is_waited_for();
         let Run { state, core, .. } = run;
         if let State::Checking { spec, check, .. } = state {
             let (spec, shared) = (&spec.check, &mut self.shared);
@@ -149,7 +155,7 @@ impl Engine {
             if !looked_too_late(cx.core, now) {
                 check.condemn(spec, &mut cx);
             }
-            if !cx.is_finished() && !was_kept_waiting(check, &mut cx) {
+            if !cx.is_finished() && !was_kept_waiting(check, waited_for, &mut cx) {
                 check.on_expiry(spec, &mut cx);
             }
         }
@@ -357,6 +363,14 @@ impl Engine {
     }
 }
 
+/// Moves the deadline of a run that we hold back. Not that of one for which
+/// somebody waits, who has a deadline of his own.
+fn prolong(run: &mut Run, wait: Duration) {
+    if !run.is_waited_for() {
+        run.core.deadline += wait;
+    }
+}
+
 /// Whether nobody looked at a run until so long after its deadline that nothing
 /// can be said of its target: then that is its outcome.
 fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
@@ -368,13 +382,17 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
     late > STALLED
 }
 
-/// Whether what keeps a run from its end is that we did not sign for it yet, or did
-/// not decode what had come as fast as we do: then that is its outcome. If we did
+/// Whether what keeps a run from its end is that we did not sign for it yet, held it
+/// back for much of a time that we could not prolong, or did not decode what had
+/// come as fast as we do: then that is its outcome. If we did
 /// and its body is too much, that is the target's doing, or the user's, as for a
 /// body that comes too slowly.
-fn was_kept_waiting(check: &AnyCheck, cx: &mut Cx<'_>) -> bool {
+fn was_kept_waiting(check: &AnyCheck, waited_for: bool, cx: &mut Cx<'_>) -> bool {
+    let time = cx.core.deadline - cx.core.started;
     let left = if cx.is_held() {
         "sign the assertion for its token"
+    } else if waited_for && cx.core.held > time / KEPT_SHARE {
+        "leave it the time that it was given"
     } else if check.is_behind() && cx.is_kept_waiting() {
         "decode the body that had come"
     } else {

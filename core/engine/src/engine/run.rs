@@ -51,6 +51,18 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Whether it belongs to no schedule: its host asked for it with a time, which
+    /// is not ours to prolong.
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Checking {
+                owner: Owner::Host,
+                ..
+            }
+        )
+    }
+
     /// See [`Engine::is_behind`](crate::Engine::is_behind).
     pub(super) fn is_behind(&self) -> bool {
         matches!(&self.state, State::Checking { check, .. } if check.is_behind())

@@ -385,13 +385,12 @@ fn a_destination_sees_no_more_than_its_rate_and_the_wait_is_ours() {
     for _ in 0..4 {
         engine.run_once(tcp(), SECOND, false, now).unwrap();
     }
-    // The fourth would wait for 1.5 s, longer than its timeout.
+    // The third would wait for all of its time, and the fourth for longer.
     let asked = drain(&mut engine);
     assert_eq!(asked.opened.len(), 1);
-    assert_eq!(
-        asked.reports[0].0,
-        Outcome::Unknown(Reason::OverloadDestination)
-    );
+    let refused = Outcome::Unknown(Reason::OverloadDestination);
+    let outcomes: Vec<_> = asked.reports.iter().map(|it| it.0).collect();
+    assert_eq!(outcomes, [refused; 2]);
     let (run, conn) = asked.opened[0];
     engine.handle_input(run, Input::Opened(conn), at(0.001));
     drain(&mut engine);
@@ -402,11 +401,55 @@ fn a_destination_sees_no_more_than_its_rate_and_the_wait_is_ours() {
     let (outcome, _, total) = drain(&mut engine).reports[0].clone();
     assert_eq!(outcome, Outcome::Success);
     assert!(total <= SECOND / 10 + TICK, "{total:?}");
+}
 
-    // The wait also moves the deadline.
+#[test]
+fn the_wait_for_a_destination_prolongs_runs_of_a_schedule() {
+    let limits = Limits {
+        starts_per_destination: 2,
+        burst_per_destination: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    for id in [1, 2].map(TargetId) {
+        engine.upsert(id, tcp(), Instant::ZERO).unwrap();
+    }
+    engine.begin(Instant::ZERO);
+    for id in [1, 2].map(TargetId) {
+        engine.trigger(id, Instant::ZERO);
+    }
+    let (first, ..) = started(&mut engine);
     let (begun, ..) = started(&mut engine);
+    assert!(begun - first + TICK >= SECOND / 2, "{:?}", begun - first);
+    reported(&mut engine);
     let (end, _) = reported(&mut engine);
     assert!(end - begun + TICK >= SECOND, "{:?}", end - begun);
+}
+
+/// Whoever asked for a run waits no longer for it than he said.
+#[test]
+fn the_wait_for_a_destination_prolongs_no_run_that_somebody_waits_for() {
+    let limits = Limits {
+        starts_per_destination: 2,
+        burst_per_destination: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    for _ in 0..2 {
+        engine
+            .run_once(tcp(), SECOND, false, Instant::ZERO)
+            .unwrap();
+    }
+    started(&mut engine);
+    started(&mut engine);
+    let mut outcomes = Vec::new();
+    while outcomes.len() < 2 {
+        let (end, asked) = reported(&mut engine);
+        assert!(end <= at(1.01), "{end}");
+        outcomes.extend(asked.reports.into_iter().map(|it| it.0));
+    }
+    assert!(outcomes.contains(&Outcome::Failure(Reason::ConnectTimeout)));
+    assert!(outcomes.contains(&Outcome::Unknown(Reason::Overload)));
 }
 
 /// The wait for somebody on the way to the target is ours too, whatever the

@@ -51,6 +51,9 @@ const STREAM: u32 = 1;
 /// send no larger ones and ask for none.
 const FRAME_BYTES: usize = 16_384;
 
+/// Bytes of a body that a WINDOW_UPDATE has to allow to be of use.
+const WORTH_A_FRAME: usize = 512;
+
 /// Identifiers of settings: RFC 9113 section 6.5.2.
 mod setting {
     pub(super) const ENABLE_PUSH: u16 = 0x2;
@@ -434,8 +437,9 @@ impl Client {
                 window.grow(frame::unsigned31([*a, *b, *c, *d]))?;
                 let before = self.sent;
                 self.send_body();
-                // It was of use, however little it allowed.
-                if self.sent > before {
+                // It was of use. One that allows a byte costs us more than its peer.
+                let allowed = self.sent - before;
+                if allowed >= WORTH_A_FRAME || allowed > 0 && self.sent == self.body {
                     self.control_frames = self.control_frames.saturating_sub(1);
                 }
             }

@@ -48,9 +48,15 @@ impl<'a> Place<'a> {
         self.hop.map_or(&self.spec.url, |hop| &hop.url)
     }
 
+    /// Whether what the module says of its target's address and certificate goes for
+    /// the next one. An absolute `Location` is dialled by its own name: for
+    /// blackbox_exporter it names somebody else, unless it has the very address.
     fn is_own_host(self) -> bool {
-        self.hop
-            .is_none_or(|hop| hop.url.is_same_host(&self.spec.url))
+        self.hop.is_none_or(|hop| {
+            let own = &self.spec.url;
+            let is_there = hop.url.is_same_host(own) && url::is_address(&own.host);
+            hop.keeps_host || is_there
+        })
     }
 
     fn keeps_host(self) -> bool {
