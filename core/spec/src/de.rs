@@ -39,7 +39,12 @@ struct NodeReader<'n, 'a>(&'n Node<'a>);
 impl<'n> NodeReader<'n, '_> {
     fn expected<T>(&self, expected: &dyn Expected) -> Result<T, Mistake> {
         let wanted = wanted(expected);
-        let found = self.0.describe();
+        let of_many = wanted.starts_with("a mapping") || wanted.starts_with("a list");
+        let found = match &self.0.value {
+            // It may be a secret that is to stand one level below.
+            Value::Scalar(_) if of_many && !self.0.is_null() => "a single value".to_owned(),
+            _ => self.0.describe(),
+        };
         Err(Mistake::new("", format!("expected {wanted}, found {found}")).at(self.0.position))
     }
 
@@ -428,14 +433,11 @@ impl de::Error for Mistake {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let wanted = wanted(expected);
-        // A text there may be the secret of the section itself.
-        let of_many = wanted.starts_with("a mapping") || wanted.starts_with("a list");
-        let found = match found {
-            Unexpected::Str(_) if of_many => "a single value".to_owned(),
-            other => shown(other),
-        };
-        Self::custom(format_args!("expected {wanted}, found {found}"))
+        Self::custom(format_args!(
+            "expected {}, found {}",
+            wanted(expected),
+            shown(found)
+        ))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {

@@ -43,7 +43,7 @@ fn the_file_as_a_whole() {
         ),
         (
             "modules\n",
-            "f.yml:1:1: expected a mapping with modules and jobs, found a single value",
+            "f.yml:1:1: expected a mapping with modules and jobs, found \"modules\"",
         ),
         (
             "modules: {\n",
@@ -218,6 +218,16 @@ modules:
       valid_status_codes: 200
 ",
             "f.yml:5:27: modules.web.http.valid_status_codes: expected a list, found a single value",
+        ),
+        (
+            "
+modules:
+  web:
+    prober: http
+    http:
+      basic_auth: user:s3cret
+",
+            "f.yml:5:19: modules.web.http.basic_auth: expected a mapping, found a single value",
         ),
         (
             "

@@ -529,6 +529,21 @@ fn a_body_is_sent_as_the_windows_allow() {
 }
 
 #[test]
+fn windows_that_open_byte_by_byte_end_some_day() {
+    let body = vec![b'x'; 1 << 20];
+    let head = RequestHead(block(&[(":method", "POST")]));
+    let mut client = Client::new(&head, &body, &mut Vec::new());
+    let mut tell = |frame: Vec<u8>| client.receive(&mut &frame[..], &mut Vec::new()).map(drop);
+    assert_eq!(tell(then(update(0, 1 << 20))), Ok(()));
+    for _ in 0..2 * MAX_H2_CONTROL_FRAMES {
+        if let Err(error) = tell(update(1, 1)) {
+            return assert_eq!(error, Error::Flood);
+        }
+    }
+    panic!("each of these frames costs us more than its peer");
+}
+
+#[test]
 fn a_part_of_a_body_is_framed_bit_by_bit() {
     let mut part = 66_535..100_000;
     for (flags, length) in [(0, 16_384), (0, 16_384), (END_STREAM, 697)] {
