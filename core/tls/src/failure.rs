@@ -101,7 +101,7 @@ fn from_certificate(error: &CertificateError, scene: &Scene<'_>) -> (Reason, Str
     // The certificates were accepted, so it is the handshake's signature.
     let detail = match error {
         CertificateError::BadSignature => {
-            "the server does not have the private key of its certificate: the handshake's signature is wrong"
+            "the handshake's signature is not one of the key in the server's certificate: the server has another private key, or one of RSA with fewer than 2048 bits, which is not accepted"
                 .into()
         }
         other => format!(

@@ -218,7 +218,7 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
         )
     } else if matches!(error, webpki::Error::InvalidSignatureForPublicKey) {
         format!(
-            "certificate chain does not lead to a trusted root ({trusted}): a signature was not made with the key of the certificate that is named as its issuer (first issuer: {issuer})"
+            "certificate chain does not lead to a trusted root ({trusted}): a signature is not one of the key of the certificate that is named as its issuer, or that is an RSA key of fewer than 2048 bits, which is not accepted (first issuer: {issuer})"
         )
     } else if sent == 0 {
         format!(
