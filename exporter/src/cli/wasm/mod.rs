@@ -12,6 +12,10 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::args::{Dns, duration};
+use crate::guests::{self, Setup};
+
+/// Instances that these commands need at once, and some more.
+const INSTANCES: u32 = 8;
 
 /// Work on checks in Wasm.
 #[derive(Clone, Debug, Subcommand)]
@@ -92,6 +96,11 @@ pub struct New {
 
 /// Does it.
 pub fn main(command: &Command) -> ExitCode {
+    // One run needs little room, and leaves nothing behind.
+    guests::set_up(Setup {
+        instances: Some(INSTANCES),
+        cache: None,
+    });
     let done = match command {
         Command::New(args) => new::main(args),
         Command::Inspect(args) => inspect::main(&args.file),
