@@ -268,8 +268,8 @@ impl Prober for Saboteur {
     }
 }
 
-/// Notes whether what is said makes a connection worth watching. It is, as long
-/// as nothing else is said.
+/// Notes whether what is said makes a connection worth watching. One that is to be
+/// secured is, as long as nothing else is said.
 fn watch(defect: Defect, watched: &mut Option<(RunId, Conn)>, which: (RunId, Conn), said: &[u8]) {
     let worth = match defect {
         Defect::LostHandshake => said.starts_with(b"STARTTLS"),
@@ -278,7 +278,7 @@ fn watch(defect: Defect, watched: &mut Option<(RunId, Conn)>, which: (RunId, Con
     };
     if worth {
         *watched = Some(which);
-    } else if *watched == Some(which) {
+    } else if defect == Defect::LostHandshake && *watched == Some(which) {
         *watched = None;
     }
 }
