@@ -1,6 +1,8 @@
 //! Guests that do what they may not, each with what is said of it. The host goes
 //! on: every one is run beside a guest that is well.
 
+use std::time::{Duration, Instant};
+
 use probity_engine::guest::{Event, FaultKind, Source};
 
 use crate::support::{Guest, Run, host, source};
@@ -173,4 +175,31 @@ fn a_burst_of_guests_that_break_leaves_nothing_behind() {
         }
     }
     assert_eq!((host.stats().live, host.stats().full), (0, 0));
+}
+
+/// A worker does nothing else while a guest burns its fuel, whatever it burns it
+/// with. The quickest of several calls: others may have been interrupted.
+#[test]
+fn the_fuel_of_one_event_lasts_for_milliseconds_at_most() {
+    let host = host();
+    for dear in [
+        "",
+        "(drop (memory.grow (i32.const 0)))",
+        "(drop (memory.grow (i32.const 60000)))",
+        "(memory.fill (i32.const 8192) (i32.const 0) (i32.const 32768))",
+        "(memory.copy (i32.const 8192) (i32.const 8193) (i32.const 64))",
+        "(drop (i64.div_u (i64.const -1) (i64.or (local.get $now) (i64.const 3))))",
+    ] {
+        let module = Guest::answering(format!("(loop $l {dear} (br $l)) unreachable")).module();
+        let plugin = host.load(&source(&module)).unwrap();
+        let call = || {
+            let mut run = Run::open(&plugin).unwrap();
+            let begun = Instant::now();
+            let fault = run.on(Event::Connected).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Fuel, "{dear}: {fault}");
+            begun.elapsed()
+        };
+        let quickest = (0..20).map(|_| call()).min().unwrap();
+        assert!(quickest < Duration::from_millis(5), "{dear}: {quickest:?}");
+    }
 }
