@@ -114,7 +114,7 @@ mod with {
 mod with {
     use super::{Arc, Figures, Plugin, Refusal, Setup, Source};
 
-    pub(super) const fn set_up(_: Setup) {}
+    pub(super) fn set_up(_: Setup) {}
 
     pub(super) fn load(_: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         let message = "this program was built without checks in Wasm (cargo feature `wasm`)";

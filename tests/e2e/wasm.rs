@@ -142,6 +142,7 @@ fn a_file_with_a_check_that_cannot_be_loaded_is_refused() {
             "--config.check",
             "--config.file",
             path.to_str().expect("text"),
+            &cache(&folder),
         ]);
         assert_eq!(checked.code, Some(1));
         assert!(checked.stderr.contains(words), "{}", checked.stderr);
@@ -153,6 +154,7 @@ fn a_file_with_a_check_that_cannot_be_loaded_is_refused() {
         "--config.check",
         "--config.file",
         path.to_str().expect("text"),
+        &cache(&folder),
     ]);
     assert_eq!(checked.code, Some(1));
     let words = "expected WebAssembly (a component or a core module)";
