@@ -421,7 +421,10 @@ impl Net {
                 {
                     socket.unsent = buffer;
                 }
-                socket.unsent.extend_from_slice(&bytes[written..]);
+                let rest = &bytes[written..];
+                // Not twice as much, as for what grows on: it is all.
+                socket.unsent.reserve_exact(rest.len());
+                socket.unsent.extend_from_slice(rest);
             }
             Err(error) => {
                 socket.broken = Some(broken(&error));
