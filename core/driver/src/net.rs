@@ -4,8 +4,8 @@
 //! and never deregistered: closing it does that. A write is tried at once, and only
 //! what the kernel does not take is kept for the next event. The bodies of requests
 //! share what a turn may send and go on piece by piece, in turn; the rest waits
-//! where it is. An error of a write does not end a
-//! connection before what the peer has sent is read.
+//! where it is. An error of a write does not end a connection before what the peer
+//! has sent is read.
 
 #[cfg(test)]
 mod tests;
@@ -211,17 +211,12 @@ impl Net {
                 sent: start,
                 end,
             },
-            Bytes::Lent(bytes) => {
-                let is_datagram = matches!(socket.io, Io::Datagrams(_));
-                if is_datagram || socket.queue.is_empty() {
-                    return self.send_now(key, bytes);
-                }
-                Queued {
-                    bytes: Held::Copied(bytes.into()),
-                    sent: 0,
-                    end: bytes.len(),
-                }
-            }
+            Bytes::Lent(bytes) if socket.queue.is_empty() => return self.send_now(key, bytes),
+            Bytes::Lent(bytes) => Queued {
+                bytes: Held::Copied(bytes.into()),
+                sent: 0,
+                end: bytes.len(),
+            },
         };
         if socket.broken.is_none() {
             socket.queue.push_back(queued);

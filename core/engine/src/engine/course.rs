@@ -23,7 +23,7 @@ use crate::time::Instant;
 /// the target: what it did meanwhile was never seen.
 const STALLED: Duration = Duration::from_millis(250);
 
-/// If we held a run back for more than this part of a time that is not ours to
+/// If we held a run back for more than this part of a time that we did not
 /// prolong, we cannot say that its target was too slow.
 const KEPT_SHARE: u32 = 8;
 
@@ -142,7 +142,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        let waited_for = run.is_waited_for();
+        let kept = run.kept();
         let Run { state, core, .. } = run;
         if let State::Checking { spec, check, .. } = state {
             let (spec, shared) = (&spec.check, &mut self.shared);
@@ -155,7 +155,7 @@ impl Engine {
             if !looked_too_late(cx.core, now) {
                 check.condemn(spec, &mut cx);
             }
-            if !cx.is_finished() && !was_kept_waiting(check, waited_for, &mut cx) {
+            if !cx.is_finished() && !was_kept_waiting(check, kept, &mut cx) {
                 check.on_expiry(spec, &mut cx);
             }
         }
@@ -383,15 +383,15 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
 }
 
 /// Whether what keeps a run from its end is that we did not sign for it yet, held it
-/// back for much of a time that we could not prolong, or did not decode what had
+/// back for much of a time that we did not prolong, or did not decode what had
 /// come as fast as we do: then that is its outcome. If we did
 /// and its body is too much, that is the target's doing, or the user's, as for a
 /// body that comes too slowly.
-fn was_kept_waiting(check: &AnyCheck, waited_for: bool, cx: &mut Cx<'_>) -> bool {
+fn was_kept_waiting(check: &AnyCheck, kept: Duration, cx: &mut Cx<'_>) -> bool {
     let time = cx.core.deadline - cx.core.started;
     let left = if cx.is_held() {
         "sign the assertion for its token"
-    } else if waited_for && cx.core.held > time / KEPT_SHARE {
+    } else if kept > time / KEPT_SHARE {
         "leave it the time that it was given"
     } else if check.is_behind() && cx.is_kept_waiting() {
         "decode the body that had come"

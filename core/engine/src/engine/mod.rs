@@ -200,7 +200,9 @@ impl Engine {
     }
 
     /// Starts one run outside any schedule. Its steps are kept in the report
-    /// if `trace` is set.
+    /// if `trace` is set. It ends within `timeout` of `now`, also if the engine holds
+    /// it back; if that was for more than an eighth of the time, and the time is over,
+    /// the outcome is `Unknown`.
     ///
     /// # Errors
     /// [`Full`] if [`Limits::once_in_flight`] such runs are in flight.

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::check::AnyCheck;
 use crate::check::cx::RunCore;
@@ -61,6 +62,19 @@ impl Run {
                 ..
             }
         )
+    }
+
+    /// How long we held it back for without moving its deadline.
+    pub(super) fn kept(&self) -> Duration {
+        let prolonged = match &self.state {
+            State::Checking {
+                owner: Owner::Target(_),
+                spec,
+                ..
+            } => (self.core.deadline - self.core.started).saturating_sub(spec.schedule.timeout()),
+            _ => Duration::ZERO,
+        };
+        self.core.held.saturating_sub(prolonged)
     }
 
     /// See [`Engine::is_behind`](crate::Engine::is_behind).

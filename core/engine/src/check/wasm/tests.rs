@@ -801,6 +801,12 @@ fn a_run_waits_for_room_and_the_wait_is_ours() {
     let seen = lab.wait(MS * 20).end();
     assert_eq!(seen.outcome, Outcome::Success);
     assert!(seen.total < MS * 30, "{:?}", seen.total);
+    // Who is silent then has not had the time that it was to have.
+    guest.room.store(0, Ordering::Relaxed);
+    lab.connect().wait(SECOND);
+    guest.room.store(1, Ordering::Relaxed);
+    let seen = lab.outlast();
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::Overload));
     // In time or not at all; and what the peer says is not kept without end.
     guest.room.store(0, Ordering::Relaxed);
     lab.connect();
