@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_probe_does_not_wait_for_a_file_longer_than_its_time_allows,
         the_look_at_a_file_is_taken_out_of_the_time_of_the_run,
         a_changed_file_is_found_without_being_told,
+        a_file_that_is_gone_is_told_and_is_found_again,
     )
 }
 
@@ -369,4 +370,66 @@ fn a_changed_file_is_found_without_being_told() {
     // Once, however often the file was looked at since.
     assert_eq!(mended().len(), 1);
     server.stop();
+}
+
+/// Upstream's own cases of a checksum: appended to, replaced, emptied, restored,
+/// missing, and a directory.
+fn a_file_that_is_gone_is_told_and_is_found_again() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let folder = Folder::with(&config(&peer, 0..1));
+    let flags = [
+        "--config.enable-auto-reload",
+        "--config.auto-reload-interval=1",
+    ];
+    let server = Probity::serve_with(&folder.config(), &flags);
+    let path = folder.config();
+    let successful = || {
+        let own = server.samples("/metrics");
+        own.value("blackbox_exporter_config_last_reload_successful", &[]) == Some(1.0)
+    };
+    let targets = |count: usize| {
+        until("the targets are those of the file", || {
+            (moments(&server).len() == count && successful()).then_some(())
+        });
+    };
+    let told = |what: &str| {
+        until(what, || {
+            let lines = server.log().lines(&["level=ERROR", what]);
+            (!lines.is_empty() && !successful()).then_some(())
+        });
+        // What was in force stays so.
+        assert_eq!(moments(&server).len(), 1);
+    };
+    let good = config(&peer, 0..1);
+
+    folder.write("probity.yml", &format!("{good}{}", job("more", &peer)));
+    targets(2);
+    folder.write("probity.yml", &good);
+    targets(1);
+
+    folder.write("probity.yml", "");
+    told("EOF: the file is empty");
+    folder.write("probity.yml", &good);
+    targets(1);
+
+    fs::remove_file(&path).expect("a file");
+    told("no such file or directory");
+    folder.write("probity.yml", &good);
+    targets(1);
+
+    fs::remove_file(&path).expect("a file");
+    fs::create_dir(&path).expect("a directory");
+    told("is a directory");
+    fs::remove_dir(&path).expect("a directory");
+    folder.write("probity.yml", &good);
+    targets(1);
+    server.stop();
+}
+
+/// Another job, of one target.
+fn job(name: &str, peer: &Peer) -> String {
+    format!(
+        "  - {{job_name: {name}, module: web, interval: {INTERVAL}s, static_configs: [{{targets: ['http://{}/{name}']}}]}}\n",
+        peer.address
+    )
 }

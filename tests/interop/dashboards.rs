@@ -156,6 +156,7 @@ fn configure(folder: &Path, targets: &[Target]) -> (Probity, String) {
         "\
 modules:
   web: {{prober: http, timeout: 5s, http: {{tls_config: {{insecure_skip_verify: true}}}}}}
+  quic: {{prober: http, http: {{enable_http3: true, enable_http2: false}}}}
 jobs:
   - job_name: fleet
     module: web
@@ -166,6 +167,9 @@ jobs:
     );
     fs::write(&config, text).expect("a file");
     let probity = Probity::serve(&config);
+    // What is in force stays so, and the rule for reloads has something to tell.
+    fs::write(&config, "modules: 3\n").expect("a file");
+    assert_eq!(probity.reload().status, 500);
     let rules: String = RULES
         .iter()
         .map(|(name, expression)| format!("  - {{alert: {name}, expr: '{expression}'}}\n"))
@@ -187,6 +191,10 @@ scrape_configs:
   - job_name: fleets
     honor_labels: true
     metrics_path: /fleet
+    static_configs: [{{targets: ['{address}']}}]
+  - job_name: unmade
+    metrics_path: /probe
+    params: {{module: [quic], target: ['http://127.0.0.1/']}}
     static_configs: [{{targets: ['{address}']}}]
   - job_name: blackbox
     metrics_path: /probe
@@ -235,6 +243,17 @@ fn truth(program: &Path) {
         .flat_map(|(alert, url)| {
             ["blackbox", "fleet"].map(|job| (alert.to_owned(), job.to_owned(), url.clone()))
         })
+        // Of the prober itself: a file that it refused, and a probe that it could
+        // not make, which is no failure of the target.
+        .chain(
+            [("ReloadFailed", "probity"), ("ProberDown", "unmade")].map(|(alert, job)| {
+                (
+                    alert.to_owned(),
+                    job.to_owned(),
+                    probity.address.to_string(),
+                )
+            }),
+        )
         .collect();
     let mut firing = BTreeSet::new();
     let settled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -40,8 +40,8 @@ pub const MAX_REQUEST_BODY_BYTES: usize = 32 * 1024 * 1024;
 pub const MAX_OWN_BODY_BYTES: usize = 512;
 
 /// Bytes of an HTTP body that are held for matching when a module sets no
-/// smaller `body_size_limit`. A larger body fails with `body_limit` only if
-/// something has to be matched against it.
+/// `body_size_limit`. A larger body fails with `body_limit` only if something
+/// has to be matched against it.
 pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of an HTTP body that CEL expressions look at. How many values they may

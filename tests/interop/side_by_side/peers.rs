@@ -204,6 +204,10 @@ frontend tls12
                 &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"],
             ),
             (
+                "openssl-rsakex",
+                &["-tls1_2", "-cipher", "AES128-GCM-SHA256"],
+            ),
+            (
                 "openssl-tls11",
                 &["-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"],
             ),

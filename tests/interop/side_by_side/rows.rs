@@ -48,7 +48,10 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     (
         "TestGenerateChecksum",
-        &["tests/e2e/reload.rs: a_changed_file_is_found_without_being_told"],
+        &[
+            "tests/e2e/reload.rs: a_changed_file_is_found_without_being_told",
+            "tests/e2e/reload.rs: a_file_that_is_gone_is_told_and_is_found_again",
+        ],
     ),
     ("TestIsEncodingAcceptable", &["config::http_encoding_*"]),
     // main

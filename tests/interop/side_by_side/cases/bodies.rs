@@ -226,6 +226,15 @@ fn compression() -> Vec<Case> {
         ));
     }
     cases.push(http(
+        "bodies::compression_longer_than_decoded",
+        "compression: gzip",
+        answer(
+            200,
+            "Content-Encoding: gzip\r\n",
+            gzip(&vec![b'A'; 65 << 20]),
+        ),
+    ));
+    cases.push(http(
         "bodies::compression_bad_status",
         "compression: gzip",
         answer(500, "", coded("plain")),
@@ -240,6 +249,21 @@ fn compression() -> Vec<Case> {
 
 fn limits() -> Vec<Case> {
     let mut cases = Vec::new();
+    let mut body = vec![b'A'; 17 << 20];
+    body.push(b'B');
+    for (name, options) in [
+        ("", "fail_if_body_matches_regexp: [x]"),
+        (
+            "_with_a_limit",
+            "body_size_limit: 20MB, fail_if_body_not_matches_regexp: ['B$']",
+        ),
+    ] {
+        cases.push(http(
+            format!("bodies::longer_than_matched{name}"),
+            options,
+            ok(&body),
+        ));
+    }
     for (length, what) in [
         (127, "short"),
         (128, "exact"),

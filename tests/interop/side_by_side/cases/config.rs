@@ -351,6 +351,7 @@ fn clients() -> Vec<Case> {
         ("proxy", "proxy_url: 'http://127.0.0.1:3128'"),
         ("proxy_bad", "proxy_url: 'http://[::1'"),
         ("proxy_without_scheme", "proxy_url: '127.0.0.1:3128'"),
+        ("proxy_host_alone", "proxy_url: 'localhost:3128'"),
         ("proxy_odd_scheme", "proxy_url: 'ftp://127.0.0.1:3128'"),
         ("proxy_socks", "proxy_url: 'socks5://u:p@127.0.0.1:1080'"),
         ("proxy_empty", "proxy_url: ''"),

@@ -109,6 +109,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ("openssl_aes256", RSA, "https://@openssl-aes256@/"),
         ("openssl_chacha", RSA, "https://@openssl-chacha@/"),
         ("openssl_cbc", RSA, "https://@openssl-cbc@/"),
+        ("openssl_rsa_key_exchange", RSA, "https://@openssl-rsakex@/"),
         ("openssl_tls_1_1", RSA, "https://@openssl-tls11@/"),
         (
             "openssl_tls_1_1_allowed",

@@ -24,6 +24,18 @@ fn secure(name: &str, options: &str, target: &str, proxy: Server) -> Case {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = configured();
+    cases.push(plain(
+        "of_unknown_scheme",
+        "proxy_url: 'ftp://@proxy@'",
+        "http://@server@/p",
+        Server::http_proxy(),
+    ));
+    cases.push(plain(
+        "host_alone",
+        "proxy_url: 'localhost:@proxy-port@'",
+        "http://@server@/p",
+        Server::http_proxy(),
+    ));
     cases.extend(of_the_environment());
     cases
 }

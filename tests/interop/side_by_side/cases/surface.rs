@@ -232,7 +232,29 @@ fn started(bench: &Bench<'_>, args: &[&str]) -> Fields {
     let code = ended
         .code
         .map_or("a signal".to_owned(), |code| code.to_string());
-    Fields::from([("exit".to_owned(), code)])
+    let mut fields = Fields::from([("exit".to_owned(), code)]);
+    let complains = ended.code != Some(0);
+    if let Some(words) = complaint(&ended.said).filter(|_| complains) {
+        fields.insert("words".to_owned(), words);
+    }
+    fields
+}
+
+/// The line that says why nothing starts, from where it says so: not its time,
+/// and not the name of the program.
+fn complaint(said: &str) -> Option<String> {
+    let of = |line: &str| {
+        ["level=ERROR", "error: "].into_iter().find_map(|mark| {
+            let (_, words) = line.split_once(mark)?;
+            let words = match words.trim_start().split_once(' ') {
+                // Where in its source is upstream's own affair.
+                Some((first, rest)) if first.starts_with("source=") => rest,
+                _ => words,
+            };
+            Some(words.trim().to_owned())
+        })
+    };
+    said.lines().find_map(of)
 }
 
 fn history() -> Vec<Case> {

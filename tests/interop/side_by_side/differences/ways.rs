@@ -199,4 +199,11 @@ pub(super) const LISTED: &[Listed] = &[
         "* X-Own Connection",
         "a secret of one host is not told to another",
     ),
+    listed(
+        "proxies::of_unknown_scheme",
+        "status",
+        "200",
+        "503: The probe could not be made (unspoken): the module is rejected: *expected a proxy of scheme *",
+        "upstream speaks to a proxy of a scheme that it does not know as to one of http: the module is rejected, with what to write",
+    ),
 ];

@@ -471,16 +471,20 @@ impl Module {
 
     /// Bytes of a body that are read at most.
     pub(super) fn largest_body(&self, matched: bool) -> u64 {
-        let default = match self.coding.decodes() {
+        let decoded = match self.coding.decodes() {
             true => MAX_DECODED_BODY_BYTES,
             false => u64::MAX,
         };
-        let bound = match matched {
-            true if self.matches_json() => MAX_JSON_BODY_BYTES as u64,
+        let held = match matched {
             true => MAX_MATCHED_BODY_BYTES as u64,
             false => u64::MAX,
         };
-        self.body_limit.unwrap_or(default).min(bound)
+        let parsed = match matched && self.matches_json() {
+            true => MAX_JSON_BODY_BYTES as u64,
+            false => u64::MAX,
+        };
+        // Who asks for more than the defaults gets it; not for a parser.
+        self.body_limit.unwrap_or(decoded.min(held)).min(parsed)
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -668,6 +672,16 @@ mod tests {
         assert_eq!(module.tls.alpn, offered);
         assert_eq!(module.largest_body(false), u64::MAX);
         assert_eq!(module.largest_body(true), MAX_MATCHED_BODY_BYTES as u64);
+    }
+
+    #[test]
+    fn a_limit_of_bodies_is_taken_for_what_is_matched_too() {
+        for (text, limit) in [("128B", 128), ("100MiB", 100 << 20)] {
+            let limited = ByteSize::parse(text).unwrap();
+            let module = module(|config| config.body_size_limit = limited).unwrap();
+            assert_eq!(module.largest_body(true), limit);
+            assert_eq!(module.largest_body(false), limit);
+        }
     }
 
     #[test]
