@@ -5,13 +5,17 @@
 //! A certificate that does not parse is one that there is nothing to say about.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use probity_engine::tls::ChainInfo;
 use ring::digest::{SHA256, digest};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS;
 use x509_parser::prelude::FromDer;
 
+use crate::algorithms::significant;
+use crate::key::Key;
 use crate::name::go_string;
 use crate::text::{clean, hex};
 
@@ -63,6 +67,30 @@ impl<'a> Certificate<'a> {
     /// SubjectPublicKeyInfo, as DER.
     pub(crate) fn public_key(&self) -> &'a [u8] {
         self.parsed.tbs_certificate.subject_pki.raw
+    }
+
+    /// Kind and size of the public key.
+    pub(crate) fn key(&self) -> Key {
+        Key::of(&self.parsed.tbs_certificate.subject_pki)
+    }
+
+    /// The part that is signed, as DER.
+    pub(crate) fn signed(&self) -> &[u8] {
+        self.parsed.tbs_certificate.as_ref()
+    }
+
+    /// The value of the extension BasicConstraints, as DER.
+    pub(crate) fn basic_constraints(&self) -> Option<&[u8]> {
+        let extension = self
+            .parsed
+            .get_extension_unique(&OID_X509_EXT_BASIC_CONSTRAINTS);
+        Some(extension.ok()??.value)
+    }
+
+    /// Where in the certificate `part` is, which was lent by it.
+    pub(crate) fn position(&self, part: &[u8]) -> Range<usize> {
+        let start = part.as_ptr().addr() - self.der.as_ptr().addr();
+        start..start + part.len()
     }
 
     /// X.509 version: 1, 2 or 3.
@@ -187,12 +215,6 @@ impl<'a> Sent<'a> {
             serial: hex(significant(leaf.parsed.raw_serial())),
         }))
     }
-}
-
-/// Big-endian `bytes` without leading zero bytes: Go's `big.Int.Bytes`.
-fn significant(bytes: &[u8]) -> &[u8] {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    &bytes[zeros..]
 }
 
 fn ip_text(bytes: &[u8]) -> Option<String> {

@@ -18,6 +18,7 @@ use crate::certificate::Certificate;
 use crate::pem::{found, sections};
 use crate::roots::{Origin, Roots};
 use crate::verifier::{Trust, Verifier};
+use crate::{algorithms, kx};
 
 /// What a connection needs to be secured: roots, client certificate, versions.
 ///
@@ -48,10 +49,13 @@ impl ClientConfig {
     /// certificate, an empty range of versions, or an ALPN protocol whose
     /// length is not 1 to 255 bytes.
     pub fn new(options: &TlsOptions, clock: Arc<dyn TimeProvider>) -> Result<Self, ConfigError> {
-        let provider = Arc::new(CryptoProvider {
+        let mut provider = CryptoProvider {
             cipher_suites: CIPHER_SUITES.to_vec(),
+            signature_verification_algorithms: algorithms::ACCEPTED,
             ..ring::default_provider()
-        });
+        };
+        provider.kx_groups.push(kx::SECP521R1);
+        let provider = Arc::new(provider);
         let versions = Versions::new(options)?;
         let trust = match (&options.ca, options.skip_verify) {
             // Even if nothing will be verified, a broken CA file is a mistake.

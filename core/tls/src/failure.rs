@@ -4,6 +4,7 @@ use probity_engine::Reason;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::config::Versions;
+use crate::key::Key;
 use crate::rejection::Rejection;
 use crate::text::{clean, hex};
 
@@ -17,6 +18,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) first_bytes: Option<&'a [u8]>,
     /// Why the certificates were refused, if they were.
     pub(crate) rejection: Option<&'a Rejection>,
+    /// The key in the server's certificate.
+    pub(crate) key: Option<&'a Key>,
     /// The versions that were offered.
     pub(crate) versions: Versions,
 }
@@ -99,12 +102,17 @@ fn from_certificate(error: &CertificateError, scene: &Scene<'_>) -> (Reason, Str
         return (rejection.reason, rejection.detail.clone());
     }
     // The certificates were accepted, so it is the handshake's signature.
-    let detail = match error {
-        CertificateError::BadSignature => {
-            "the handshake's signature is not one of the key in the server's certificate: the server has another private key, or one of RSA with fewer than 2048 bits, which is not accepted"
-                .into()
-        }
-        other => format!(
+    if let Some(key) = scene.key
+        && let Some(expected) = key.expected()
+    {
+        let detail = format!("the server's certificate has {key}, and {expected} accepted");
+        return (Reason::TlsCertificateInvalid, detail);
+    }
+    let detail = match (error, scene.key) {
+        (CertificateError::BadSignature, Some(key)) => format!(
+            "the handshake's signature is not one of the key in the server's certificate, {key}: the server signs with another private key"
+        ),
+        (other, _) => format!(
             "the handshake's signature cannot be verified: {}",
             clean(&other.to_string(), 200)
         ),

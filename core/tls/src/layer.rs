@@ -363,6 +363,7 @@ impl Layer {
             &Scene {
                 first_bytes: judge_head.then_some(&head[..head_len]),
                 rejection: verdict.and_then(|verdict| verdict.rejection.as_ref()),
+                key: verdict.and_then(|verdict| verdict.key.as_ref()),
                 versions: self.versions,
             },
         );

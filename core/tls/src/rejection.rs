@@ -177,7 +177,11 @@ pub(crate) fn no_chain(
     match error {
         E::CertExpired { .. } | E::CertNotValidYet { .. } => out_of_dates(case, error, leaf),
         E::UnknownIssuer | E::InvalidSignatureForPublicKey => unknown_issuer(error, case, leaf),
-        E::CaUsedAsEndEntity if leaf.is_self_issued() => unknown_issuer(error, case, leaf),
+        E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+            if unaccepted_issuer(case, leaf).is_some() =>
+        {
+            unknown_issuer(error, case, leaf)
+        }
         E::RequiredEkuNotFoundContext(_) => not_for_servers(leaf),
         other => Rejection::invalid(format!("{}: {}", complaint(other), leaf.label())),
     }
@@ -216,10 +220,11 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
             "certificate is self-signed and not itself trusted ({trusted}): {}",
             leaf.label()
         )
-    } else if matches!(error, webpki::Error::InvalidSignatureForPublicKey) {
-        format!(
-            "certificate chain does not lead to a trusted root ({trusted}): a signature is not one of the key of the certificate that is named as its issuer, or that is an RSA key of fewer than 2048 bits, which is not accepted (first issuer: {issuer})"
-        )
+    } else if !matches!(error, webpki::Error::UnknownIssuer) {
+        let why = unaccepted_issuer(case, leaf).unwrap_or_else(|| {
+            format!("a signature is not one of the key of the certificate that is named as its issuer (first issuer: {issuer})")
+        });
+        format!("certificate chain does not lead to a trusted root ({trusted}): {why}")
     } else if sent == 0 {
         format!(
             "certificate's issuer {issuer} is neither trusted ({trusted}) nor sent by the server"
@@ -233,11 +238,35 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
     Rejection::new(Reason::TlsUnknownIssuer, detail)
 }
 
+/// Words about the first certificate whose key cannot be accepted, among those
+/// that are named as issuers on the way from the leaf.
+fn unaccepted_issuer(case: &Case<'_>, leaf: &Certificate<'_>) -> Option<String> {
+    let sent = case.intermediates(leaf);
+    let sent: Vec<_> = sent
+        .iter()
+        .filter_map(|der| Certificate::parse(der))
+        .collect();
+    let mut issued = std::iter::once(leaf).chain(&sent);
+    let root = issued.find_map(|cert| {
+        let mut roots = case.roots.named(cert.issuer());
+        roots.find_map(|root| unaccepted_key(&root))
+    });
+    root.or_else(|| sent.iter().find_map(unaccepted_key))
+}
+
+fn unaccepted_key(cert: &Certificate<'_>) -> Option<String> {
+    let key = cert.key();
+    let expected = key.expected()?;
+    Some(format!(
+        "{} has {key}, and {expected} accepted",
+        cert.label()
+    ))
+}
+
 /// The rest of webpki's vocabulary, as far as a path can fail with it.
 fn complaint(error: &webpki::Error) -> String {
     use webpki::Error as E;
     let words = match error {
-        E::CaUsedAsEndEntity => "certificate is a CA's, and may not be used by a server",
         E::EndEntityUsedAsCa => "certificate was issued by a certificate that is not a CA's",
         E::NameConstraintViolation => "certificate's names are not among those its CA may issue",
         E::PathLenConstraintViolated => "certificate chain is longer than its CA allows",

@@ -121,6 +121,15 @@ impl Roots {
         self.certificates.get(index)
     }
 
+    /// Those of this name, which is DER.
+    pub(crate) fn named(&self, name: &[u8]) -> impl Iterator<Item = Certificate<'_>> {
+        // An anchor's name is without tag and length.
+        let both = self.anchors.iter().zip(&self.certificates);
+        both.filter(|(anchor, _)| name.ends_with(&anchor.subject))
+            .filter_map(|(_, root)| Certificate::parse(&root.der))
+            .filter(move |root| root.subject() == name)
+    }
+
     /// Whether exactly this certificate is trusted.
     pub(crate) fn contains(&self, der: &[u8]) -> bool {
         self.certificates.iter().any(|root| *root.der == *der)

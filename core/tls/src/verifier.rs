@@ -17,11 +17,16 @@ use probity_engine::Reason;
 use probity_engine::tls::ChainInfo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
+};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
-use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, VerifiedPath};
+use webpki::{EndEntityCert, RawPublicKeyEntity, VerifiedPath};
 
+use crate::ca_leaf::{NoCa, OverLeaf};
 use crate::certificate::{Certificate, Sent};
+use crate::key::Key;
+use crate::purpose::ForServers;
 use crate::rejection::{self, Rejection};
 use crate::roots::{Root, Roots};
 
@@ -47,6 +52,8 @@ pub(crate) enum Trust {
 pub(crate) struct Verdict {
     /// Facts about the certificates; `None` if the leaf does not parse.
     pub(crate) chain: Option<Box<ChainInfo>>,
+    /// The key of the leaf.
+    pub(crate) key: Option<Key>,
     /// `None` if the certificates were accepted.
     pub(crate) rejection: Option<Rejection>,
 }
@@ -116,6 +123,7 @@ impl ServerCertVerifier for Verifier {
         // A handshake has one certificate message, so this is the first verdict.
         let _ = self.verdict.set(Verdict {
             chain: sent.facts(chain_expiry),
+            key: sent.leaf.as_ref().map(Certificate::key),
             rejection,
         });
         answer
@@ -217,7 +225,16 @@ impl Case<'_> {
                 Err(rejection::not_for_servers(leaf))
             };
         }
-        self.search(&end_entity, leaf, now)
+        let Some(no_ca) = NoCa::of(leaf) else {
+            return self.search(&end_entity, self.algorithms.all, leaf, now);
+        };
+        let end_entity = EndEntityCert::try_from(&no_ca.copy)
+            .map_err(|error| rejection::unusable(&error, leaf))?;
+        let algorithms = self.algorithms.all.iter();
+        let over_leaf: Vec<OverLeaf<'_>> = algorithms.map(|one| no_ca.verified_by(*one)).collect();
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+            over_leaf.iter().map(|one| one as _).collect();
+        self.search(&end_entity, &algorithms, leaf, now)
     }
 
     /// Lets webpki walk through every chain and takes the best.
@@ -227,6 +244,7 @@ impl Case<'_> {
     fn search(
         &self,
         end_entity: &EndEntityCert<'_>,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
         leaf: &Certificate<'_>,
         now: i64,
     ) -> Result<i64, Rejection> {
@@ -245,11 +263,11 @@ impl Case<'_> {
             Err(webpki::Error::UnknownIssuer)
         };
         let outcome = end_entity.verify_for_usage(
-            self.algorithms.all,
+            algorithms,
             self.roots.anchors(),
             &intermediates,
             self.now,
-            KeyUsage::server_auth(),
+            ForServers,
             None,
             Some(&note),
         );
@@ -264,7 +282,7 @@ impl Case<'_> {
 
     /// The certificates from which to build chains: those that name each other
     /// as issuers, beginning with the leaf's, nearest first.
-    fn intermediates(&self, leaf: &Certificate<'_>) -> Vec<CertificateDer<'_>> {
+    pub(crate) fn intermediates(&self, leaf: &Certificate<'_>) -> Vec<CertificateDer<'_>> {
         let mut seen = HashSet::from([leaf.der]);
         let mut wanted = vec![leaf.issuer()];
         let mut chosen = Vec::new();

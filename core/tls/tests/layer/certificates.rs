@@ -284,6 +284,100 @@ fn a_certificate_for_clients_is_not_for_servers() {
     }
 }
 
+/// RFC 5280 section 4.2.1.12: it stands for all purposes.
+#[test]
+fn a_certificate_for_any_purpose_is_for_servers() {
+    use ExtendedKeyUsagePurpose as Purpose;
+    let ca = root();
+    for purposes in [
+        vec![Purpose::Any],
+        vec![Purpose::ClientAuth, Purpose::Any],
+        vec![Purpose::ClientAuth, Purpose::ServerAuth],
+    ] {
+        let mut middle = ca_params("middle", (2030, 1, 1));
+        middle.extended_key_usages.clone_from(&purposes);
+        let middle = CertifiedIssuer::signed_by(middle, key(), &ca).unwrap();
+        let mut leaf = leaf_params(&["example.test"]);
+        leaf.extended_key_usages = purposes;
+        let (leaf, own) = issue(&leaf, &middle);
+        for trusted in [ca.as_ref(), middle.as_ref(), &leaf] {
+            let chain = vec![der(&leaf), der(middle.as_ref())];
+            let server = Server::new(chain, &own);
+            let wire = handshake(&trusting(trusted), "example.test", server);
+            assert_eq!(wire.heard.chain().chain_expiry, Some(END));
+        }
+    }
+}
+
+/// webpki alone would answer CaUsedAsEndEntity.
+#[test]
+fn a_server_may_have_the_certificate_of_a_ca_that_another_has_issued() {
+    let ca = root();
+    let middle = intermediate("middle", (2030, 1, 1), key(), &ca);
+    for is_ca in [
+        BasicConstraints::Unconstrained,
+        BasicConstraints::Constrained(0),
+    ] {
+        let mut leaf = leaf_params(&["example.test"]);
+        leaf.is_ca = IsCa::Ca(is_ca);
+        for (issuer, sent) in [(&ca, vec![]), (&middle, vec![der(middle.as_ref())])] {
+            let (leaf, own) = issue(&leaf, issuer);
+            let server = || Server::new([vec![der(&leaf)], sent.clone()].concat(), &own);
+            let wire = handshake(&trusting(ca.as_ref()), "example.test", server());
+            assert_eq!(wire.heard.chain().chain_expiry, Some(END));
+            let failure = refused(&trusting(ca.as_ref()), "other.test", server);
+            assert_eq!(failure.reason, Reason::TlsNameMismatch);
+        }
+    }
+}
+
+/// What is cleared for webpki's sake must be what was signed.
+#[test]
+fn a_ca_s_certificate_is_verified_as_any_other() {
+    let ca = root();
+    let stranger = CertifiedIssuer::self_signed(ca_params("root", (2040, 1, 1)), key()).unwrap();
+    let mut leaf = leaf_params(&["example.test"]);
+    leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (forged, own) = issue(&leaf, &stranger);
+    let failure = refused(&trusting(ca.as_ref()), "example.test", || {
+        Server::new(vec![der(&forged)], &own)
+    });
+    assert_eq!(failure.reason, Reason::TlsUnknownIssuer);
+    assert_eq!(
+        failure.detail,
+        "certificate chain does not lead to a trusted root (1 configured CA certificate is trusted): a signature is not one of the key of the certificate that is named as its issuer (first issuer: CN=root)"
+    );
+    // With the flag cleared by the server itself.
+    let (cert, own) = issue(&leaf, &ca);
+    let mut cleared = cert.der().to_vec();
+    let flag = |window: &[u8]| window == [0x30, 3, 1, 1, 0xff];
+    let at = cleared.windows(5).position(flag).expect("a flag");
+    cleared[at + 4] = 0;
+    let failure = refused(&trusting(ca.as_ref()), "example.test", || {
+        Server::new(vec![cleared.clone().into()], &own)
+    });
+    assert_eq!(failure.reason, Reason::TlsUnknownIssuer);
+    // For a CA too the purposes and the names of its issuer count.
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let (cert, own) = issue(&leaf, &ca);
+    let failure = refused(&trusting(ca.as_ref()), "example.test", || {
+        Server::new(vec![der(&cert)], &own)
+    });
+    assert!(failure.detail.contains("not for servers"), "{failure:?}");
+    let mut bound = ca_params("bound", (2040, 1, 1));
+    bound.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("inside.test".into())],
+        excluded_subtrees: vec![],
+    });
+    let bound = CertifiedIssuer::self_signed(bound, key()).unwrap();
+    leaf.extended_key_usages.clear();
+    let (cert, own) = issue(&leaf, &bound);
+    let failure = refused(&trusting(bound.as_ref()), "example.test", || {
+        Server::new(vec![der(&cert)], &own)
+    });
+    assert!(failure.detail.contains("names"), "{failure:?}");
+}
+
 #[test]
 fn without_verification_anything_is_accepted_and_reported() {
     let own = key();

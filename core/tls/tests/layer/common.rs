@@ -14,7 +14,7 @@ use rcgen::{
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{WebPkiClientVerifier, danger::ClientCertVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 /// 2025-06-15 00:00:00 UTC: what time it is in every test.
@@ -88,7 +88,7 @@ pub(crate) fn der(certificate: &Certificate) -> CertificateDer<'static> {
 /// What a server presents and insists on.
 pub(crate) struct Server {
     pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) key: Arc<dyn SigningKey>,
     /// The one version it speaks; `None` is all.
     pub(crate) only: Option<&'static SupportedProtocolVersion>,
     pub(crate) alpn: Vec<Vec<u8>>,
@@ -99,7 +99,7 @@ impl Server {
     pub(crate) fn new(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Self {
         Self {
             chain,
-            key: PrivateKeyDer::try_from(key.serialize_der()).expect("a private key"),
+            key: signing(PrivateKeyDer::try_from(key.serialize_der()).expect("a private key")),
             only: None,
             alpn: Vec::new(),
             clients: None,
@@ -126,12 +126,16 @@ impl Server {
             None => builder.with_no_client_auth(),
             Some(ca) => builder.with_client_cert_verifier(client_verifier(ca, &provider)),
         };
-        let key = provider.key_provider.load_private_key(self.key);
-        let pair = CertifiedKey::new(self.chain, key.expect("a signing key"));
+        let pair = CertifiedKey::new(self.chain, self.key);
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         config.alpn_protocols = self.alpn;
         ServerConnection::new(Arc::new(config)).expect("a server")
     }
+}
+
+/// A key as ring signs with it.
+pub(crate) fn signing(key: PrivateKeyDer<'_>) -> Arc<dyn SigningKey> {
+    ring::sign::any_supported_type(&key).expect("a signing key")
 }
 
 fn client_verifier(

@@ -7,7 +7,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 
-use crate::common::{END, Server, client, handshake, identity, leaf_params, root, trusting};
+use crate::common::{
+    END, Server, client, handshake, identity, leaf_params, root, signing, trusting,
+};
 
 const RSA: &[u8] = include_bytes!("data/version1_rsa_pkcs1.pem");
 const P256: &[u8] = include_bytes!("data/p256_sec1.pem");
@@ -276,7 +278,7 @@ fn a_version_1_server_certificate_is_read_without_verification() {
     for version in [&TLS12, &TLS13] {
         let server = || Server {
             chain: vec![CertificateDer::from_pem_slice(RSA).unwrap()],
-            key: PrivateKeyDer::from_pem_slice(RSA).unwrap(),
+            key: signing(PrivateKeyDer::from_pem_slice(RSA).unwrap()),
             only: Some(version),
             alpn: Vec::new(),
             clients: None,

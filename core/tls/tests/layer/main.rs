@@ -7,4 +7,5 @@ mod common;
 mod config;
 mod handshake;
 mod hostile;
+mod keys;
 mod signer;
