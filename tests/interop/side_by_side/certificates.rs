@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
-    SanType, SerialNumber, SignatureAlgorithm, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType, SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -43,6 +43,7 @@ impl Certificates {
         maker.leaves(&root);
         maker.chains(&root);
         maker.subjects(&root);
+        maker.purposes(&root);
         maker.keys(&root);
         maker.self_signed();
         Self {
@@ -206,6 +207,54 @@ impl Maker<'_> {
         let _stranger = self.root("stranger", 2091);
     }
 
+    /// What a certificate says that it may be used for.
+    fn purposes(&mut self, root: &CertifiedIssuer<'static, KeyPair>) {
+        let any = vec![ExtendedKeyUsagePurpose::Any];
+        for (name, purposes) in [
+            ("any-purpose", any.clone()),
+            (
+                "any-other-purpose",
+                vec![
+                    ExtendedKeyUsagePurpose::ClientAuth,
+                    ExtendedKeyUsagePurpose::Any,
+                ],
+            ),
+            ("client-purpose", vec![ExtendedKeyUsagePurpose::ClientAuth]),
+        ] {
+            self.signed(name, root, |params| params.extended_key_usages = purposes);
+        }
+        let mut middle = authority("any-middle", 2081);
+        middle.extended_key_usages = any;
+        let middle = CertifiedIssuer::signed_by(middle, key(&PKCS_ECDSA_P256_SHA256), root);
+        let middle = middle.expect("an intermediate");
+        let own = key(&PKCS_ECDSA_P256_SHA256);
+        self.sign(
+            "any-purpose-chain",
+            leaf("any-purpose-chain"),
+            &own,
+            &middle,
+            &[middle.pem()],
+        );
+        self.signed("ca-leaf", root, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        });
+        self.signed("ca-leaf-bounded", root, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        });
+        // Issued by what says to be a server's and a CA's.
+        let both = {
+            let mut params = leaf("both");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            CertifiedIssuer::signed_by(params, key(&PKCS_ECDSA_P256_SHA256), root)
+        };
+        let both = both.expect("a certificate");
+        let own = key(&PKCS_ECDSA_P256_SHA256);
+        let mut params = leaf("ca-leaf-chain");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.sign("ca-leaf-chain", params, &own, &both, &[both.pem()]);
+    }
+
     fn subjects(&mut self, root: &Issuer<'_, KeyPair>) {
         self.signed("subject-many", root, |params| {
             let mut subject = DistinguishedName::new();
@@ -259,6 +308,20 @@ impl Maker<'_> {
         }
         self.with_openssl("rsa", &["-newkey", "rsa:2048"], "/CN=rsa");
         self.with_openssl("rsa-1024", &["-newkey", "rsa:1024"], "/CN=rsa-1024");
+        self.with_openssl("rsa-768", &["-newkey", "rsa:768"], "/CN=rsa-768");
+        let p521 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"];
+        self.with_openssl("p521", &p521, "/CN=p521");
+        for (name, issuer, bits) in [
+            ("rsa-1024-issued", "rsa-1024", "rsa:1024"),
+            ("rsa-768-issued", "rsa-768", "rsa:1024"),
+            ("p521-issued", "p521", "rsa:2048"),
+        ] {
+            let at = |ending: &str| self.folder.join(format!("{issuer}.{ending}"));
+            let (pem, key) = (at("pem"), at("key"));
+            let (pem, key) = (pem.display().to_string(), key.display().to_string());
+            let issued = ["-newkey", bits, "-CA", &pem, "-CAkey", &key];
+            self.with_openssl(name, &issued, &format!("/CN={name}"));
+        }
         let file = |name: &str| fs::read_to_string(self.folder.join(name)).expect("a file");
         let sections = [file("rsa.pem"), file("rsa.key")].concat();
         fs::write(self.folder.join("rsa-sections.pem"), sections).expect("a file");
@@ -275,8 +338,8 @@ impl Maker<'_> {
         self.keep("own-authority", &[certificate.pem()], &own.serialize_pem());
     }
 
-    /// A root of itself for localhost, made by the openssl program: what the
-    /// library does not make.
+    /// A root of itself for localhost, or another's leaf that says to be a CA's,
+    /// made by the openssl program: what the library does not make.
     fn with_openssl(&mut self, name: &'static str, key: &[&str], subject: &str) {
         let file = |ending: &str| self.folder.join(format!("{name}.{ending}"));
         let status = Command::new("openssl")

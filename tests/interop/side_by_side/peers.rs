@@ -189,27 +189,51 @@ frontend tls12
     }
 
     fn openssl(&mut self, program: &Path, folder: &Path) {
-        for (name, flags) in [
-            ("openssl-tls13", &["-tls1_3"][..]),
+        let weak = ["-cipher", "DEFAULT:@SECLEVEL=0"];
+        for (name, identity, flags) in [
+            ("openssl-tls13", "rsa", &["-tls1_3"][..]),
             (
                 "openssl-aes256",
+                "rsa",
                 &["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"],
             ),
             (
                 "openssl-chacha",
+                "rsa",
                 &["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
             ),
             (
                 "openssl-cbc",
+                "rsa",
                 &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"],
             ),
+            ("openssl-tls11", "rsa", &["-tls1_1", weak[0], weak[1]]),
+            ("openssl-rsa1024", "rsa-1024", &weak),
+            ("openssl-rsa1024-issued", "rsa-1024-issued", &weak),
+            ("openssl-rsa768", "rsa-768", &weak),
+            ("openssl-rsa768-issued", "rsa-768-issued", &weak),
             (
                 "openssl-rsakex",
+                "rsa",
                 &["-tls1_2", "-cipher", "AES128-GCM-SHA256"],
             ),
             (
-                "openssl-tls11",
-                &["-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"],
+                "openssl-pkcs1",
+                "rsa-1024",
+                &["-sigalgs", "RSA+SHA384", weak[0], weak[1]],
+            ),
+            (
+                "openssl-sha1",
+                "rsa",
+                &["-sigalgs", "RSA+SHA1", weak[0], weak[1]],
+            ),
+            ("openssl-p521", "p521", &[]),
+            ("openssl-p521-issued", "p521-issued", &[]),
+            ("openssl-p521-group", "rsa", &["-groups", "P-521"]),
+            (
+                "openssl-sha512",
+                "subject-pairs",
+                &["-sigalgs", "ECDSA+SHA512"],
             ),
         ] {
             let port = self.place(name);
@@ -218,9 +242,9 @@ frontend tls12
                 .args(["s_server", "-www", "-accept"])
                 .arg(format!("127.0.0.1:{port}"))
                 .arg("-cert")
-                .arg(folder.join("rsa.pem"))
+                .arg(folder.join(format!("{identity}.pem")))
                 .arg("-key")
-                .arg(folder.join("rsa.key"))
+                .arg(folder.join(format!("{identity}.key")))
                 .args(flags);
             self.run(&mut command, name, &[port]);
         }

@@ -17,6 +17,11 @@ pub(crate) enum Program {
     Ours,
 }
 
+/// Debian builds upstream's program without its `go.mod`, and so with what Go
+/// 1.20 did by default. Upstream's own releases are built as `go 1.25` says, which
+/// refuses RSA below 1024 bits, and signatures with SHA-1 in TLS 1.2.
+const AS_RELEASED: &str = "rsa1024min=1,tlssha1=0";
+
 /// What a command that ends by itself has said.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -42,6 +47,7 @@ impl Program {
             Self::Upstream(path) => {
                 let mut command = Command::new(path);
                 command.args(&args).stdin(Stdio::null());
+                command.env("GODEBUG", AS_RELEASED);
                 command
             }
         };

@@ -51,6 +51,13 @@ fn leaves() -> Vec<Case> {
         "p384",
         "itself",
         "own-authority",
+        "any-purpose",
+        "any-other-purpose",
+        "any-purpose-chain",
+        "client-purpose",
+        "ca-leaf",
+        "ca-leaf-bounded",
+        "ca-leaf-chain",
     ] {
         cases.push(case(
             format!("{identity}_verified"),
@@ -65,7 +72,15 @@ fn leaves() -> Vec<Case> {
             Tls::with(identity),
         ));
     }
-    for identity in ["rsa", "subject-pairs", "itself", "own-authority"] {
+    for identity in [
+        "rsa",
+        "subject-pairs",
+        "itself",
+        "own-authority",
+        "any-purpose",
+        "client-purpose",
+        "ca-leaf",
+    ] {
         let own = format!("tls_config: {{ca_file: '@folder@/{identity}.pem'}}");
         cases.push(case(
             format!("{identity}_as_own_root"),

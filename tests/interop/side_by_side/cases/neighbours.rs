@@ -135,10 +135,45 @@ pub(crate) fn cases() -> Vec<Case> {
             target,
         ));
     }
+    cases.extend(keys());
     cases.push(Case::probe(
         "neighbours::tcp_http_by_hand",
         "{prober: tcp, timeout: 20s, tcp: {query_response: [{send: \"GET / HTTP/1.0\\r\"}, {send: \"\\r\"}, {expect: '^HTTP/1.1 200'}, {expect: '^plain$'}]}}",
         "@nginx-http@",
     ));
+    cases
+}
+
+/// Keys and signatures of servers, with each version of TLS, verified and not.
+fn keys() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, root) in [
+        ("rsa1024", "rsa-1024"),
+        ("rsa1024-issued", "rsa-1024"),
+        ("rsa768", "rsa-768"),
+        ("rsa768-issued", "rsa-768"),
+        ("pkcs1", "rsa-1024"),
+        ("sha1", "rsa"),
+        ("p521", "p521"),
+        ("p521-issued", "p521"),
+        ("p521-group", "rsa"),
+        ("sha512", "subject-pairs"),
+    ] {
+        for (way, options) in [
+            ("verified", format!("ca_file: '@folder@/{root}.pem'")),
+            ("skipped", "insecure_skip_verify: true".to_owned()),
+        ] {
+            for (version, bounds) in [("1_2", "max_version: TLS12"), ("1_3", "min_version: TLS13")]
+            {
+                cases.push(Case::probe(
+                    format!("neighbours::keys_{name}_{way}_{version}"),
+                    format!(
+                        "{{prober: tcp, timeout: 20s, tcp: {{tls: true, tls_config: {{{options}, {bounds}}}}}}}"
+                    ),
+                    &format!("@openssl-{name}@"),
+                ));
+            }
+        }
+    }
     cases
 }

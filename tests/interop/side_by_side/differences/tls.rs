@@ -60,6 +60,20 @@ pub(super) const LISTED: &[Listed] = &[
         "additive: a certificate that is refused shows when it expires",
     ),
     listed(
+        "certificates::client-purpose_as_own_root",
+        "series probe_ssl_earliest_cert_expiry",
+        "-",
+        "*",
+        "additive: a certificate that is refused shows when it expires",
+    ),
+    listed(
+        "neighbours::keys_rsa768*",
+        "series probe_ssl_earliest_cert_expiry",
+        "-",
+        "*",
+        "additive: a certificate that is refused shows when it expires",
+    ),
+    listed(
         "certificates::unchained_of_both",
         "series probe_ssl_earliest_cert_expiry",
         "-",
