@@ -128,6 +128,22 @@ fn what_was_heard_is_said_again() {
     assert_failure(&record, Reason::PeerReset, "query_response[1]");
 }
 
+#[test]
+fn a_peer_has_to_take_what_it_is_sent() {
+    let says = |length: usize| {
+        let text = "x".repeat(length);
+        module(json!({"prober": "tcp", "tcp": {"query_response": [{"send": text}]}}))
+    };
+    let (short, long) = (says(1_000), says(100_000));
+    assert_success(&probe_pieces(&long, SERVER, &talk([])));
+    // What the kernel has room for it takes.
+    let deaf = talk([Step::Hold]);
+    assert_success(&probe_pieces(&short, SERVER, &deaf));
+    let words = "query_response[0]: the peer did not take all that it sends";
+    let record = probe_pieces(&long, SERVER, &deaf);
+    assert_failure(&record, Reason::TimeoutProcessing, words);
+}
+
 /// A line may have 64 KiB with its end, as in Go's `bufio.Scanner`.
 #[test]
 fn a_line_has_a_longest_length() {

@@ -64,7 +64,14 @@ impl Peer {
     /// # Panics
     /// If it cannot listen there.
     pub fn at(address: SocketAddr, script: impl Fn(Conn) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
+        Self::on(TcpListener::bind(address).expect("a free port"), script)
+    }
+
+    /// A peer that takes connections from a listener.
+    ///
+    /// # Panics
+    /// If that has no address.
+    pub fn on(listener: TcpListener, script: impl Fn(Conn) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let (script, ours) = (Arc::new(script), Arc::clone(&shared));

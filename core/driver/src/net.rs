@@ -37,6 +37,7 @@ const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "andr
 #[derive(Debug)]
 pub(crate) enum Told {
     Opened(Conn),
+    Flushed(Conn),
     Closed(Conn, Closed),
     /// The engine wants us to resolve a name.
     Unresolved,
@@ -140,6 +141,7 @@ impl Net {
                 sent: 0,
                 queue: VecDeque::new(),
                 broken: None,
+                flushing: false,
                 revisit: false,
                 sending: false,
                 coalescing: Coalescing::Harmless,
@@ -266,6 +268,7 @@ impl Net {
                 self.flush_unsent(key);
             }
             self.send_piece(key);
+            self.is_flushed(key);
             may_go = self.allowance > 0;
         }
         self.allowance = SENT_PER_TURN;
@@ -305,10 +308,38 @@ impl Net {
         }
     }
 
+    /// Carries out [`Output::Flush`](probity_engine::Output::Flush). Whether the
+    /// kernel has taken all of it; if not, the engine is told when it has. Until then
+    /// nothing is read, so that the end is told after it.
+    pub(crate) fn flush(&mut self, run: RunId, conn: Conn) -> bool {
+        let key = self.sockets.find(run, conn);
+        let Some(socket) = key.and_then(|key| self.sockets.get_mut(key)) else {
+            return false;
+        };
+        socket.flushing = socket.has_unsent() || socket.broken.is_some();
+        !socket.flushing
+    }
+
+    /// Notes that the kernel has taken all of it, if it has.
+    fn is_flushed(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.get_mut(key)
+            && socket.flushing
+            && socket.broken.is_none()
+            && !socket.has_unsent()
+        {
+            socket.flushing = false;
+            self.told
+                .push_back((socket.run, Told::Flushed(socket.conn)));
+            // No event will tell again what was not read.
+            self.look_again(key);
+        }
+    }
+
     /// Carries out [`Output::Close`](probity_engine::Output::Close): a FIN,
     /// after a close_notify if there is room for one. What the kernel has not
-    /// taken yet is given up, and so is what the peer has sent unread: then
-    /// Linux sends a RST instead.
+    /// taken yet is given up: the time of its run is over, or the peer has answered
+    /// without it. So is what the peer has sent unread: then Linux sends a RST
+    /// instead.
     pub(crate) fn close(&mut self, run: RunId, conn: Conn) {
         let Some(key) = self.sockets.find(run, conn) else {
             return;
@@ -428,12 +459,20 @@ impl Net {
         }
     }
 
-    /// Reads once from the socket itself. Where nothing can be written any more
+    /// Reads once from the socket itself, unless it is flushed. Where nothing can be written any more
     /// and nothing is left to be read, that is the end.
     pub(crate) fn read(&mut self, key: Key, buffer: &mut [u8]) -> Got {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Got::Nothing;
         };
+        if socket.flushing {
+            return match socket.broken.take() {
+                None => Got::Nothing,
+                // It does not take the rest any more: that is no orderly end.
+                Some(Closed::End) => Got::Over(Closed::Reset),
+                Some(closed) => Got::Over(closed),
+            };
+        }
         loop {
             let (result, is_stream) = match &mut socket.io {
                 Io::Stream(_, Stage::Connecting) => return Got::Nothing,

@@ -50,6 +50,9 @@ pub(crate) struct Socket {
     /// Why nothing can be written any more. There may still be something to
     /// read; only then the connection is over.
     pub(crate) broken: Option<Closed>,
+    /// Whether the engine waits until the kernel has taken all that is to be sent.
+    /// It is not read meanwhile.
+    pub(crate) flushing: bool,
     /// Whether it is in the list of sockets to look at again.
     pub(crate) revisit: bool,
     /// Whether it is in the list of those that may send more.
@@ -242,6 +245,7 @@ mod tests {
             sent: 0,
             queue: VecDeque::new(),
             broken: None,
+            flushing: false,
             revisit: false,
             sending: false,
             coalescing: Coalescing::Harmless,

@@ -229,6 +229,12 @@ impl Worker {
                 Output::Open(conn, endpoint) => self.net.open(run, conn, endpoint),
                 Output::Secure(conn, params) => self.net.secure(run, conn, &params),
                 Output::Send(conn, bytes) => self.net.send(run, conn, bytes),
+                Output::Flush(conn) => {
+                    if self.net.flush(run, conn) {
+                        let now = self.clock.now();
+                        self.engine.handle_input(run, Input::Flushed(conn), now);
+                    }
+                }
                 Output::Close(conn) => self.net.close(run, conn),
                 Output::Report(report) => self.book.report(run, &report),
                 Output::Resolve(..) => self.net.told.push_back((run, Told::Unresolved)),
@@ -352,6 +358,7 @@ impl Worker {
                 run,
                 match told {
                     Told::Opened(conn) => Input::Opened(conn),
+                    Told::Flushed(conn) => Input::Flushed(conn),
                     Told::Closed(conn, closed) => Input::Closed(conn, closed),
                     Told::Unresolved => Input::Resolved(Err(unresolved)),
                 },

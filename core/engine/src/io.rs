@@ -13,7 +13,7 @@ use crate::tls::{TlsFailure, TlsInfo, TlsParams};
 /// An event for a run. Bytes are only lent.
 ///
 /// Hosts give `Resolved` (if they resolve names themselves), `Opened`,
-/// `Secured`, `Data` and `Closed`. `Start` and `Woken` come from the engine;
+/// `Secured`, `Flushed`, `Data` and `Closed`. `Start` and `Woken` come from the engine;
 /// a host that sends them is ignored.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
@@ -26,6 +26,9 @@ pub enum Input<'a> {
     Opened(Conn),
     /// The TLS handshake is complete and the certificate accepted.
     Secured(Conn, &'a Arc<TlsInfo>),
+    /// The answer to [`Output::Flush`]: the system has taken all that was to be
+    /// sent before.
+    Flushed(Conn),
     /// Bytes from the peer (plaintext on a secured connection); one datagram.
     Data(Conn, &'a [u8]),
     /// The connection ended or could not be made. Nothing follows for it.
@@ -80,7 +83,7 @@ impl From<TlsFailure> for Closed {
 /// A request to the world. See [`Engine::poll_output`](crate::Engine::poll_output).
 ///
 /// A host may have told of a connection's end before it drains what was asked
-/// earlier: `Secure`, `Send` and `Close` of a connection that it has reported
+/// earlier: `Secure`, `Send`, `Flush` and `Close` of a connection that it has reported
 /// as [`Input::Closed`] are to be ignored.
 #[derive(Debug)]
 pub enum Output<'a> {
@@ -99,6 +102,12 @@ pub enum Output<'a> {
     /// Send these bytes, all of them, in order. Errors come as
     /// [`Input::Closed`].
     Send(Conn, Bytes<'a>),
+    /// Answer with [`Input::Flushed`] as soon as the system has taken all that was
+    /// to be sent on this connection before, and not the host alone; at once if it
+    /// has. What the peer says meanwhile may be told before that or after it. A
+    /// connection on which it cannot be sent any more has not ended in order: it is
+    /// told as [`Closed::Reset`], not as [`Closed::End`].
+    Flush(Conn),
     /// Close the connection and release it. Nothing may be told about it
     /// afterwards; what is, is ignored.
     Close(Conn),

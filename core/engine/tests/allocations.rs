@@ -157,7 +157,7 @@ impl World {
                     assert!((self.expected)(report.outcome), "{}", report.detail);
                     self.reports += 1;
                 }
-                Output::Resolve(..) | Output::Secure(..) | Output::Close(_) => {}
+                Output::Resolve(..) | Output::Secure(..) | Output::Flush(_) | Output::Close(_) => {}
             }
         }
         self.now = match self.next.is_empty() {

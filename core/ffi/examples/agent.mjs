@@ -88,6 +88,12 @@ function carryOut(asked) {
     case "resolve": return resolve(asked);
     case "open": return open(asked);
     case "send": return sockets.get(key)?.write(asked.bytes);
+    case "flush": // an empty write is done when those before it are
+      return sockets.get(key)?.write("", (error) => {
+        if (error) return;
+        engine.flushed(asked.run, asked.conn, now());
+        settle();
+      });
     case "secure": // this agent has no TLS: that is not the target's fault
       sockets.get(key)?.destroy();
       sockets.delete(key);

@@ -101,9 +101,9 @@ static void carry_out(const probity_output *asked) {
     case PROBITY_OUTPUT_OPEN: return open_link(it, asked);
     case PROBITY_OUTPUT_CLOSE: return forget(it);
     case PROBITY_OUTPUT_SEND: // requests are small; a larger one would be kept and sent on
-        if (it->fd >= 0 && write(it->fd, asked->bytes.data, asked->bytes.length) < 0)
-            ended(it, errno);
+        if (it->fd >= 0 && write(it->fd, asked->bytes.data, asked->bytes.length) < 0) ended(it, errno);
         break;
+    case PROBITY_OUTPUT_FLUSH: return check(probity_engine_flushed(engine, asked->run, asked->conn, now()), "flushed");
     case PROBITY_OUTPUT_REPORT:
         reports++;
         if (asked->report->transition != PROBITY_HEALTH_UNKNOWN)

@@ -13,7 +13,7 @@ export const TRANSPORTS = ["tcp", "udp"];
 export const FAMILIES = ["prefer_v6", "prefer_v4", "only_v6", "only_v4"];
 export const CLOSED = ["end", "reset", "refused", "unreachable", "timed_out", "tls", "other", "local"];
 
-const OUTPUTS = [, "resolve", "open", "secure", "send", "close", "report"];
+const OUTPUTS = [, "resolve", "open", "secure", "send", "close", "report", "flush"];
 const TLS_VERSIONS = { 0x0303: "TLSv1.2", 0x0304: "TLSv1.3" };
 const OK = 0, NOTHING = 1;
 const NOT_COMPLETED = 0xffff_ffff_ffff_ffffn;
@@ -320,6 +320,7 @@ export class Engine {
   }
   unresolved(run, reason, now) { this.call("unresolved", run, this.probity.reasonNumber(reason), now); }
   opened(run, conn, now) { this.call("opened", run, conn, now); }
+  flushed(run, conn, now) { this.call("flushed", run, conn, now); }
   secured(run, conn, tls, now) {
     this.probity.scope(() => this.call("secured", run, conn, this.tlsInfo(tls), now));
   }

@@ -20,7 +20,7 @@
 enum { MOST = 256 }; // connections at once
 
 // Sockets, and what they have not taken yet. Those without a socket are not in use.
-static struct link { uint64_t run; uint32_t conn; int used, fd, open; uint8_t *unsent; size_t left; } links[MOST];
+static struct link { uint64_t run; uint32_t conn; int used, fd, open, flushing; uint8_t *unsent; size_t left; } links[MOST];
 static probity_engine engine;
 static probity_text names[MOST]; // of runs, by slot
 static unsigned reports, bad;
@@ -81,10 +81,14 @@ static void open_link(const probity_output *asked) {
     if (it->fd < 0 || (connect(it->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)) ended(it, errno);
 }
 
-// Sends what waits. An error shows when the socket is read.
+// Sends what waits, and says when it has gone if the engine wants to know. An error
+// shows when the socket is read.
 static void flush(struct link *it) {
     ssize_t sent = it->left > 0 ? send(it->fd, it->unsent, it->left, MSG_NOSIGNAL) : 0;
     if (sent > 0) memmove(it->unsent, it->unsent + sent, it->left -= (size_t)sent);
+    if (it->left > 0 || !it->flushing) return;
+    it->flushing = 0;
+    check(probity_engine_flushed(engine, it->run, it->conn, now()), "flushed");
 }
 
 static void send_on(struct link *it, probity_bytes bytes) {
@@ -134,6 +138,7 @@ static void carry_out(const probity_output *asked) {
     else if (asked->kind == PROBITY_OUTPUT_REPORT) tell(asked);
     else if (it == NULL) return; // it has ended since
     else if (asked->kind == PROBITY_OUTPUT_SEND) send_on(it, asked->bytes);
+    else if (asked->kind == PROBITY_OUTPUT_FLUSH) it->flushing = 1, flush(it);
     else if (asked->kind == PROBITY_OUTPUT_CLOSE) forget(it);
 }
 

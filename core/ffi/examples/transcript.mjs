@@ -81,6 +81,7 @@ const askedText = (it) => {
         ` skip_verify=${skipVerify} versions=${minVersion},${maxVersion}`;
     }
     case "send": return `send ${it.conn} ${escaped(it.bytes)}`;
+    case "flush": return `flush ${it.conn}`;
     case "close": return `close ${it.conn}`;
     case "report": return `report ${reportText(it.report)}`;
   }
@@ -193,6 +194,8 @@ export function play(probity, script) {
       const conn = conns.get(`${it.run}/${it.conn}`);
       if (!conn) return;
       events(it.run, it.conn, it.kind === "secure" ? conn.plan.secure : conn.plan.send[conn.sent++]);
+    } else if (it.kind === "flush") {
+      queue.push(now, () => engine.flushed(it.run, it.conn, now));
     }
   };
   const takeOutputs = () => {

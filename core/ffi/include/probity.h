@@ -168,6 +168,12 @@
 // The run is over: `report`. It is the last output of a run.
 #define PROBITY_OUTPUT_REPORT 6
 
+// Answer with `probity_engine_flushed` as soon as the system has taken all that was
+// to be sent on the connection before, and not the host alone; at once if it has.
+// Where it cannot be sent any more the connection has not ended in order: that is
+// `PROBITY_CLOSED_RESET`.
+#define PROBITY_OUTPUT_FLUSH 7
+
 // `transport`: a stream.
 #define PROBITY_TRANSPORT_TCP 0
 
@@ -1073,6 +1079,13 @@ probity_result probity_engine_secured(struct probity_engine engine,
                                       uint64_t run,
                                       uint32_t conn,
                                       const struct probity_tls_info *info,
+                                      uint64_t now);
+
+// Tells that the system has taken all that was to be sent on a connection
+// (`PROBITY_OUTPUT_FLUSH`).
+probity_result probity_engine_flushed(struct probity_engine engine,
+                                      uint64_t run,
+                                      uint32_t conn,
                                       uint64_t now);
 
 // Tells what was received: bytes of a stream in pieces of any size, or one

@@ -141,6 +141,18 @@ pub unsafe extern "C" fn probity_engine_secured(
     })
 }
 
+/// Tells that the system has taken all that was to be sent on a connection
+/// (`PROBITY_OUTPUT_FLUSH`).
+#[unsafe(no_mangle)]
+pub extern "C" fn probity_engine_flushed(
+    engine: probity_engine,
+    run: u64,
+    conn: u32,
+    now: u64,
+) -> probity_result {
+    boundary::guard(|| tell(engine, run, Input::Flushed(number(conn)?), now))
+}
+
 /// Tells what was received: bytes of a stream in pieces of any size, or one
 /// datagram. They are only looked at during the call. Where TLS is the library's
 /// they are the socket's, else plain text.

@@ -31,6 +31,11 @@ pub const PROBITY_OUTPUT_SEND: u32 = 4;
 pub const PROBITY_OUTPUT_CLOSE: u32 = 5;
 /// The run is over: `report`. It is the last output of a run.
 pub const PROBITY_OUTPUT_REPORT: u32 = 6;
+/// Answer with `probity_engine_flushed` as soon as the system has taken all that was
+/// to be sent on the connection before, and not the host alone; at once if it has.
+/// Where it cannot be sent any more the connection has not ended in order: that is
+/// `PROBITY_CLOSED_RESET`.
+pub const PROBITY_OUTPUT_FLUSH: u32 = 7;
 
 /// `transport`: a stream.
 pub const PROBITY_TRANSPORT_TCP: u32 = 0;
@@ -135,6 +140,10 @@ impl probity_output {
                 it.kind = PROBITY_OUTPUT_SEND;
                 it.conn = conn.0.into();
                 it.bytes = lend_bytes(bytes);
+            }
+            Output::Flush(conn) => {
+                it.kind = PROBITY_OUTPUT_FLUSH;
+                it.conn = conn.0.into();
             }
             Output::Close(conn) => {
                 it.kind = PROBITY_OUTPUT_CLOSE;

@@ -128,6 +128,11 @@ impl Tls {
                 Some(State::Over) => {}
                 Some(State::Secured(_)) => self.send(run, conn, bytes),
             },
+            // What was encrypted has been given to the host: it asks for more only then.
+            Output::Flush(conn) => match self.find(run, conn) {
+                None | Some(State::Secured(_)) => return Taken::No,
+                Some(State::Over) => {}
+            },
             Output::Close(conn) => match self.find(run, conn) {
                 None => return Taken::No,
                 Some(State::Over) => {}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +55,7 @@ pub(crate) struct Server {
     at: IpAddr,
     tls: Option<Tls>,
     script: Script,
+    is_narrow: bool,
 }
 
 /// What a server does with a connection.
@@ -223,6 +224,7 @@ impl Server {
             at: Ipv4Addr::LOCALHOST.into(),
             tls: None,
             script,
+            is_narrow: false,
         }
     }
 
@@ -259,6 +261,13 @@ impl Server {
         self
     }
 
+    /// Is behind a network of small segments, towards which the client's kernel
+    /// takes some tens of KiB that are not read, and not megabytes.
+    pub(crate) fn narrow(mut self) -> Self {
+        self.is_narrow = true;
+        self
+    }
+
     pub(crate) fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
@@ -276,7 +285,13 @@ impl Server {
             Script::HttpProxy => Script::HttpProxy,
             Script::Socks(credentials) => Script::Socks(*credentials),
         };
-        let peer = Peer::at(SocketAddr::new(self.at, 0), move |conn| {
+        let listener = TcpListener::bind(SocketAddr::new(self.at, 0)).expect("a free port");
+        if self.is_narrow {
+            let socket = socket2::SockRef::from(&listener);
+            socket.set_tcp_mss(536).expect("an option");
+            socket.set_recv_buffer_size(4_096).expect("an option");
+        }
+        let peer = Peer::on(listener, move |conn| {
             let from = conn.stream.peer_addr().ok();
             if !from.is_some_and(|from| lock(&ours.markers).remove(&from)) {
                 let mut line = Line {

@@ -26,6 +26,10 @@ pub(crate) struct Link {
     /// nothing overtakes on a stream.
     pub(crate) to_us: Instant,
     pub(crate) to_peer: Instant,
+    /// Bytes that the peer has not read.
+    pub(crate) unread: usize,
+    /// Whether the engine waits until there is room for all of them.
+    pub(crate) flushing: bool,
 }
 
 /// ```text

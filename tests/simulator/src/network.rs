@@ -23,6 +23,7 @@ pub(crate) enum News {
     Nothing,
     Opened(RunId, Conn),
     Secured(RunId, Conn, Arc<TlsInfo>),
+    Flushed(RunId, Conn),
     Data(RunId, Conn, Payload),
     Closed(RunId, Conn, Closed),
 }
@@ -34,6 +35,8 @@ enum Event {
     /// The beginning of a handshake reaches the peer.
     Hello(LinkId, Hello),
     Secured(LinkId, Arc<TlsInfo>),
+    /// There is room for all that was sent.
+    Flushed(LinkId),
     /// The peer learns what came of a connection of its own.
     Reached(LinkId, Reached),
     /// Bytes reach us.
@@ -56,6 +59,8 @@ const LONGEST_STALL: Duration = Duration::from_secs(2);
 const LONGEST_DELAY: Duration = Duration::from_millis(300);
 /// Time in which a connection is reset that will be.
 const RESET_WITHIN: Duration = Duration::from_millis(500);
+/// Bytes for which kernels have room though the peer does not read.
+const ROOM: usize = 64 * 1024;
 /// Shortest wait of a peer, so that time always passes.
 const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 
@@ -122,6 +127,7 @@ impl Network {
             Event::Opened(id)
             | Event::Hello(id, _)
             | Event::Secured(id, _)
+            | Event::Flushed(id)
             | Event::Reached(id, _)
             | Event::Data(id, _)
             | Event::Closed(id, _)
@@ -163,7 +169,15 @@ impl Network {
                 self.links.remove(id);
                 News::Closed(run, conn, why)
             }
+            Event::Flushed(_) => News::Flushed(run, conn),
             Event::Sent(_, data) => {
+                if !link.session.is_deaf() {
+                    link.unread -= data.as_slice().len();
+                    if link.flushing && link.unread <= ROOM {
+                        link.flushing = false;
+                        self.queue.plan(at, Event::Flushed(id));
+                    }
+                }
                 self.react(id, peer::Event::Data(data.as_slice()), at);
                 News::Nothing
             }
@@ -194,6 +208,8 @@ impl Network {
             state: State::Opening,
             to_us: now,
             to_peer: now,
+            unread: 0,
+            flushing: false,
         });
         if self.rng.chance(self.faults.local) {
             const OURS: [Reason; 4] = [
@@ -301,8 +317,20 @@ impl Network {
             (Transport::Tcp, _) => {
                 let at = link.to_peer.max(now + way);
                 link.to_peer = at;
+                link.unread += bytes.len();
                 self.queue.plan(at, Event::Sent(id, data));
             }
+        }
+    }
+
+    /// See [`probity_engine::Output::Flush`].
+    pub(crate) fn flush(&mut self, run: RunId, conn: Conn, now: Instant) {
+        let Some((id, link)) = self.find(run, conn) else {
+            return;
+        };
+        link.flushing = link.unread > ROOM;
+        if !link.flushing {
+            self.queue.plan(now, Event::Flushed(id));
         }
     }
 

@@ -397,6 +397,7 @@ impl World {
                 News::Nothing => continue,
                 News::Opened(run, conn) => self.tell(run, Input::Opened(conn)),
                 News::Secured(run, conn, info) => self.tell(run, Input::Secured(conn, &info)),
+                News::Flushed(run, conn) => self.tell(run, Input::Flushed(conn)),
                 News::Data(run, conn, data) => self.tell(run, Input::Data(conn, data.as_slice())),
                 News::Closed(run, conn, why) => self.tell(run, Input::Closed(conn, why)),
             }
@@ -469,6 +470,7 @@ impl Side {
             Output::Open(conn, endpoint) => self.network.open(run, *conn, *endpoint, now),
             Output::Secure(conn, params) => self.network.secure(run, *conn, params, now),
             Output::Send(conn, bytes) => self.network.send(run, *conn, bytes, now),
+            Output::Flush(conn) => self.network.flush(run, *conn, now),
             Output::Close(conn) => self.network.close(run, *conn, now),
             Output::Report(report) => {
                 self.counts[report.outcome.index()] += 1;
@@ -492,6 +494,7 @@ impl Side {
                 let reason = report.outcome.reason().map_or(0, |it| it as u64 + 1);
                 (5, (report.outcome.index() as u64) << 8 | reason)
             }
+            Output::Flush(conn) => (6, conn.0.into()),
         };
         for word in [self.now.as_nanos(), run.to_bits(), kind, value] {
             self.digest = (self.digest ^ word).wrapping_mul(0x0100_0000_01b3);

@@ -72,6 +72,7 @@ pub enum Told<'a> {
     Opened(u32),
     Secured(u32, &'a Tls),
     Data(u32, &'a [u8]),
+    Flushed(u32),
     Closed(u32, &'a Ended),
 }
 
@@ -88,6 +89,7 @@ pub enum Asked {
     },
     Secure(u32, Secure),
     Send(u32, Vec<u8>),
+    Flush(u32),
     Close(u32),
     Report(Box<Reported>),
 }

@@ -91,6 +91,7 @@ impl fmt::Display for Asked {
                 how.max_version
             ),
             Self::Send(conn, bytes) => write!(f, "send {conn} {}", Bytes(bytes)),
+            Self::Flush(conn) => write!(f, "flush {conn}"),
             Self::Close(conn) => write!(f, "close {conn}"),
             Self::Report(report) => write!(f, "report {report}"),
         }

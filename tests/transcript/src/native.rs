@@ -174,6 +174,7 @@ impl Host for Native {
                 info = tls_info(tls);
                 Input::Secured(conn(number), &info)
             }
+            Told::Flushed(number) => Input::Flushed(conn(number)),
             Told::Data(number, bytes) => Input::Data(conn(number), bytes),
             Told::Closed(number, ended) => Input::Closed(conn(number), closed(ended)),
         };
@@ -231,6 +232,7 @@ fn asked(output: &Output<'_>) -> Asked {
         },
         Output::Secure(conn, params) => Asked::Secure(conn.0.into(), secure(params)),
         Output::Send(conn, bytes) => Asked::Send(conn.0.into(), bytes.to_vec()),
+        Output::Flush(conn) => Asked::Flush(conn.0.into()),
         Output::Close(conn) => Asked::Close(conn.0.into()),
         Output::Report(report) => Asked::Report(Box::new(reported(report))),
     }

@@ -64,6 +64,7 @@ enum Cause<'a> {
     Command(&'a What),
     Answer(u64, &'a Answer),
     Event(u64, u32, &'a Happening),
+    Flushed(u64, u32),
 }
 
 /// Of a list of which the last one goes on for ever.
@@ -134,6 +135,7 @@ impl<'a, H: Host> World<'a, H> {
                 host.tell(run, Told::Unresolved(&answer.reason), now);
             }
             Cause::Answer(run, answer) => host.tell(run, Told::Resolved(&answer.addresses), now),
+            Cause::Flushed(run, conn) => host.tell(run, Told::Flushed(conn), now),
             Cause::Event(run, conn, what) => match what {
                 Happening::Opened {} => host.tell(run, Told::Opened(conn), now),
                 Happening::Secured(tls) => host.tell(run, Told::Secured(conn, tls), now),
@@ -221,6 +223,7 @@ impl<'a, H: Host> World<'a, H> {
                     self.events(run, *conn, events);
                 }
             }
+            Asked::Flush(conn) => self.happens(self.now, Cause::Flushed(run, *conn)),
             Asked::Close(_) | Asked::Report(_) => {}
         }
     }

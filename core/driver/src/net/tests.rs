@@ -253,3 +253,54 @@ fn an_end_stays_one_though_more_was_written() {
     assert_eq!(bytes, b"all of it");
     assert!(matches!(got, Got::End), "{got:?}");
 }
+
+/// More than the kernel takes for somebody who does not read.
+const MUCH: usize = 16 << 20;
+
+#[test]
+fn a_flush_is_over_when_the_kernel_has_taken_everything() {
+    let (mut net, key, mut peer) = pair();
+    let (run, conn) = (RunId::from_bits(0), Conn(0));
+    net.send(run, conn, Bytes::Lent(b"few"));
+    assert!(net.flush(run, conn), "there is room");
+    peer.write_all(b"an answer").expect("sent");
+    net.send(run, conn, Bytes::Lent(&vec![b'x'; MUCH]));
+    assert!(!net.flush(run, conn));
+    let reader = std::thread::spawn(move || {
+        let mut all = vec![0; MUCH + 3];
+        peer.read_exact(&mut all).expect("all of it");
+        peer
+    });
+    let mut events = Events::with_capacity(8);
+    while net.told.is_empty() {
+        let (bytes, got) = drain(&mut net, key);
+        assert!(bytes.is_empty(), "what is read may be the end");
+        assert!(matches!(got, Got::Nothing), "{got:?}");
+        turn(&mut net, &[key], &mut events);
+    }
+    let (_, told) = net.told.pop_front().expect("something");
+    assert!(matches!(told, Told::Flushed(it) if it == conn), "{told:?}");
+    assert!(!net.sockets.get_mut(key).expect("open").has_unsent());
+    assert_eq!(net.next_revisit(), Some(key), "no event may tell");
+    assert_eq!(drain(&mut net, key).0, b"an answer");
+    drop(reader.join().expect("a reader"));
+}
+
+#[test]
+fn who_leaves_before_a_flush_is_over_has_not_ended_in_order() {
+    let (mut net, key, peer) = pair();
+    let (run, conn) = (RunId::from_bits(0), Conn(0));
+    net.send(run, conn, Bytes::Lent(&vec![b'x'; MUCH]));
+    assert!(!net.flush(run, conn));
+    drop(peer);
+    let mut events = Events::with_capacity(8);
+    let end = loop {
+        turn(&mut net, &[key], &mut events);
+        match drain(&mut net, key) {
+            (_, Got::Nothing) => {}
+            (_, got) => break got,
+        }
+    };
+    assert!(matches!(end, Got::Over(Closed::Reset)), "{end:?}");
+    assert!(net.told.is_empty());
+}

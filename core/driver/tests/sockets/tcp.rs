@@ -1,11 +1,14 @@
 //! Connections as such.
 
+use std::io::Read as _;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use probity_engine::{Outcome, Phase, Reason};
 
 use crate::support::{
-    PATIENCE, begin, closed_port, closing_server, module, probe, server, start, tcp,
+    PATIENCE, begin, closed_port, closing_server, module, narrow_server, probe, server, start, tcp,
 };
 
 #[test]
@@ -57,7 +60,7 @@ fn a_source_address_that_is_not_ours_is_our_own_fault() {
 #[test]
 fn a_source_address_is_used() {
     let handle = start(1);
-    let (tx, rx) = std::sync::mpsc::channel();
+    let (tx, rx) = mpsc::channel();
     let address = server(move |stream| {
         let peer = stream.peer_addr().expect("a peer");
         tx.send(peer).unwrap_or_default();
@@ -67,6 +70,42 @@ fn a_source_address_is_used() {
     assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
     let peer = rx.recv_timeout(PATIENCE).expect("a connection");
     assert_eq!(peer.ip().to_string(), "127.0.0.9");
+}
+
+/// A dialogue of which the last word is long.
+fn wordy(length: usize) -> probity_engine::check::Module {
+    let word = "x".repeat(length - 1);
+    module(&format!(
+        r#"{{"prober": "tcp", "tcp": {{"query_response": [{{"send": "{word}"}}]}}}}"#
+    ))
+}
+
+#[test]
+fn the_last_word_of_a_dialogue_arrives_whole() {
+    let (late, length) = (Duration::from_millis(300), 200_000);
+    let (tx, rx) = mpsc::channel();
+    let address = narrow_server(move |mut stream| {
+        thread::sleep(late);
+        let mut heard = Vec::new();
+        let end = stream.read_to_end(&mut heard);
+        tx.send((heard.len(), end.is_ok())).unwrap_or_default();
+    });
+    let report = probe(&start(1), &wordy(length), &address.to_string());
+    assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
+    assert_eq!(rx.recv_timeout(PATIENCE).expect("a reader"), (length, true));
+    assert!(report.total >= late, "{:?}", report.total);
+}
+
+#[test]
+fn who_does_not_take_the_last_word_has_failed() {
+    let address = narrow_server(|_stream| thread::sleep(PATIENCE));
+    let timeout = Duration::from_millis(300);
+    let report = begin(&start(1), &wordy(200_000), &address.to_string(), timeout)
+        .recv_timeout(PATIENCE)
+        .expect("a report");
+    let timed_out = Outcome::Failure(Reason::TimeoutProcessing);
+    assert_eq!(report.outcome, timed_out, "{}", report.detail);
+    assert!(report.detail.contains("did not take"), "{}", report.detail);
 }
 
 #[test]
@@ -100,7 +139,7 @@ fn a_full_backlog_times_out_while_connecting() {
 fn a_trace_has_steps_only_if_asked_for() {
     let handle = start(1);
     let address = closing_server().to_string();
-    let (tx, rx) = std::sync::mpsc::channel();
+    let (tx, rx) = mpsc::channel();
     for trace in [true, false] {
         let once = probity_driver::Once {
             spec: crate::support::spec(&tcp(), &address, 1_000, 0),

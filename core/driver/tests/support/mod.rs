@@ -110,7 +110,13 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// A server that gives every connection to `serve`, each on its own thread.
 pub(crate) fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    serve_at(TcpListener::bind("127.0.0.1:0").expect("a listener"), serve)
+}
+
+fn serve_at(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream) + Send + Sync + 'static,
+) -> SocketAddr {
     let address = listener.local_addr().expect("its address");
     let serve = Arc::new(serve);
     thread::spawn(move || {
@@ -120,6 +126,16 @@ pub(crate) fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Socke
         }
     });
     address
+}
+
+/// The same for a network of small segments, towards which the client's kernel
+/// takes some tens of KiB that are not read.
+pub(crate) fn narrow_server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let socket = socket2::SockRef::from(&listener);
+    socket.set_tcp_mss(536).expect("an option");
+    socket.set_recv_buffer_size(4_096).expect("an option");
+    serve_at(listener, serve)
 }
 
 /// A server that accepts and closes, on one thread.

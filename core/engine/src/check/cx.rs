@@ -348,6 +348,12 @@ impl Cx<'_> {
             .push(self.id, Effect::Send(conn, Payload::Out(range)));
     }
 
+    /// Asks whether the system has taken all that was sent; `Flushed` or `Closed`
+    /// will follow.
+    pub(crate) fn flush(&mut self, conn: Conn) {
+        self.shared.push(self.id, Effect::Flush(conn));
+    }
+
     /// Closes a connection. Nothing more is heard of it.
     pub(crate) fn close(&mut self, conn: Conn) {
         if self.core.is_open(conn) {

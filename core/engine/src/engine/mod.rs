@@ -302,6 +302,7 @@ impl Engine {
             Input::Resolved(_) => None,
             Input::Opened(conn)
             | Input::Secured(conn, _)
+            | Input::Flushed(conn)
             | Input::Data(conn, _)
             | Input::Closed(conn, _) => Some(*conn),
         };
@@ -436,6 +437,7 @@ impl Engine {
                 let bytes = run.core.out.get(range.start as usize..range.end as usize);
                 Output::Send(conn, Bytes::Lent(bytes.unwrap_or_default()))
             }
+            Effect::Flush(conn) => Output::Flush(conn),
             Effect::Close(conn) => Output::Close(conn),
             Effect::Report | Effect::Release => Output::Report(course::report(run)?),
         };

@@ -23,6 +23,7 @@ pub(crate) enum Effect {
     Open(Conn, Endpoint),
     Secure(Conn, Range<u32>, Arc<TlsOptions>),
     Send(Conn, Payload),
+    Flush(Conn),
     Close(Conn),
     Report,
     /// A name look-up is over and what it asked for has been done: nobody is

@@ -78,7 +78,7 @@ fn drain(engine: &mut Engine) -> Asked {
                     .reports
                     .push((report.outcome, report.detail.into(), report.total));
             }
-            Output::Resolve(..) | Output::Secure(..) => {}
+            Output::Resolve(..) | Output::Secure(..) | Output::Flush(_) => {}
         }
     }
     asked

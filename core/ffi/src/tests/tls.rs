@@ -270,6 +270,10 @@ impl World {
                     }
                     played.sent.push(sent);
                 }
+                (Ok, PROBITY_OUTPUT_FLUSH) => {
+                    assert!(peers.contains_key(&conn), "it is open");
+                    assert_eq!(probity_engine_flushed(self.engine, run, conn, now), Ok);
+                }
                 (Ok, PROBITY_OUTPUT_CLOSE) => {
                     assert!(peers.remove(&conn).is_some(), "closed once");
                     coming.retain(|(from, _)| *from != conn);

@@ -288,6 +288,7 @@ impl Host for C {
                 Asked::Secure(conn, secure(request.expect("how")))
             }
             PROBITY_OUTPUT_SEND => Asked::Send(conn, vec(asked.bytes)),
+            PROBITY_OUTPUT_FLUSH => Asked::Flush(conn),
             PROBITY_OUTPUT_CLOSE => Asked::Close(conn),
             PROBITY_OUTPUT_REPORT => {
                 // SAFETY: lent until the next call.
@@ -317,6 +318,7 @@ impl Host for C {
                 // SAFETY: a struct of this function.
                 unsafe { probity_engine_secured(engine, run, conn, &info, now) }
             }
+            Told::Flushed(conn) => probity_engine_flushed(engine, run, conn, now),
             // SAFETY: bytes of Rust.
             Told::Data(conn, bytes) => unsafe {
                 probity_engine_data(engine, run, conn, bytes_of(bytes), now)

@@ -37,6 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = connections();
     cases.extend(lines());
     cases.extend(answers());
+    cases.extend(long_answers());
     cases.extend(labels());
     cases.extend(bytes());
     cases.extend(encrypted());
@@ -291,6 +292,49 @@ fn answers() -> Vec<Case> {
                 Step::Line,
                 send("ERROR: Your IP address is not welcome\r\n"),
             ],
+        ),
+    ]
+}
+
+/// What is sent is more than the kernel takes at once.
+fn long_answers() -> Vec<Case> {
+    let long = format!("{{send: '{}'}}", "x".repeat(200_000));
+    let busy = |first: &[Step]| {
+        // Longer than the timeout, and then it leaves.
+        let rest = [Step::Pause(Duration::from_millis(1_500)), Step::Hangup];
+        Server::steps([first, &rest].concat()).narrow()
+    };
+    let stuck = |name: &str, options: &str, server: Server| {
+        let module = format!("{{prober: tcp, timeout: 700ms, tcp: {{{options}}}}}");
+        Case::probe(format!("tcp::{name}"), module, "@server@").server(server)
+    };
+    let skip = "tls: true, tls_config: {insecure_skip_verify: true}";
+    vec![
+        Case::probe(
+            "tcp::send_long",
+            module(&format!("query_response: [{long}]")),
+            "@server@",
+        )
+        .server(Server::steps(vec![Step::Pause(Duration::from_millis(300)), Step::Line]).narrow()),
+        stuck(
+            "send_long_not_read",
+            &format!("query_response: [{long}]"),
+            busy(&[]),
+        ),
+        stuck(
+            "send_long_not_read_but_answered",
+            &format!("query_response: [{long}, {{expect: ok}}]"),
+            busy(&[send("ok\n")]),
+        ),
+        stuck(
+            "send_long_not_read_in_tls",
+            &format!("query_response: [{long}], {skip}"),
+            busy(&[]).tls(Tls::with("good")),
+        ),
+        stuck(
+            "send_long_hangup",
+            &format!("query_response: [{long}]"),
+            Server::steps(vec![Step::Pause(Duration::from_millis(100)), Step::Hangup]).narrow(),
         ),
     ]
 }

@@ -71,7 +71,7 @@ impl Connections {
                 Some(State::Gone) => {}
                 state => return Err(format!("run {run} secures {conn:?}, which is {state:?}")),
             },
-            Output::Send(conn, _) => match self.find(run, *conn) {
+            Output::Send(conn, _) | Output::Flush(conn) => match self.find(run, *conn) {
                 Some(State::Open | State::Secured | State::Nested | State::Gone) => {}
                 state => return Err(format!("run {run} sends on {conn:?}, which is {state:?}")),
             },

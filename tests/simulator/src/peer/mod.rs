@@ -182,6 +182,14 @@ impl Session {
         }
     }
 
+    /// Whether it reads nothing of what is sent to it.
+    pub(crate) fn is_deaf(&self) -> bool {
+        match &self.0 {
+            State::Following(player) | State::Answering(_, player) => player.is_deaf(),
+            _ => false,
+        }
+    }
+
     /// Handles one event; what to do is added to `reaction`.
     pub(crate) fn on(&mut self, event: Event<'_>, rng: &mut Rng, reaction: &mut Reaction) {
         match (&mut self.0, event) {

@@ -96,6 +96,11 @@ impl Player {
         self.script.0.is_empty()
     }
 
+    /// Whether it will never listen again.
+    pub(crate) fn is_deaf(&self) -> bool {
+        matches!(self.script.0.get(self.next), Some(Step::Hold))
+    }
+
     /// The time that it asked for has come.
     pub(crate) fn wake(&mut self, reaction: &mut Reaction) {
         if self.waits == Waits::ForTime {

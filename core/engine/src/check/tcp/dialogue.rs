@@ -29,6 +29,8 @@ pub(super) struct Dialogue {
 pub(super) enum Next {
     /// When there is news of the connection.
     Wait,
+    /// When the system has taken what was said.
+    Flush,
     /// With a TLS handshake.
     Secure,
     /// Everything was said.
@@ -72,6 +74,16 @@ impl Dialogue {
     /// anybody on the way may have put there.
     pub(super) fn secured(&mut self) {
         self.inbox.discard();
+    }
+
+    /// What was said has been taken: goes on after it.
+    pub(super) fn sent(&mut self, exchanges: &[Exchange], cx: &mut Cx<'_>) -> Next {
+        let said = exchanges.get(self.at);
+        self.at += 1;
+        match said.is_some_and(|exchange| exchange.starttls) {
+            true => Next::Secure,
+            false => self.go_on(exchanges, cx),
+        }
     }
 
     /// Goes on until there is something to wait for.
@@ -168,7 +180,7 @@ impl Dialogue {
     }
 
     /// Ends the run: the connection is over, and not in order.
-    pub(super) fn broken_off(&self, exchanges: &[Exchange], why: &Closed, cx: &mut Cx<'_>) {
+    pub(super) fn broken_off(&self, why: &Closed, waiting: &dyn fmt::Display, cx: &mut Cx<'_>) {
         let reason = match why {
             Closed::End => Reason::PeerClosed,
             Closed::Tls(failure) => failure.reason,
@@ -178,7 +190,6 @@ impl Dialogue {
                 Reason::PeerReset
             }
         };
-        let waiting = Waiting(self, exchanges);
         cx.fail(reason, format_args!("{why}{waiting}"));
     }
 }
@@ -198,6 +209,16 @@ impl fmt::Display for Waiting<'_> {
             Some(Expected::Bytes(_)) => write!(f, ", found {}", Excerpt(dialogue.inbox.rest())),
             None => Ok(()),
         }
+    }
+}
+
+/// `: query_response[2]: the peer did not take what it sends`.
+pub(super) struct Sending<'a>(pub(super) &'a Dialogue);
+
+impl fmt::Display for Sending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = Place(self.0.at);
+        write!(f, ": {place}: the peer did not take all that it sends")
     }
 }
 
@@ -237,11 +258,11 @@ fn say(
             "not sent, the peer is gone: {}",
             Excerpt(bytes)
         ));
-    } else {
-        cx.trace(format_args!("sending {}", Excerpt(bytes)));
-        cx.send(conn, bytes);
+        return Next::Over;
     }
-    Next::Over
+    cx.trace(format_args!("sending {}", Excerpt(bytes)));
+    cx.send(conn, bytes);
+    Next::Flush
 }
 
 /// A value of `probe_expect_info`, which has to be UTF-8 and small enough to be

@@ -4,14 +4,16 @@
 //! ```text
 //!          connected (and secured)             everything was said
 //! Dialing ------------------------> Talking ------------------------> success
-//!                                    |   ^
-//!                           starttls v   | secured
-//!                                   Securing
+//!                                 |   ^   |   ^
+//!                        starttls v   |   v   | the system has taken it
+//!                               Securing Sending
 //! ```
 //! A dialogue is a list of exchanges: expect a line or bytes, send something,
 //! secure the connection, each of them optional. What the peer does once the
 //! last one is over is not our business: closing at once is still a success, as
-//! in the kubelet.
+//! in the kubelet. But nothing follows what is sent before the system has taken it,
+//! as with blackbox_exporter, whose writes block: no success rests on bytes that
+//! never left.
 //!
 //! Lines, expansion and which series exist when are blackbox_exporter's.
 //! Differences, all on purpose:
@@ -42,7 +44,7 @@ pub(crate) use config::check_dialogue;
 pub use config::{Config, Label, Module, QueryResponse};
 
 use self::config::Secure;
-use self::dialogue::{Dialogue, Next, Waiting};
+use self::dialogue::{Dialogue, Next, Sending, Waiting};
 pub(crate) use self::target::{host_and_port, host_to_look_up};
 use super::cx::Cx;
 use super::dial::{self, Destination, Dial};
@@ -86,6 +88,8 @@ enum Doing {
     Talking,
     /// In the handshake that a `starttls` asked for.
     Securing,
+    /// Waiting until the system has taken what was said.
+    Sending,
 }
 
 impl Kind for Tcp {
@@ -200,15 +204,25 @@ impl Check for Tcp {
             }
         };
         match (doing, input) {
-            (Doing::Talking, Input::Data(_, data)) => {
+            (Doing::Talking | Doing::Sending, Input::Data(_, data)) => {
                 if cx.core.phase == Phase::Processing && !data.is_empty() {
                     cx.begin(Phase::Transfer);
                 }
                 dialogue.put(data);
+                if doing == Doing::Sending {
+                    return;
+                }
             }
-            (Doing::Talking, Input::Closed(_, Closed::End)) => dialogue.end(),
+            (Doing::Sending, Input::Flushed(_)) => {}
+            // While it sends, this was told before it was asked to: what cannot be
+            // sent any more is no end.
+            (Doing::Talking | Doing::Sending, Input::Closed(_, Closed::End)) => dialogue.end(),
             (Doing::Talking, Input::Closed(_, why)) => {
-                return dialogue.broken_off(&spec.module.exchanges, &why, cx);
+                let waiting = Waiting(dialogue, &spec.module.exchanges);
+                return dialogue.broken_off(&why, &waiting, cx);
+            }
+            (Doing::Sending, Input::Closed(_, why)) => {
+                return dialogue.broken_off(&why, &Sending(dialogue), cx);
             }
             (Doing::Securing, Input::Secured(_, info)) => {
                 cx.trace(format_args!(
@@ -231,6 +245,7 @@ impl Check for Tcp {
             State::Connected(dialogue, Doing::Talking) => {
                 write!(f, "{}", Waiting(dialogue, &spec.module.exchanges))
             }
+            State::Connected(dialogue, Doing::Sending) => write!(f, "{}", Sending(dialogue)),
             State::Connected(_, Doing::Securing) | State::Dialing(_) => Ok(()),
         }
     }
@@ -243,9 +258,16 @@ impl Tcp {
             return;
         };
         let module = &*spec.module;
-        *doing = Doing::Talking;
-        match (dialogue.go_on(&module.exchanges, cx), module.tls()) {
+        let next = match core::mem::replace(doing, Doing::Talking) {
+            Doing::Sending => dialogue.sent(&module.exchanges, cx),
+            Doing::Talking | Doing::Securing => dialogue.go_on(&module.exchanges, cx),
+        };
+        match (next, module.tls()) {
             (Next::Wait | Next::Failed, _) => {}
+            (Next::Flush, _) => {
+                cx.flush(dialogue.conn());
+                *doing = Doing::Sending;
+            }
             (Next::Secure, Some(_)) if dialogue.has_ended() => {
                 dial::not_secured(&Closed::End, cx);
             }

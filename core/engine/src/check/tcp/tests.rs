@@ -25,6 +25,10 @@ enum Does {
     Says(Vec<u8>),
     /// It has been sent this since it last looked.
     Hears(&'static str),
+    /// It has no room for what it is sent, from the beginning.
+    Stalls,
+    /// It has taken all of it since.
+    Takes,
     /// It completes the handshake that it was asked for.
     Secures,
     /// It does not.
@@ -32,7 +36,7 @@ enum Does {
     Closes(Closed),
 }
 
-use Does::{Closes, Hears, Refuses, Secures};
+use Does::{Closes, Hears, Refuses, Secures, Stalls, Takes};
 
 fn says(text: &str) -> Does {
     Does::Says(text.as_bytes().to_vec())
@@ -130,12 +134,16 @@ fn drive<'s>(config: Config, target: &str, script: &'s [Does]) -> (Seen, Vec<u8>
     let id = engine.run_once(spec, second, true, now).unwrap();
     let conn = Conn(0);
     let (mut sent, mut names, mut securing) = (Vec::new(), Vec::new(), false);
+    let stalls = script.iter().any(|does| matches!(does, Stalls));
     let mut script = script.iter();
     let mut opened = false;
     loop {
         while let Some((_, output)) = engine.poll_output() {
             match output {
                 Output::Send(_, bytes) => sent.extend_from_slice(&bytes),
+                Output::Flush(conn) if !stalls => {
+                    engine.handle_input(id, Input::Flushed(conn), now);
+                }
                 Output::Secure(_, params) => {
                     names.push(params.server_name.to_string());
                     securing = true;
@@ -184,6 +192,8 @@ fn drive<'s>(config: Config, target: &str, script: &'s [Does]) -> (Seen, Vec<u8>
                     text.escape_default().to_string()
                 );
             }
+            Some(Stalls) => {}
+            Some(Takes) => engine.handle_input(id, Input::Flushed(conn), now),
             Some(Secures) => {
                 assert!(core::mem::take(&mut securing), "nobody asked for TLS");
                 engine.handle_input(id, Input::Secured(conn, &info()), now);
@@ -307,6 +317,31 @@ fn an_address_that_is_mapped_into_ipv6_is_of_ipv4() {
     let seen = run_with(only("ip6"), target, &[]);
     assert_eq!(seen.outcome, Outcome::Failure(Reason::DnsNoAddress));
     assert_eq!(seen.facts["probe_ip_protocol"], 0.0);
+}
+
+#[test]
+fn nothing_rests_on_what_was_not_taken() {
+    let exchanges = || vec![send("hello"), expect("^hi$").send("bye")];
+    let untaken = ": query_response[0]: the peer did not take all that it sends";
+    let silent = run(exchanges(), &[Stalls, Hears("hello\n")]);
+    let waiting = "timed out after 1.0s waiting for an answer from 192.0.2.7:25";
+    let detail = format!("{waiting}{untaken}");
+    silent.failed(Reason::TimeoutProcessing, &detail, (0.0, 0.0));
+    // That it answers is not enough.
+    let heard = [Stalls, Hears("hello\n"), says("hi\n")];
+    let then = |rest: &[Does]| run(exchanges(), &[&heard, rest].concat());
+    let reading = "timed out after 1.0s reading the answer of 192.0.2.7:25";
+    let detail = format!("{reading}{untaken}");
+    then(&[]).failed(Reason::TimeoutTransfer, &detail, (0.0, 0.0));
+    let reset = then(&[Closes(Closed::Reset)]);
+    let detail = format!("{}{untaken}", Closed::Reset);
+    reset.failed(Reason::PeerReset, &detail, (0.0, 0.0));
+    let seen = then(&[Takes, Hears("bye\n")]);
+    let detail = format!("{reading}{}", untaken.replace('0', "1"));
+    seen.failed(Reason::TimeoutTransfer, &detail, (0.0, 0.0));
+    then(&[Takes, Hears("bye\n"), Takes]).succeeded();
+    // It was told of the end before it could ask.
+    then(&[Closes(Closed::End)]).succeeded();
 }
 
 fn smtp() -> Vec<QueryResponse> {

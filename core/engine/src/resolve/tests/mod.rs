@@ -211,6 +211,7 @@ impl World {
                             .push((run, report.outcome, report.address, detail));
                     }
                     Output::Secure(..) => unreachable!("no TLS here"),
+                    Output::Flush(_) => unreachable!("no dialogue here"),
                 }
             }
             if opened.is_empty() {

@@ -238,6 +238,7 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
                     news.push(News::Play(conn, peer(conn).turn(*asked)));
                     *asked += 1;
                 }
+                Output::Flush(_) => unreachable!("a request is answered"),
                 Output::Close(conn) => {
                     seen.open.remove(&conn);
                 }
