@@ -27,6 +27,8 @@ pub(crate) struct Case {
 pub(crate) enum Ask {
     /// These requests, to the processes that share the common file.
     Requests(Vec<Request>),
+    /// The same, all at once.
+    Together(Vec<Request>),
     /// `--config.check` of this file.
     Check(String),
     /// The same requests, to processes of their own with these flags and
@@ -195,6 +197,20 @@ impl Case {
         if let Ask::Requests(requests) = &mut self.ask {
             let request = requests.pop().expect("a request");
             requests.push(change(request));
+        }
+        self
+    }
+
+    /// Asks so many at once instead of one; `@n@` in a target is which.
+    pub(crate) fn together(mut self, count: usize) -> Self {
+        if let Ask::Requests(requests) = &self.ask {
+            let request = &requests[0];
+            let number = |number: usize| Request {
+                target: (request.target.as_ref())
+                    .map(|target| target.replace("@n@", &number.to_string())),
+                ..request.clone()
+            };
+            self.ask = Ask::Together((0..count).map(number).collect());
         }
         self
     }

@@ -155,7 +155,7 @@ fn of_release(release: Release, upstream: Option<PathBuf>, mut cases: Vec<Case>)
 
 impl Suite {
     fn missing(&self, index: usize) -> Option<&'static str> {
-        let Ask::Requests(requests) = &self.cases[index].ask else {
+        let (Ask::Requests(requests) | Ask::Together(requests)) = &self.cases[index].ask else {
             return None;
         };
         let targets = requests

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use probity_tests::support::http;
 
@@ -107,6 +107,9 @@ impl World {
             Ask::Requests(requests) => {
                 ask(&mut fields, &side.process, standing, case, requests);
             }
+            Ask::Together(requests) => {
+                ask_together(&mut fields, &side.process, standing, case, requests);
+            }
             Ask::Own {
                 flags,
                 variables,
@@ -144,7 +147,12 @@ impl World {
             }
         }
         for server in &standing.servers {
-            told(&mut fields, server.name, &server.seen());
+            let mut seen = server.seen();
+            if let Ask::Together(_) = case.ask {
+                // Nobody says who comes first.
+                seen.sort_by(|one, other| one.bytes.cmp(&other.bytes));
+            }
+            told(&mut fields, server.name, &seen);
         }
         fields
     }
@@ -208,24 +216,56 @@ fn ask(
     requests: &[Request],
 ) {
     for (number, request) in requests.iter().enumerate() {
-        let path = request.path.replace("@module@", &http::encode(&case.name));
-        let mut path = fill(&path, &standing.places);
-        if let Some(target) = &request.target {
-            path.push_str("&target=");
-            path.push_str(&http::encode(&fill(target, &standing.places)));
-        }
-        let headers: Vec<(&str, &str)> = request
-            .headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        let answer = http::try_request(process.address, request.method, &path, &headers);
+        let answer = answer(process, standing, case, request);
         let prefix = match requests.len() {
             1 => String::new(),
             _ => format!("answer {number}: "),
         };
         see(fields, &prefix, &answer, &request.view);
     }
+}
+
+fn ask_together(
+    fields: &mut Fields,
+    process: &Process,
+    standing: &Standing,
+    case: &Case,
+    requests: &[Request],
+) {
+    let start = Barrier::new(requests.len());
+    let ask = |request| {
+        start.wait();
+        answer(process, standing, case, request)
+    };
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let asking = requests.iter().map(|request| scope.spawn(|| ask(request)));
+        let asking: Vec<_> = asking.collect();
+        let answers = asking.into_iter().map(|asking| asking.join());
+        answers.map(|answer| answer.expect("a client")).collect()
+    });
+    for (number, (request, answer)) in requests.iter().zip(&answers).enumerate() {
+        see(fields, &format!("answer {number}: "), answer, &request.view);
+    }
+}
+
+fn answer(
+    process: &Process,
+    standing: &Standing,
+    case: &Case,
+    request: &Request,
+) -> Result<http::Answer, String> {
+    let path = request.path.replace("@module@", &http::encode(&case.name));
+    let mut path = fill(&path, &standing.places);
+    if let Some(target) = &request.target {
+        path.push_str("&target=");
+        path.push_str(&http::encode(&fill(target, &standing.places)));
+    }
+    let headers: Vec<(&str, &str)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    http::try_request(process.address, request.method, &path, &headers)
 }
 
 fn check(fields: &mut Fields, program: &Program, path: &Path) {

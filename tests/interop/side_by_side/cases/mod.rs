@@ -10,6 +10,7 @@ mod headers;
 mod http;
 mod neighbours;
 mod oauth2;
+mod parallel;
 mod proxies;
 mod redirects;
 mod refusals;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Case> {
         http::cases(),
         neighbours::cases(),
         oauth2::cases(),
+        parallel::cases(),
         proxies::cases(),
         redirects::cases(),
         regexps::cases(),

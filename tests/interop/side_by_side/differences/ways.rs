@@ -11,14 +11,14 @@ pub(super) const LISTED: &[Listed] = &[
         "a prober that cannot look answers 503 and says why: that is no failure of the target",
     ),
     listed(
-        "oauth2::*",
+        "*oauth2*",
         "issuer * field Accept-Encoding",
         "gzip",
         "-",
         "a token is asked for without compression: it is small",
     ),
     listed(
-        "oauth2::*",
+        "*oauth2*",
         "issuer * order",
         "* Accept-Encoding *",
         "*",
