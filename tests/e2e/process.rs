@@ -1,9 +1,10 @@
 //! The process: how it ends, and what it leaves open.
 
-use std::time::Duration;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use probity_tests::support::{LIMIT, Peer, Probity, until, until_within};
+use probity_tests::support::{LIMIT, Peer, Probity, http, until, until_within};
 use probity_tests::trials;
 use rustix::process::Signal;
 
@@ -13,6 +14,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials!("process":
         sigterm_lets_runs_in_flight_finish,
         sigterm_does_not_wait_for_ever,
+        sigterm_takes_seconds,
+        a_second_signal_ends_it_at_once,
         bad_peers_leave_no_descriptors_behind,
         a_taken_address_is_an_error,
     )
@@ -64,11 +67,11 @@ jobs:
     ));
     let server = Probity::serve_with(&folder.config(), &["--engine.shutdown-grace=1s"]);
     // One more that has all the time in the world.
-    let target = probity_tests::support::http::encode(&silent.url());
+    let target = http::encode(&silent.url());
     let address = server.address;
     let asked = std::thread::spawn(move || {
         let path = format!("/probe?module=web&target={target}");
-        probity_tests::support::http::try_request(address, "GET", &path, &[])
+        http::try_request(address, "GET", &path, &[])
     });
     until("runs are under way", || {
         (in_flight(&server) >= Some(1.0)).then_some(())
@@ -81,6 +84,66 @@ jobs:
     if let Ok(answer) = asked.join().expect("a thread") {
         assert_eq!(answer.status, 503, "{answer:?}");
     }
+}
+
+/// Asks for a probe of a target that never answers.
+fn ask_in_vain(server: &Probity) -> (Peer, std::thread::JoinHandle<Option<u16>>) {
+    let silent = Peer::new(|mut conn| conn.wait_for_close());
+    let target = http::encode(&silent.url());
+    let address = server.address;
+    let asked = std::thread::spawn(move || {
+        let path = format!("/probe?module=web&target={target}");
+        let answer = http::try_request(address, "GET", &path, &[]);
+        answer.ok().map(|answer| answer.status)
+    });
+    until("the probe is under way", || {
+        (silent.connections() > 0).then_some(())
+    });
+    (silent, asked)
+}
+
+/// What a machine that is busy with other things may add.
+const BUSY: Duration = Duration::from_secs(4);
+
+fn sigterm_takes_seconds() {
+    let folder = Folder::with("modules: {web: {prober: http}}\n");
+    let idle = Probity::serve(&folder.config());
+    let took = idle.stop();
+    assert!(took < BUSY, "{took:?}: nothing is to be waited for");
+    let server = Probity::serve(&folder.config());
+    let (_silent, asked) = ask_in_vain(&server);
+    // Some clients never say what they want, others never hear.
+    let mute: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(server.address).expect("a connection");
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\n")
+                .expect("sent");
+            stream
+        })
+        .collect();
+    let took = server.stop();
+    // Three for the run, one for the clients, one for the log.
+    assert!(took < Duration::from_secs(5) + BUSY, "{took:?}");
+    assert!(took >= Duration::from_secs(3), "{took:?}: the run had time");
+    drop(mute);
+    // It is we who gave up.
+    assert_eq!(asked.join().expect("a thread"), Some(503));
+}
+
+fn a_second_signal_ends_it_at_once() {
+    let folder = Folder::with("modules: {web: {prober: http}}\n");
+    let mut server = Probity::serve_with(&folder.config(), &["--engine.shutdown-grace=50s"]);
+    let (_silent, asked) = ask_in_vain(&server);
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    until("it has heard", || {
+        (!server.log().lines(&["SIGTERM"]).is_empty()).then_some(())
+    });
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(begun.elapsed() < BUSY, "{:?}", begun.elapsed());
+    assert_eq!(asked.join().expect("a thread"), None, "nothing false");
 }
 
 fn bad_peers_leave_no_descriptors_behind() {

@@ -206,8 +206,8 @@ pub struct Engine {
     )]
     pub destination_burst: u32,
     /// How long runs in flight may take to finish when the process is told to
-    /// end.
-    #[arg(long = "engine.shutdown-grace", value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    /// end. It has ended at most two seconds later; told again, at once.
+    #[arg(long = "engine.shutdown-grace", value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub grace: Duration,
     /// How it finds addresses.
     #[command(flatten)]

@@ -30,11 +30,12 @@ use crate::http::guard::Guard;
 use crate::http::server::Doors;
 use crate::render::own::GOARCH;
 
-/// How long open requests may go on when the process ends.
-const HTTP_GRACE: Duration = Duration::from_secs(2);
+/// How long open requests may go on once all runs have ended. With this, the time
+/// for the last lines of the log and the grace of runs the process has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// How long the last lines of the log may take, if who reads it is slow.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to end.
 pub fn main(args: &Serve) -> ExitCode {
@@ -65,7 +66,7 @@ pub fn main(args: &Serve) -> ExitCode {
         auto_reload: args.auto_reload(),
         engine: args.engine.clone(),
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         // First: until somebody listens for it, it ends the process.
         let hangup = match signal(SignalKind::hangup()) {
             Ok(hangup) => hangup,
@@ -79,7 +80,10 @@ pub fn main(args: &Serve) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed("Error serving", &error.to_string()),
         }
-    })
+    });
+    // A file system or a reader of the log may keep a thread for ever.
+    runtime.shutdown_background();
+    code
 }
 
 /// Says which version this is, and how it was built.
@@ -331,7 +335,8 @@ impl Server {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT; SIGHUP, which is `hangup`, reloads.
+    /// Serves until SIGTERM or SIGINT, of which the second one ends it at once;
+    /// SIGHUP, which is `hangup`, reloads.
     ///
     /// # Errors
     /// If signals cannot be listened for, or if nobody is left who could
@@ -359,23 +364,34 @@ impl Server {
                 }
             }
         }
-        self.stop().await;
+        tokio::select! {
+            () = self.stop() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
         Ok(())
     }
 
-    /// Ends the runs in flight, within the grace, and the requests.
+    /// Ends the runs in flight, within the grace, and within two seconds more the
+    /// requests, and the log.
     pub async fn stop(self) {
         self.app.bridge.shutdown(self.grace).await;
-        // What the last runs showed is told before the process ends.
-        let _ = tokio::time::timeout(LAST_WORDS, self.follower).await;
-        let app = Arc::clone(&self.app);
-        let journal = tokio::task::spawn_blocking(move || app.journal.close());
-        let _ = tokio::time::timeout(LAST_WORDS, journal).await;
         // Without receivers there is nobody to tell.
         let _ = self.stop.send(true);
-        for task in self.tasks {
-            let _ = tokio::time::timeout(HTTP_GRACE, task).await;
-        }
+        let answers = async {
+            for task in self.tasks {
+                // A panic was printed when it happened.
+                let _ = task.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_ANSWERS, answers).await;
+        // What the last runs showed, and what was answered, is told before the end.
+        let app = Arc::clone(&self.app);
+        let words = async {
+            let _ = self.follower.await;
+            let _ = tokio::task::spawn_blocking(move || app.journal.close()).await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, words).await;
     }
 }
 
