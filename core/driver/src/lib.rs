@@ -61,8 +61,8 @@
 //!   requests all connections together write or encrypt
 //!   [`SENT_PER_TURN`](limits::SENT_PER_TURN) bytes between two batches, and at most
 //!   a [`PIECE`](limits::PIECE) more: they go piece by piece, in turn, and what
-//!   waits in that line is in the phase of its request, as if the network were
-//!   slower. What a run sends otherwise, heads and the lines of dialogues, goes at
+//!   waits in that line is in no phase: the engine is told
+//!   ([`Engine::keep`](probity_engine::Engine::keep)). What a run sends otherwise, heads and the lines of dialogues, goes at
 //!   once, and leaves the less room for bodies: a batch may cause one such send for
 //!   each of its events;
 //! * while an assertion is signed for a token (`oauth2` with `jwt-bearer`): about a

@@ -20,10 +20,11 @@ use std::time::Duration;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll};
 use probity_engine::tls::TlsParams;
-use probity_engine::{Bytes, Closed, Conn, Endpoint, Reason, RunId, Transport};
+use probity_engine::{Bytes, Closed, Conn, Endpoint, Instant, Reason, RunId, Transport};
 use probity_tls::{Cache, Layer, Layers};
 use socket2::{Domain, Protocol, Type};
 
+use crate::clock::Clock;
 use crate::errors;
 use crate::limits::{PIECE, POOLED_BUFFER_BYTES, POOLED_BUFFERS, SENT_PER_TURN};
 use crate::sockets::{Coalescing, Held, Io, Key, Queued, Socket, Sockets, Stage};
@@ -41,6 +42,14 @@ pub(crate) enum Told {
     Closed(Conn, Closed),
     /// The engine wants us to resolve a name.
     Unresolved,
+}
+
+/// A place in the line of those that may send more. Who stands there waits for us,
+/// and not for his peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Since(Instant),
+    Until(Instant),
 }
 
 /// How far a connect is.
@@ -76,6 +85,10 @@ pub(crate) struct Net {
     /// Sockets that may take more of what they have to send, in the order in which
     /// they go on. Those that the kernel has no room for are not in it.
     sending: VecDeque<Key>,
+    clock: Arc<Clock>,
+    /// Runs that have begun, or ceased, to stand in it, which the engine is to be
+    /// told.
+    pub(crate) lines: Vec<(RunId, Line)>,
     /// Bytes that may still be sent in this turn.
     allowance: usize,
     /// The piece that is being sent.
@@ -87,9 +100,11 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    pub(crate) fn new(poll: Poll) -> Self {
+    pub(crate) fn new(poll: Poll, clock: Arc<Clock>) -> Self {
         Self {
             poll,
+            clock,
+            lines: Vec::new(),
             sockets: Sockets::default(),
             tls: Cache::default(),
             told: VecDeque::new(),
@@ -249,6 +264,8 @@ impl Net {
             && !socket.sending
         {
             socket.sending = true;
+            let since = Line::Since(self.clock.now());
+            self.lines.push((socket.run, since));
             line_up(&mut self.sending, key, &mut self.sockets);
         }
     }
@@ -264,6 +281,8 @@ impl Net {
                 continue;
             };
             socket.sending = false;
+            let until = Line::Until(self.clock.now());
+            self.lines.push((socket.run, until));
             if !socket.unsent.is_empty() {
                 self.flush_unsent(key);
             }

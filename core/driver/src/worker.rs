@@ -25,7 +25,7 @@ use crate::limits::{
     DEFERRED_PER_TURN, EVENTS, GROUPS_PER_TURN, NOTICES, READ_BUFFER, READS_PER_VISIT,
     REVISITS_PER_TURN, UNTIMED_TURNS,
 };
-use crate::net::{Connect, Got, Net, Told};
+use crate::net::{Connect, Got, Line, Net, Told};
 use crate::notices::{self, Notice};
 use crate::report::Done;
 use crate::snapshot::{FleetJob, StatsJob};
@@ -112,7 +112,7 @@ impl Worker {
         Self {
             number,
             engine: Engine::new(config, now),
-            net: Net::new(poll),
+            net: Net::new(poll, Arc::clone(&clock)),
             book: Book {
                 groups: Groups::default(),
                 waiting: HashMap::new(),
@@ -190,6 +190,8 @@ impl Worker {
         if signalled || self.more_commands {
             self.obey();
         }
+        // Before anybody's time is over.
+        self.tell_lines();
         // A full batch leaves others waiting in the kernel, among them answers
         // that came in time: they are looked at before anybody is called late.
         if ready == EVENTS && self.untimed < UNTIMED_TURNS {
@@ -199,6 +201,7 @@ impl Worker {
         }
         // When all is known that is to be sent, so that they share the turn.
         self.net.send_on();
+        self.tell_lines();
         self.copy();
         self.book.flush();
     }
@@ -363,6 +366,16 @@ impl Worker {
                     Told::Unresolved => Input::Resolved(Err(unresolved)),
                 },
             );
+        }
+    }
+
+    /// Tells the engine whose sending waits for us.
+    fn tell_lines(&mut self) {
+        for (run, line) in self.net.lines.drain(..) {
+            match line {
+                Line::Since(now) => self.engine.keep(run, now),
+                Line::Until(now) => self.engine.end_keep(run, now),
+            }
         }
     }
 

@@ -6,9 +6,14 @@ use std::net::TcpStream as Peer;
 use super::*;
 use crate::limits::EVENTS;
 
+fn net() -> Net {
+    let poll = Poll::new().expect("an epoll");
+    Net::new(poll, Arc::new(Clock::new()))
+}
+
 /// A connection, and its other end.
 fn pair() -> (Net, Key, Peer) {
-    let mut net = Net::new(Poll::new().expect("an epoll"));
+    let mut net = net();
     let (key, peer) = connection(&mut net, 0);
     (net, key, peer)
 }
@@ -126,7 +131,7 @@ fn gone(net: &mut Net, keys: &[Key]) -> Vec<usize> {
 #[test]
 fn large_bodies_share_a_turn_and_go_on_in_order() {
     const BODIES: usize = 32;
-    let mut net = Net::new(Poll::new().expect("an epoll"));
+    let mut net = net();
     let ends = (0..BODIES as u64).map(|run| connection(&mut net, run));
     let (keys, peers): (Vec<_>, Vec<_>) = ends.unzip();
     for key in &keys {
@@ -176,7 +181,7 @@ fn large_bodies_share_a_turn_and_go_on_in_order() {
 
 #[test]
 fn a_dialogue_waits_for_nobody() {
-    let mut net = Net::new(Poll::new().expect("an epoll"));
+    let mut net = net();
     let (_, _large) = connection(&mut net, 0);
     let (dialogue, mut told) = connection(&mut net, 1);
     let conn = Conn(0);
@@ -209,6 +214,31 @@ fn somebody_goes_on_however_busy_the_others_are() {
     assert_eq!(gone(&mut net, &[key]), [PIECE]);
     assert_eq!(net.allowance, SENT_PER_TURN, "the next turn is another");
     assert!(net.has_work());
+}
+
+/// Time in the line is ours, time without room in the kernel is the peer's.
+#[test]
+fn the_line_says_how_long_who_stood_in_it() {
+    let (mut net, key, _peer) = pair();
+    let (run, conn) = (RunId::from_bits(0), Conn(0));
+    let body = Arc::from(vec![b'x'; MUCH]);
+    net.send(run, conn, Bytes::whole(&body));
+    let wait = Duration::from_millis(20);
+    std::thread::sleep(wait);
+    net.send_on();
+    let lines = mem::take(&mut net.lines);
+    let [(_, Line::Since(since)), (_, Line::Until(until)), ..] = lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(until - since >= wait);
+    assert!(lines.iter().all(|(whose, _)| *whose == run));
+    while net.has_work() {
+        net.send_on();
+    }
+    let socket = net.sockets.get_mut(key).expect("open");
+    assert!(socket.has_unsent(), "nobody reads");
+    let last = net.lines.last().map(|(_, line)| *line);
+    assert!(matches!(last, Some(Line::Until(_))), "{last:?}");
 }
 
 #[test]

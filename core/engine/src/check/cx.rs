@@ -48,6 +48,8 @@ pub(crate) struct RunCore {
     pub(crate) deadline: Instant,
     /// Time for which we held the run back: never the target's.
     pub(crate) held: Duration,
+    /// Since when what it sends waits for others of the host's.
+    kept_since: Option<Instant>,
     pub(crate) phase: Phase,
     /// When `phase` was begun; `None` once it is completed.
     pub(crate) since: Option<Instant>,
@@ -94,6 +96,7 @@ impl RunCore {
             started: Instant::ZERO,
             deadline: Instant::MAX,
             held: Duration::ZERO,
+            kept_since: None,
             phase: Phase::Resolve,
             since: None,
             phases: Phases::new(),
@@ -155,6 +158,21 @@ impl RunCore {
         self.held += held;
         if let Some(since) = &mut self.since {
             *since += held;
+        }
+    }
+
+    /// Notes that its peer waits for what we have not sent yet. One that answers
+    /// already does not wait.
+    pub(crate) fn keep(&mut self, now: Instant) {
+        if self.phase == Phase::Processing && self.since.is_some() {
+            self.kept_since.get_or_insert(now);
+        }
+    }
+
+    /// Ends that, if it was so, and books it.
+    pub(crate) fn end_keep(&mut self, now: Instant) {
+        if let Some(begun) = self.kept_since.take() {
+            self.end_hold(begun, now);
         }
     }
 
@@ -424,6 +442,7 @@ impl Cx<'_> {
         if self.core.party != Party::Target {
             return;
         }
+        self.core.end_keep(self.now);
         self.core.end_phase(self.now);
         self.core.phase = phase;
         self.core.since = Some(self.now);

@@ -142,6 +142,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
+        run.core.end_keep(now);
         let kept = run.kept();
         let Run { state, core, .. } = run;
         if let State::Checking { spec, check, .. } = state {
@@ -199,6 +200,7 @@ impl Engine {
             self.shared.gate.cancel(held.endpoint.to.ip());
         }
         run.core.end_turn_hold(now);
+        run.core.end_keep(now);
         for number in 0..run.core.opened {
             let conn = crate::id::Conn(number);
             if run.core.is_open(conn) {

@@ -327,6 +327,23 @@ impl Engine {
         self.settle(now);
     }
 
+    /// Tells that what a run has to send waits for others of the host's, and not for
+    /// its peer. That time is not its target's: it is in no phase, and if the run is
+    /// not over in time with more than an eighth of it gone so, it is `Unknown`. Runs
+    /// that are over are ignored.
+    pub fn keep(&mut self, run: RunId, now: Instant) {
+        if let Some(run) = self.runs.get_mut(run) {
+            run.core.keep(now);
+        }
+    }
+
+    /// Tells that it does not any more.
+    pub fn end_keep(&mut self, run: RunId, now: Instant) {
+        if let Some(run) = self.runs.get_mut(run) {
+            run.core.end_keep(now);
+        }
+    }
+
     /// Whether a run has still to work on what it was given: it goes on with
     /// every call of [`Engine::handle_timeout`], for which
     /// [`Engine::poll_timeout`] asks. A host that reads from sockets leaves

@@ -154,3 +154,64 @@ fn nothing_is_sent_after_the_verdict() {
         assert!(!matches!(output, Output::Send(..)), "{output:?}");
     }
 }
+
+/// What a report says: the outcome, and how long the target took, in all and before
+/// it answered.
+type Said = (Outcome, Duration, Option<Duration>);
+
+/// A run of a second of which the body waits for others of the host's for that part,
+/// in milliseconds, and is answered then.
+fn kept(part: Range<u64>, answered: Option<u64>) -> Said {
+    let at = |millis| Instant::ZERO + Duration::from_millis(millis);
+    let spec = spec_with("http://192.0.2.7/", |config| {
+        config.method = "POST".into();
+        config.body = "x".repeat(1_000).into();
+    });
+    let mut engine = Engine::new(crate::Config::default(), at(0));
+    let second = Duration::from_secs(1);
+    let run = engine.run_once(spec, second, false, at(0)).unwrap();
+    engine.handle_input(run, Input::Opened(CONN), at(0));
+    engine.keep(run, at(part.start));
+    // It is told again though it is known.
+    engine.keep(run, at(part.start + 1));
+    if part.end < 1_000 {
+        engine.end_keep(run, at(part.end));
+    }
+    if let Some(millis) = answered {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+        engine.handle_input(run, Input::Data(CONN, answer), at(millis));
+        // Who answers does not wait.
+        engine.keep(run, at(millis));
+        engine.handle_input(run, Input::Data(CONN, b"ok"), at(millis + 10));
+    }
+    engine.handle_timeout(at(1_010));
+    while let Some((_, output)) = engine.poll_output() {
+        if let Output::Report(report) = output {
+            let processing = report.phases.get(Phase::Processing);
+            return (report.outcome, report.total, processing);
+        }
+    }
+    panic!("the run is over")
+}
+
+#[test]
+fn what_waits_for_others_of_the_host_is_not_its_targets_time() {
+    let millis = Duration::from_millis;
+    let (outcome, total, processing) = kept(100..600, Some(700));
+    assert_eq!(outcome, Outcome::Success);
+    assert_eq!((total, processing), (millis(210), Some(millis(200))));
+    // It answers while its request waits.
+    let (outcome, total, processing) = kept(100..1_000, Some(700));
+    assert_eq!(outcome, Outcome::Success);
+    assert_eq!((total, processing), (millis(110), Some(millis(100))));
+}
+
+#[test]
+fn who_was_kept_waiting_by_the_host_is_not_too_slow() {
+    let overload = Outcome::Unknown(Reason::Overload);
+    let slow = Outcome::Failure(Reason::TimeoutProcessing);
+    assert_eq!(kept(100..300, None).0, overload, "and it was told of it");
+    assert_eq!(kept(800..1_000, None).0, overload, "it still waits");
+    assert_eq!(kept(900..1_000, None).0, slow, "it hardly did");
+    assert_eq!(kept(100..200, None).0, slow);
+}
