@@ -97,6 +97,11 @@ impl World {
         [&self.upstream, &self.ours].map(|side| self.show(side, &self.standings[index], case))
     }
 
+    /// What the reference shows.
+    pub(crate) fn reference(&self, index: usize, case: &Case) -> Fields {
+        self.show(&self.upstream, &self.standings[index], case)
+    }
+
     fn show(&self, side: &Side, standing: &Standing, case: &Case) -> Fields {
         let mut fields = Fields::new();
         if let Some(why) = side.refused.get(&case.name) {
