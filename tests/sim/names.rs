@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use probity_engine::resolve::ResolverConfig;
-use probity_engine::{Config, Outcome, Phase, Reason, ResolveError};
+use probity_engine::{Config, Limits, Outcome, Phase, Reason, ResolveError, TargetId};
+use probity_simulator::checker::TICK;
 use probity_simulator::spec::{Plan, module};
 use probity_simulator::{Answer, Behaviour, Options, Record, World, Zone, http};
 use serde_json::json;
 
-use crate::lab::{TIMEOUT, address, assert_failure, probe_in, server};
+use crate::lab::{TIMEOUT, address, assert_failure, phase, probe_in, server};
 
 const DNS: &str = "10.0.0.53:53";
 const OTHER_DNS: &str = "10.0.0.54:53";
@@ -153,12 +154,73 @@ fn many_runs_share_one_question_and_then_the_cache() {
         run.expect("there is room");
     }
     world.run_for(TIMEOUT);
-    let run = world.run_once(spec, TIMEOUT);
-    run.expect("there is room");
+    // A target of the schedule is content with what is remembered; whoever waits
+    // for a run is not.
+    world.begin();
+    world
+        .upsert(TargetId(1), spec.clone())
+        .expect("there is room");
+    world.trigger(TargetId(1));
     world.run_for(TIMEOUT);
     let stats = world.engine().stats(world.now()).resolver;
     assert_eq!((stats.lookups, stats.joined, stats.cache_hits), (1, 49, 1));
-    assert_eq!(world.counts(), [51, 0, 0, 0]);
+    let run = world.run_once(spec, TIMEOUT);
+    run.expect("there is room");
+    world.run_for(TIMEOUT);
+    let last = world.reports().last().expect("a report");
+    assert!(phase(last, Phase::Resolve) > Some(Duration::ZERO));
+    let stats = world.engine().stats(world.now()).resolver;
+    assert_eq!((stats.lookups, stats.joined, stats.cache_hits), (2, 49, 1));
+    assert_eq!(world.counts(), [52, 0, 0, 0]);
+    world.assert_clean();
+}
+
+/// However many names wait for a server that says nothing: others are not said to
+/// be down for that, and have their turn as soon as nobody waits any more.
+#[test]
+fn silent_servers_are_held_against_no_other_name() {
+    let names: Vec<String> = (0..30).map(|n| format!("host{n}.example")).collect();
+    let dead: Vec<String> = (0..500).map(|n| format!("dead{n}.example")).collect();
+    let alive = names.iter().map(|name| (&**name, good()));
+    let silent = dead.iter().map(|name| (&**name, Answer::Silence));
+    let zone = Zone::new(alive.chain(silent));
+    let mut world = World::new(Options {
+        engine: Config {
+            limits: Limits {
+                lookups: 100,
+                ..Limits::default()
+            },
+            resolver: ResolverConfig::with_servers(&[address(DNS)]),
+            ..Config::default()
+        },
+        ..Options::quiet(1)
+    });
+    world.serve(server(), http::ok());
+    world.serve(address(DNS), zone.serve());
+    let start = |world: &mut World, names: &[String]| {
+        for name in names {
+            let spec = Plan::default().spec(&crate::lab::http(), &format!("http://{name}/"));
+            world.run_once(spec, TIMEOUT).expect("there is room");
+        }
+    };
+    start(&mut world, &dead);
+    start(&mut world, &names);
+    world.run_for(TIMEOUT + TICK);
+    // The 100 that were asked for are down as far as can be told.
+    assert_eq!(world.counts(), [0, 0, 100, 430]);
+    let overload = Outcome::Unknown(Reason::Overload);
+    let unknown = world.reports().iter().filter(|it| it.outcome == overload);
+    assert!(
+        unknown
+            .clone()
+            .all(|it| it.total < Duration::from_millis(1))
+    );
+    assert_eq!(unknown.count(), 430);
+    start(&mut world, &names);
+    world.run_for(TIMEOUT);
+    assert_eq!(world.counts(), [30, 0, 100, 430]);
+    let stats = world.engine().stats(world.now()).resolver;
+    assert_eq!((stats.lookups_in_flight, stats.lookups_queued), (0, 0));
     world.assert_clean();
 }
 

@@ -67,6 +67,10 @@ pub const SENT_PER_TURN: usize = 256 * 1024;
 /// 4 KiB each, and more where bodies are held to be matched.
 const MOST_IN_FLIGHT: u64 = 65_536;
 
+/// Most look-ups in flight: a burst of queries that servers can be expected to
+/// take, and twice as many datagrams.
+const MOST_LOOKUPS: u64 = 4_096;
+
 /// Raises the soft limit of open descriptors to the hard one and returns the
 /// limit now in force; `u64::MAX` is none.
 ///
@@ -90,14 +94,16 @@ pub(crate) fn budget(descriptors: u64, reserve: u64, in_flight: usize) -> Limits
     let free = descriptors.saturating_sub(reserve).max(descriptors / 2);
     let spendable = free.min(MOST_IN_FLIGHT);
     let once = (spendable / 32).clamp(16, 1_024);
-    let lookups = (spendable / 64).clamp(8, 1_024);
-    let derived = spendable.saturating_sub(once + lookups).max(16);
+    let derived = spendable.saturating_sub(once).max(16);
+    // A look-up has the descriptor of a run that waits for it, and has none itself:
+    // names whose servers are silent leave room for the others.
+    let lookups = spendable.clamp(8, MOST_LOOKUPS);
     let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     Limits {
         in_flight: match in_flight {
             0 => narrow(derived),
             // Each needs a descriptor.
-            wanted => narrow((wanted as u64).min(free.saturating_sub(once + lookups).max(1))),
+            wanted => narrow((wanted as u64).min(free.saturating_sub(once).max(1))),
         },
         once_in_flight: narrow(once),
         lookups: narrow(lookups),
@@ -126,21 +132,29 @@ mod tests {
     use super::*;
     use crate::Config;
 
+    /// A run that waits for a look-up has no connection meanwhile.
+    fn descriptors_of(limits: Limits) -> u64 {
+        u64::from(limits.in_flight) + u64::from(limits.once_in_flight)
+    }
+
     #[test]
     fn a_budget_fits_into_the_descriptors() {
         for descriptors in [256, 1_024, 20_000, 65_536, 1 << 30, u64::MAX] {
             let limits = budget(descriptors, Config::RESERVE, 0);
             assert!(
-                u64::from(limits.slots()) <= descriptors,
+                descriptors_of(limits) <= descriptors,
                 "{descriptors}: {limits:?}"
             );
             assert!(limits.in_flight >= 16);
         }
         assert!(budget(20_000, Config::RESERVE, 0).in_flight > 18_500);
-        let slots = budget(20_000, 2_000, 0).slots();
-        assert!((17_900..=18_000).contains(&slots), "{slots}");
+        let spent = descriptors_of(budget(20_000, 2_000, 0));
+        assert!((17_900..=18_000).contains(&spent), "{spent}");
         assert_eq!(budget(20_000, Config::RESERVE, 77).in_flight, 77);
-        assert!(budget(20_000, Config::RESERVE, usize::MAX).slots() <= 20_000);
+        assert!(descriptors_of(budget(20_000, Config::RESERVE, usize::MAX)) <= 20_000);
+        // Whoever waits for a silent server keeps few from asking another.
+        assert_eq!(budget(20_000, Config::RESERVE, 0).lookups, 4_096);
+        assert!(budget(1_024, Config::RESERVE, 0).lookups > 500);
         // What is asked for one by one has places of its own.
         let once = |in_flight| budget(33_000, 1_000, in_flight).once_in_flight;
         assert_eq!([0, 1, usize::MAX].map(once), [1_000; 3]);

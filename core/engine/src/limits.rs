@@ -130,7 +130,8 @@ pub struct Limits {
     /// Runs asked for with `run_once` in flight at once, on top of
     /// [`Limits::in_flight`].
     pub once_in_flight: u32,
-    /// Name look-ups in flight at once, on top of the runs that wait for them.
+    /// Name look-ups in flight at once, on top of the runs that wait for them. Each
+    /// has one socket, and none of those runs has one.
     pub lookups: u32,
     /// Names in the resolver's cache.
     pub cached_names: u32,

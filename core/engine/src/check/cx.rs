@@ -12,12 +12,13 @@ use core::time::Duration;
 use crate::engine::shared::{Effect, Payload, Share, Shared};
 use crate::fact::{Facts, Labels, Metric, Samples};
 use crate::id::{Conn, RunId};
-use crate::io::{Endpoint, Families, ResolveError};
+use crate::io::{Endpoint, Families};
 use crate::limits::{
     MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS, POOLED_ANSWER_BYTES,
 };
 use crate::outcome::{Outcome, Phase, Phases, Reason};
 use crate::report::{Level, Step};
+use crate::resolve::Answer;
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::tls::{TlsInfo, TlsParams};
@@ -35,6 +36,17 @@ pub(crate) enum Party {
     Proxy,
     /// Whoever gives out the token for it.
     TokenEndpoint,
+}
+
+/// Which answers a run takes for a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Also one that is remembered.
+    #[default]
+    Remembered,
+    /// Only one that came since it asked: somebody waits for the run, and how long
+    /// the look-up takes is part of what he wants to know.
+    Fresh,
 }
 
 /// What the engine keeps about a run beside the check's own state.
@@ -55,6 +67,7 @@ pub(crate) struct RunCore {
     pub(crate) since: Option<Instant>,
     pub(crate) phases: Phases,
     pub(crate) party: Party,
+    pub(crate) names: Names,
     pub(crate) facts: Facts,
     pub(crate) labels: Labels,
     pub(crate) samples: Samples,
@@ -101,6 +114,7 @@ impl RunCore {
             since: None,
             phases: Phases::new(),
             party: Party::Target,
+            names: Names::Remembered,
             facts: Facts::new(),
             labels: Labels::new(),
             samples: Samples::new(),
@@ -236,10 +250,12 @@ impl fmt::Write for Bounded<'_> {
 }
 
 /// The answer to [`Cx::resolve`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resolution {
-    /// Known already: a literal, the hosts file, the cache.
-    Known(Result<IpAddr, ResolveError>),
+    /// It is an address.
+    Literal(IpAddr),
+    /// Known already: the hosts file, the cache.
+    Known(Answer),
     /// [`Input::Resolved`](crate::Input::Resolved) will follow.
     Pending,
 }
@@ -264,7 +280,7 @@ impl Cx<'_> {
         &mut self.shared.rng
     }
 
-    /// Asks for an address of `host`, which may be a literal.
+    /// Asks for the addresses of `host`, which may be a literal.
     pub(crate) fn resolve(&mut self, host: &str, families: Families) -> Resolution {
         let Shared { resolver, .. } = &mut *self.shared;
         if resolver.is_delegated() && !crate::resolve::is_literal(host) {
@@ -272,7 +288,7 @@ impl Cx<'_> {
             self.shared.push(self.id, Effect::Resolve(name, families));
             return Resolution::Pending;
         }
-        resolver.resolve(host, families, self.id, self.now)
+        resolver.resolve(host, families, self.core.names, self.id, self.now)
     }
 
     /// Opens a connection; `Opened` or `Closed` will follow.
@@ -429,6 +445,11 @@ impl Cx<'_> {
     pub(crate) fn is_held(&self) -> bool {
         let share = self.core.share.as_deref();
         share.is_some_and(|share| share.held_since().is_some())
+    }
+
+    /// Whether it waits for a look-up that we have not begun yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.shared.resolver.is_queued(self.id)
     }
 
     /// Whether that it waits for a turn is our doing.

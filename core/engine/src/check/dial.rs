@@ -181,7 +181,7 @@ impl Dial {
     ) -> Option<Conn> {
         match (&mut *self, input) {
             (Self::Resolving, Input::Resolved(answer)) => {
-                if let Some(found) = to.on_looked_up(answer, cx) {
+                if let Some(found) = to.on_looked_up(*answer, cx) {
                     self.reach(to, found, cx);
                 }
             }
@@ -303,7 +303,10 @@ impl<'a> Destination<'a> {
             return Some(Found::ByProxy(proxy));
         }
         match cx.resolve(self.host, self.families) {
-            Resolution::Known(answer) => self.looked_up(answer, cx),
+            Resolution::Literal(address) => self.on_looked_up(Ok(&[address]), cx),
+            Resolution::Known(answer) => {
+                self.on_looked_up(answer.as_deref().map_err(|error| *error), cx)
+            }
             Resolution::Pending => None,
         }
     }
@@ -311,20 +314,15 @@ impl<'a> Destination<'a> {
     /// The answer came later. `None` if that has ended the run.
     pub(crate) fn on_looked_up(
         self,
-        answer: &Result<&[IpAddr], ResolveError>,
+        answer: Result<&[IpAddr], ResolveError>,
         cx: &mut Cx<'_>,
     ) -> Option<Found> {
-        let answer = match answer {
-            Ok(addresses) => self.families.choose(addresses).ok_or(ResolveError {
+        let answer = answer.and_then(|addresses| {
+            self.families.choose(addresses).ok_or(ResolveError {
                 reason: Reason::DnsNoAddress,
                 server: None,
-            }),
-            Err(error) => Err(*error),
-        };
-        self.looked_up(answer, cx)
-    }
-
-    fn looked_up(self, answer: Result<IpAddr, ResolveError>, cx: &mut Cx<'_>) -> Option<Found> {
+            })
+        });
         cx.end_phase();
         note_lookup(answer.as_ref().ok().copied(), cx);
         match answer {

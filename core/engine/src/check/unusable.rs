@@ -29,7 +29,8 @@ impl Unusable {
         let answer = match (&self.lookup, input) {
             (Some((host, _)), Input::Start) if host.is_empty() => Some(None),
             (Some((host, families)), Input::Start) => match cx.resolve(host, *families) {
-                Resolution::Known(answer) => Some(answer.ok()),
+                Resolution::Literal(address) => Some(families.choose(&[address])),
+                Resolution::Known(answer) => Some(answer.ok().and_then(|it| families.choose(&it))),
                 Resolution::Pending => return,
             },
             (Some((_, families)), Input::Resolved(answer)) => {

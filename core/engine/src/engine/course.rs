@@ -15,7 +15,7 @@ use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::report::Report;
-use crate::resolve::LookupResult;
+use crate::resolve::{Left, Lookup, LookupResult};
 use crate::threshold::{Kind, Observation, Transition};
 use crate::time::Instant;
 
@@ -201,12 +201,19 @@ impl Engine {
         }
         run.core.end_turn_hold(now);
         run.core.end_keep(now);
+        let left = self.shared.resolver.leave(id);
+        if let Some(Left::Unbegun(since)) = left {
+            run.core.end_hold(since, now);
+        }
         for number in 0..run.core.opened {
             let conn = crate::id::Conn(number);
             if run.core.is_open(conn) {
                 run.core.forget(conn);
                 self.shared.push(id, Effect::Close(conn));
             }
+        }
+        if let Some(Left::Alone(lookup)) = left {
+            self.abort(lookup, Reason::Cancelled, now);
         }
     }
 
@@ -345,19 +352,33 @@ impl Engine {
         self.shared.push(id, Effect::Release);
     }
 
+    /// Begins a look-up. How long that it waited for room is not the time of the
+    /// runs that wait for it.
+    fn begin_lookup(&mut self, lookup: Lookup, now: Instant) {
+        self.runs.in_flight.lookups += 1;
+        let (ask, name) = (lookup.ask(), Arc::clone(lookup.host()));
+        let id = self.runs.take(State::Resolving(lookup), now, now);
+        for (waiter, since) in self.shared.resolver.begin((ask, &name), id) {
+            if since < now
+                && let Some(run) = self.runs.get_mut(waiter)
+            {
+                run.core.end_hold(since, now);
+                prolong(run, now - since);
+                self.deadlines.set(waiter.slot(), run.core.deadline);
+            }
+        }
+        self.deliver(id, Input::Start, now);
+    }
+
     /// Does what became possible: look-ups that were asked for, runs that
     /// waited for their answers, targets that waited for room.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
             if let Some(lookup) = self.shared.resolver.next_lookup() {
-                self.runs.in_flight.lookups += 1;
-                let id = self.runs.take(State::Resolving(lookup), now, now);
-                self.deliver(id, Input::Start, now);
+                self.begin_lookup(lookup, now);
             } else if let Some((run, answer)) = self.shared.resolver.next_answer() {
-                match answer {
-                    Ok(address) => self.deliver_in_time(run, Input::Resolved(Ok(&[address])), now),
-                    Err(error) => self.deliver_in_time(run, Input::Resolved(Err(error)), now),
-                }
+                let answer = answer.as_deref().map_err(|error| *error);
+                self.deliver_in_time(run, Input::Resolved(answer), now);
             } else if !self.start_queued(now) {
                 break;
             }
@@ -384,8 +405,8 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
     late > STALLED
 }
 
-/// Whether what keeps a run from its end is that we did not sign for it yet, held it
-/// back for much of a time that we did not prolong, or did not decode what had
+/// Whether what keeps a run from its end is that we did not sign for it yet, or did
+/// not begin to look its name up, held it back for much of a time that we did not prolong, or did not decode what had
 /// come as fast as we do: then that is its outcome. If we did
 /// and its body is too much, that is the target's doing, or the user's, as for a
 /// body that comes too slowly.
@@ -393,6 +414,8 @@ fn was_kept_waiting(check: &AnyCheck, kept: Duration, cx: &mut Cx<'_>) -> bool {
     let time = cx.core.deadline - cx.core.started;
     let left = if cx.is_held() {
         "sign the assertion for its token"
+    } else if cx.is_queued() {
+        "look the name up"
     } else if kept > time / KEPT_SHARE {
         "leave it the time that it was given"
     } else if check.is_behind() && cx.is_kept_waiting() {

@@ -202,7 +202,8 @@ impl Engine {
     /// Starts one run outside any schedule. Its steps are kept in the report
     /// if `trace` is set. It ends within `timeout` of `now`, also if the engine holds
     /// it back; if that was for more than an eighth of the time, and the time is over,
-    /// the outcome is `Unknown`.
+    /// the outcome is `Unknown`. No remembered answer is taken for a name, but what
+    /// the run learns is remembered for those of the schedule.
     ///
     /// # Errors
     /// [`Full`] if [`Limits::once_in_flight`] such runs are in flight.

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::Engine;
 use super::run::{Owner, State};
 use super::target::{Again, Turn};
+use crate::check::cx::Names;
 use crate::id::RunId;
 use crate::io::Input;
 use crate::lifecycle::Pass;
@@ -146,6 +147,10 @@ impl Engine {
         }
         if let Some(run) = self.runs.get_mut(id) {
             run.core.deadline = now + timeout;
+            run.core.names = match owner {
+                Owner::Target(_) => Names::Remembered,
+                Owner::Host => Names::Fresh,
+            };
             run.core.trace = trace.then(Vec::new);
         }
         self.deadlines.set(id.slot(), now + timeout);

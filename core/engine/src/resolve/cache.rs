@@ -1,6 +1,5 @@
 //! Answers that are remembered for a while: a bounded map.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::net::IpAddr;
@@ -12,7 +11,7 @@ use crate::time::Instant;
 
 /// What a look-up found: addresses in the order of the answer, or why there
 /// are none.
-pub(super) type Answer = Result<Box<[IpAddr]>, ResolveError>;
+pub(crate) type Answer = Result<Arc<[IpAddr]>, ResolveError>;
 
 /// Answers by question, each with the time at which it expires.
 ///

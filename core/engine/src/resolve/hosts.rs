@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -9,7 +10,7 @@ use super::config::relative;
 
 /// A hosts file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hosts(BTreeMap<Box<str>, Vec<IpAddr>>);
+pub(crate) struct Hosts(BTreeMap<Box<str>, Arc<[IpAddr]>>);
 
 impl Hosts {
     /// Reads an address and its names from each line, in any case; ignores
@@ -30,12 +31,13 @@ impl Hosts {
                 }
             }
         }
-        Self(hosts)
+        let shared = hosts.into_iter().map(|(name, it)| (name, it.into()));
+        Self(shared.collect())
     }
 
     /// The addresses of a name in lower case and without trailing dot.
-    pub(super) fn get(&self, name: &str) -> Option<&[IpAddr]> {
-        self.0.get(name).map(Vec::as_slice)
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<[IpAddr]>> {
+        self.0.get(name)
     }
 }
 
@@ -51,15 +53,10 @@ mod tests {
              nonsense web\nfe80::1%lo0 web\n192.0.2.9\n",
         );
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(
-            hosts.get("localhost"),
-            Some(&[ip("127.0.0.1"), ip("::1")][..])
-        );
-        assert_eq!(
-            hosts.get("web"),
-            Some(&[ip("192.0.2.7"), ip("2001:db8::7")][..])
-        );
-        assert_eq!(hosts.get("web.example"), Some(&[ip("192.0.2.7")][..]));
-        assert_eq!(hosts.get("trailing"), None);
+        let get = |name| hosts.get(name).map(|addresses| &**addresses);
+        assert_eq!(get("localhost"), Some(&[ip("127.0.0.1"), ip("::1")][..]));
+        assert_eq!(get("web"), Some(&[ip("192.0.2.7"), ip("2001:db8::7")][..]));
+        assert_eq!(get("web.example"), Some(&[ip("192.0.2.7")][..]));
+        assert_eq!(get("trailing"), None);
     }
 }

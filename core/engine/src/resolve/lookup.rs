@@ -41,7 +41,7 @@ const MIN_NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
 /// Which addresses a name is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     V4,
     V6,
     Both,
@@ -164,11 +164,11 @@ impl Lookup {
     }
 
     /// In lower case, as it was asked for.
-    pub(super) const fn host(&self) -> &Arc<str> {
+    pub(crate) const fn host(&self) -> &Arc<str> {
         &self.host
     }
 
-    pub(super) const fn ask(&self) -> Ask {
+    pub(crate) const fn ask(&self) -> Ask {
         self.ask
     }
 

@@ -18,6 +18,14 @@
 //!   wait for it. That a name or its addresses do not exist is remembered as
 //!   RFC 2308 says, for at least one second. Failures are not remembered.
 //! - A family that was not answered does not spoil what the other one yielded.
+//! - A look-up is there for the runs that wait for it, and ends with the last of
+//!   them. So there are never more than such runs; and as none of those has a
+//!   connection, look-ups need no descriptors beyond theirs.
+//! - What is remembered is for the runs of the schedule. One that its host waits
+//!   for (`/probe`) has the name asked for, as blackbox_exporter does: how long
+//!   that takes is part of what it is to find out. It may join a look-up under way.
+//! - As long as a look-up has not begun, because there are too many, the time is
+//!   ours and not that of the runs that wait.
 //!
 //! How servers are asked is described in `lookup`, which error wins in
 //! `verdict`.
@@ -37,14 +45,14 @@ use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use cache::{Answer, Cache};
+pub(crate) use cache::Answer;
+use cache::Cache;
 pub use config::{MAX_SEARCH, MAX_SERVERS, ResolverConfig};
 use config::{Stub, ends_with_label, relative};
-use lookup::Ask;
-pub(crate) use lookup::Lookup;
+pub(crate) use lookup::{Ask, Lookup};
 pub(crate) use verdict::LookupResult;
 
-use crate::check::cx::Resolution;
+use crate::check::cx::{Names, Resolution};
 use crate::id::RunId;
 use crate::io::{Families, ResolveError};
 use crate::limits::Limits;
@@ -68,8 +76,8 @@ pub(crate) fn is_literal(host: &str) -> bool {
 pub struct ResolverStats {
     /// Names answered from the cache.
     pub cache_hits: u64,
-    /// Names that were neither known nor in the cache, and had to be waited
-    /// for.
+    /// Names that were neither known nor taken from the cache, and had to be
+    /// waited for.
     pub cache_misses: u64,
     /// Those of the misses that joined a look-up under way.
     pub joined: u64,
@@ -87,9 +95,32 @@ pub struct ResolverStats {
     pub lookups_queued: u64,
 }
 
-/// The runs that wait for one look-up, by slot: a slot has one user at a
-/// time, so runs that gave up waiting are overwritten by their successors.
-type Waiters = BTreeMap<u32, (RunId, Families)>;
+/// A name that is looked up.
+#[derive(Debug)]
+struct Wait {
+    stage: Stage,
+    /// The runs that wait, by slot, and since when.
+    runs: BTreeMap<u32, (RunId, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// There are too many look-ups for this one to begin.
+    Queued,
+    /// This run asks.
+    Asking(RunId),
+}
+
+/// What becomes of a look-up that a run no longer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It had not begun: the run has waited for that since then.
+    Unbegun(Instant),
+    /// It goes on for others.
+    Shared,
+    /// Nobody else waits for it.
+    Alone(RunId),
+}
 
 /// Answers for names, and who waits for them.
 #[derive(Debug)]
@@ -97,14 +128,21 @@ pub(crate) struct Resolver {
     /// `None` if the host resolves names.
     stub: Option<Arc<Stub>>,
     cache: Cache,
-    /// Runs that wait, by what they wait for.
-    waiting: [Map<Arc<str>, Waiters>; Ask::COUNT],
+    /// Names that are looked up.
+    waiting: [Map<Arc<str>, Wait>; Ask::COUNT],
+    /// What each run waits for, by slot.
+    wanted: BTreeMap<u32, (Ask, Arc<str>)>,
+    /// Look-ups that have not begun. One that nobody waits for any more is dropped
+    /// when its turn comes.
     queue: VecDeque<Lookup>,
     /// More than this in the queue are not all waited for any more.
     queue_limit: usize,
+    /// Those in the queue that somebody waits for.
+    queued: u32,
     in_flight: u32,
     in_flight_limit: u32,
-    answers: VecDeque<(RunId, Result<IpAddr, ResolveError>)>,
+    answers: VecDeque<(RunId, Answer)>,
+    localhost: Arc<[IpAddr]>,
     /// Look-ups begun, to rotate the servers.
     begun: usize,
     /// For the name in lower case.
@@ -120,11 +158,14 @@ impl Resolver {
             stub: config.into_stub().map(Arc::new),
             cache: Cache::new(limits.cached_names as usize, seed),
             waiting: core::array::from_fn(|_| seeded(seed)),
+            wanted: BTreeMap::new(),
             queue: VecDeque::new(),
             queue_limit: limits.slots() as usize,
+            queued: 0,
             in_flight: 0,
             in_flight_limit: limits.lookups.max(1),
             answers: VecDeque::new(),
+            localhost: LOCALHOST.into(),
             begun: 0,
             scratch: String::new(),
             stats: ResolverStats::default(),
@@ -136,16 +177,18 @@ impl Resolver {
         self.stub.is_none()
     }
 
-    /// Finds an address for `host`, or has `waiter` told later.
+    /// Finds the addresses of `host`, or has `waiter` told later. Those that will
+    /// not do for `families` may be among them.
     pub(crate) fn resolve(
         &mut self,
         host: &str,
         families: Families,
+        names: Names,
         waiter: RunId,
         now: Instant,
     ) -> Resolution {
         if let Ok(address) = host.parse::<IpAddr>() {
-            return Resolution::Known(choose(families, &[address]));
+            return Resolution::Literal(address);
         }
         let Some(stub) = self.stub.clone() else {
             debug_assert!(false, "the host resolves names");
@@ -155,7 +198,8 @@ impl Resolver {
         name.clear();
         name.push_str(host);
         name.make_ascii_lowercase();
-        let resolution = self.resolve_name(&stub, &name, families, waiter, now);
+        let wanted = (families, names);
+        let resolution = self.resolve_name(&stub, &name, wanted, waiter, now);
         self.scratch = name;
         resolution
     }
@@ -165,25 +209,27 @@ impl Resolver {
         &mut self,
         stub: &Arc<Stub>,
         name: &str,
-        families: Families,
+        (families, names): (Families, Names),
         waiter: RunId,
         now: Instant,
     ) -> Resolution {
         if let Some(addresses) = stub.hosts.get(relative(name)) {
-            return Resolution::Known(choose(families, addresses));
+            return Resolution::Known(Ok(Arc::clone(addresses)));
         }
         if ends_with_label(relative(name), "localhost") {
-            return Resolution::Known(choose(families, &LOCALHOST));
+            return Resolution::Known(Ok(Arc::clone(&self.localhost)));
         }
         let ask = Ask::of(families);
-        if let Some(answer) = self.cache.get(ask, name, now) {
+        if names == Names::Remembered
+            && let Some(answer) = self.cache.get(ask, name, now)
+        {
             self.stats.cache_hits += 1;
-            return Resolution::Known(apply(families, answer));
+            return Resolution::Known(answer.clone());
         }
-        if let Some(waiters) = self.waiting[ask as usize].get_mut(name) {
+        if let Some(host) = self.join(ask, name, waiter, now) {
             self.stats.cache_misses += 1;
             self.stats.joined += 1;
-            waiters.insert(waiter.slot(), (waiter, families));
+            self.wanted.insert(waiter.slot(), (ask, host));
             return Resolution::Pending;
         }
         let Some(lookup) = Lookup::new(stub, name, ask, self.begun) else {
@@ -191,31 +237,103 @@ impl Resolver {
         };
         self.stats.cache_misses += 1;
         self.begun = self.begun.wrapping_add(1);
-        let waiters = Waiters::from([(waiter.slot(), (waiter, families))]);
-        self.waiting[ask as usize].insert(Arc::clone(lookup.host()), waiters);
+        let wait = Wait {
+            stage: Stage::Queued,
+            runs: BTreeMap::from([(waiter.slot(), (waiter, now))]),
+        };
+        self.waiting[ask as usize].insert(Arc::clone(lookup.host()), wait);
+        let host = Arc::clone(lookup.host());
+        self.wanted.insert(waiter.slot(), (ask, host));
         self.queue.push_back(lookup);
-        self.shed();
+        self.queued += 1;
+        self.tidy();
         Resolution::Pending
     }
 
-    /// Keeps the queue from growing with runs that gave up: there are more
-    /// look-ups than slots for runs, and the oldest has waited longest.
-    fn shed(&mut self) {
-        if self.queue.len() > self.queue_limit
-            && let Some(oldest) = self.queue.pop_front()
-        {
-            self.answer(&oldest, &Err(failure(Reason::Overload)));
+    /// Has `waiter` wait for a look-up that there is already, and gives its name.
+    fn join(&mut self, ask: Ask, name: &str, waiter: RunId, now: Instant) -> Option<Arc<str>> {
+        let waiting = &mut self.waiting[ask as usize];
+        let host = Arc::clone(waiting.get_key_value(name)?.0);
+        let wait = waiting.get_mut(name)?;
+        if wait.stage == Stage::Queued && wait.runs.is_empty() {
+            self.queued += 1;
         }
+        wait.runs.insert(waiter.slot(), (waiter, now));
+        Some(host)
     }
 
-    /// The next look-up to start, if there may be one more.
+    /// Drops from the queue what nobody waits for if it is longer than all that
+    /// can be waited for.
+    fn tidy(&mut self) {
+        if self.queue.len() <= self.queue_limit {
+            return;
+        }
+        let waiting = &mut self.waiting;
+        self.queue.retain(|lookup| {
+            let waiting = &mut waiting[lookup.ask() as usize];
+            let wanted = waiting
+                .get(lookup.host())
+                .is_some_and(|it| !it.runs.is_empty());
+            if !wanted {
+                waiting.remove(lookup.host());
+            }
+            wanted
+        });
+    }
+
+    /// The next look-up to begin, if there may be one more.
     pub(crate) fn next_lookup(&mut self) -> Option<Lookup> {
         if self.in_flight >= self.in_flight_limit {
             return None;
         }
-        let lookup = self.queue.pop_front()?;
-        self.in_flight += 1;
-        Some(lookup)
+        loop {
+            let lookup = self.queue.pop_front()?;
+            let waiting = &mut self.waiting[lookup.ask() as usize];
+            let wait = waiting.get(lookup.host());
+            if wait.is_some_and(|wait| !wait.runs.is_empty()) {
+                self.in_flight += 1;
+                self.queued -= 1;
+                return Some(lookup);
+            }
+            waiting.remove(lookup.host());
+        }
+    }
+
+    /// Notes that `run` asks for `name`. Gives the runs that wait, and since when.
+    pub(crate) fn begin(
+        &mut self,
+        (ask, name): (Ask, &str),
+        run: RunId,
+    ) -> impl Iterator<Item = (RunId, Instant)> + '_ {
+        let wait = self.waiting[ask as usize].get_mut(name);
+        wait.into_iter().flat_map(move |wait| {
+            wait.stage = Stage::Asking(run);
+            wait.runs.values().copied()
+        })
+    }
+
+    /// Whether a run waits for a look-up that has not begun.
+    pub(crate) fn is_queued(&self, run: RunId) -> bool {
+        let wanted = self.wanted.get(&run.slot());
+        wanted.is_some_and(|(ask, name)| {
+            let wait = self.waiting[*ask as usize].get(name);
+            wait.is_some_and(|wait| wait.stage == Stage::Queued)
+        })
+    }
+
+    /// A run waits no longer, if it did.
+    pub(crate) fn leave(&mut self, run: RunId) -> Option<Left> {
+        let (ask, name) = self.wanted.remove(&run.slot())?;
+        let wait = self.waiting[ask as usize].get_mut(&name)?;
+        let (_, since) = wait.runs.remove(&run.slot())?;
+        Some(match wait.stage {
+            Stage::Queued => {
+                self.queued -= u32::from(wait.runs.is_empty());
+                Left::Unbegun(since)
+            }
+            Stage::Asking(lookup) if wait.runs.is_empty() => Left::Alone(lookup),
+            Stage::Asking(_) => Left::Shared,
+        })
     }
 
     /// Takes back a look-up that is over, or that could not run.
@@ -233,21 +351,25 @@ impl Resolver {
     }
 
     fn answer(&mut self, lookup: &Lookup, answer: &Answer) {
-        let waiters = self.waiting[lookup.ask() as usize].remove(lookup.host());
-        for (run, families) in waiters.into_iter().flat_map(BTreeMap::into_values) {
-            self.answers.push_back((run, apply(families, answer)));
+        let Some(wait) = self.waiting[lookup.ask() as usize].remove(lookup.host()) else {
+            return;
+        };
+        for (slot, (run, _)) in wait.runs {
+            self.wanted.remove(&slot);
+            self.answers.push_back((run, answer.clone()));
         }
     }
 
-    /// Forgets the look-ups that have not started: nobody waits any more.
+    /// Forgets the look-ups that have not begun.
     pub(crate) fn shut_down(&mut self) {
         for lookup in core::mem::take(&mut self.queue) {
             self.answer(&lookup, &Err(failure(Reason::Shutdown)));
         }
+        self.queued = 0;
     }
 
     /// A run to be told, and what. The run may be over.
-    pub(crate) fn next_answer(&mut self) -> Option<(RunId, Result<IpAddr, ResolveError>)> {
+    pub(crate) fn next_answer(&mut self) -> Option<(RunId, Answer)> {
         self.answers.pop_front()
     }
 
@@ -255,24 +377,10 @@ impl Resolver {
         ResolverStats {
             cached_names: self.cache.len() as u64,
             lookups_in_flight: self.in_flight.into(),
-            lookups_queued: self.queue.len() as u64,
+            lookups_queued: self.queued.into(),
             ..self.stats
         }
     }
-}
-
-/// The address that one run takes from an answer.
-fn apply(families: Families, answer: &Answer) -> Result<IpAddr, ResolveError> {
-    match answer {
-        Ok(addresses) => choose(families, addresses),
-        Err(error) => Err(*error),
-    }
-}
-
-fn choose(families: Families, addresses: &[IpAddr]) -> Result<IpAddr, ResolveError> {
-    families
-        .choose(addresses)
-        .ok_or(failure(Reason::DnsNoAddress))
 }
 
 /// An error that no server is responsible for.

@@ -9,8 +9,9 @@ use super::{Checker, Seen, TICK, Terms};
 
 /// Compares the time of a report with when its run started.
 ///
-/// A run that the rate towards its destination held back gets that time on
-/// top; [`Report::total`](probity_engine::Report::total) is without it.
+/// A run of the schedule that was held back, by the rate towards its destination or
+/// until its look-up could begin, gets that time on top;
+/// [`Report::total`](probity_engine::Report::total) is without it.
 #[derive(Debug)]
 pub struct Deadlines {
     terms: Terms,
@@ -19,6 +20,8 @@ pub struct Deadlines {
     /// Runs that have spoken and not reported, with the time since when.
     running: BTreeMap<RunId, Instant>,
     longest: Duration,
+    /// No more than these can be in flight.
+    runs: u32,
     /// When those were last looked at.
     swept: Instant,
 }
@@ -33,6 +36,7 @@ impl Deadlines {
             once: Vec::new(),
             running: BTreeMap::new(),
             longest: Duration::ZERO,
+            runs: 0,
             swept: Instant::ZERO,
         }
     }
@@ -42,7 +46,8 @@ impl Deadlines {
     }
 
     fn holds_back(&self) -> bool {
-        self.terms.limits.starts_per_destination > 0
+        let limits = &self.terms.limits;
+        limits.starts_per_destination > 0 || limits.lookups < self.runs
     }
 }
 
@@ -53,8 +58,12 @@ impl Checker for Deadlines {
 
     fn see(&mut self, now: Instant, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
-            Seen::Upsert(_, spec) => self.longest = self.longest.max(spec.schedule.timeout()),
+            Seen::Upsert(_, spec) => {
+                self.runs += 1;
+                self.longest = self.longest.max(spec.schedule.timeout());
+            }
             Seen::Once(run, timeout) => {
+                self.runs += 1;
                 self.once.push((*run, *timeout));
                 self.longest = self.longest.max(*timeout);
             }
@@ -63,12 +72,11 @@ impl Checker for Deadlines {
             }
             Seen::Output(run, Output::Report(report)) => {
                 self.running.remove(run);
-                let timeout = match self.once.iter().position(|(known, _)| known == run) {
-                    Some(index) => self.once.swap_remove(index).1,
-                    None => report.spec.schedule.timeout(),
-                };
+                let known = self.once.iter().position(|(known, _)| known == run);
+                let once = known.map(|index| self.once.swap_remove(index).1);
+                let timeout = once.unwrap_or_else(|| report.spec.schedule.timeout());
                 let allowed = timeout + self.slack();
-                let spent = if self.holds_back() {
+                let spent = if once.is_none() && self.holds_back() {
                     report.total
                 } else {
                     now - report.started

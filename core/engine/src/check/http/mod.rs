@@ -311,7 +311,7 @@ impl Check for Http {
                 self.fetch(spec, found, cx);
             }
             (State::LookingUp, Input::Resolved(answer)) => {
-                let found = place.destination().on_looked_up(&answer, cx);
+                let found = place.destination().on_looked_up(answer, cx);
                 self.fetch(spec, found, cx);
             }
             (State::Fetching(fetch, found), input) => {

@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::threshold::{self, Kind};
 use crate::{
     Closed, Config, Conn, Engine, Families, GroupId, Input, Instant, Outcome, Output, Reason,
-    RunId, Schedule, Spec, Transport,
+    RunId, Schedule, Spec, TargetId, Transport,
 };
 
 const ONE: &str = "192.0.2.53:53";
@@ -105,8 +105,37 @@ struct World {
     /// Of each finished run: what became of it, where it connected, and what
     /// it says.
     reports: Vec<(RunId, Outcome, Option<SocketAddr>, String)>,
+    /// How long each of them took.
+    totals: Vec<Duration>,
     /// Names that the host was asked for.
     delegated: Vec<(RunId, String, Families)>,
+    /// Targets so far.
+    targets: u64,
+}
+
+/// A target that is due once within any test.
+fn spec(host: &str, tcp: tcp::Config, timeout: Duration) -> Arc<Spec> {
+    let module = ModuleConfig {
+        prober: "tcp".into(),
+        tcp: Some(tcp),
+        ..ModuleConfig::default()
+    };
+    let module = module.compile(&NoFiles).unwrap();
+    let target = format!("{host}:80");
+    Arc::new(Spec {
+        check: module.target(&target, TargetParams::default()).unwrap(),
+        schedule: Schedule::new(3_600 * SECOND, timeout, Duration::ZERO).unwrap(),
+        threshold: threshold::Config::new(Kind::Plain, 1, 1).unwrap(),
+        group: GroupId(0),
+    })
+}
+
+fn only_v4() -> tcp::Config {
+    tcp::Config {
+        preferred_ip_protocol: "ip4".into(),
+        ip_protocol_fallback: false,
+        ..tcp::Config::default()
+    }
 }
 
 impl World {
@@ -129,30 +158,36 @@ impl World {
             no_tcp: false,
             opened: 0,
             reports: Vec::new(),
+            totals: Vec::new(),
             delegated: Vec::new(),
+            targets: 0,
         }
     }
 
+    /// Starts a run that its host waits for.
     fn run_with(&mut self, host: &str, tcp: tcp::Config) -> RunId {
-        let module = ModuleConfig {
-            prober: "tcp".into(),
-            tcp: Some(tcp),
-            ..ModuleConfig::default()
-        };
-        let module = module.compile(&NoFiles).unwrap();
-        let target = format!("{host}:80");
-        let spec = Spec {
-            check: module.target(&target, TargetParams::default()).unwrap(),
-            schedule: Schedule::new(100 * SECOND, 100 * SECOND, Duration::ZERO).unwrap(),
-            threshold: threshold::Config::new(Kind::Plain, 1, 1).unwrap(),
-            group: GroupId(0),
-        };
         let timeout = 100 * SECOND;
-        let run = self
-            .engine
-            .run_once(Arc::new(spec), timeout, false, self.now);
+        let spec = spec(host, tcp, timeout);
+        let run = self.engine.run_once(spec, timeout, false, self.now);
         self.pump();
         run.unwrap()
+    }
+
+    /// Starts a run of the schedule, of a target that takes either family.
+    fn scheduled(&mut self, host: &str) {
+        self.schedule(host, tcp::Config::default(), 100 * SECOND);
+    }
+
+    fn schedule(&mut self, host: &str, tcp: tcp::Config, timeout: Duration) {
+        self.targets += 1;
+        let id = TargetId(self.targets);
+        self.engine.begin(self.now);
+        self.engine
+            .upsert(id, spec(host, tcp, timeout), self.now)
+            .unwrap();
+        self.engine.trigger(id, self.now);
+        self.engine.handle_timeout(self.now);
+        self.pump();
     }
 
     /// Starts a run that takes either family, IPv6 preferred.
@@ -162,12 +197,12 @@ impl World {
 
     /// Starts a run that takes IPv4 only: one question for each candidate.
     fn run_v4(&mut self, host: &str) -> RunId {
-        let config = tcp::Config {
-            preferred_ip_protocol: "ip4".into(),
-            ip_protocol_fallback: false,
-            ..tcp::Config::default()
-        };
-        self.run_with(host, config)
+        self.run_with(host, only_v4())
+    }
+
+    /// The same as a run of the schedule.
+    fn scheduled_v4(&mut self, host: &str) {
+        self.schedule(host, only_v4(), 100 * SECOND);
     }
 
     fn pump(&mut self) {
@@ -209,6 +244,7 @@ impl World {
                         let detail = report.detail.to_string();
                         self.reports
                             .push((run, report.outcome, report.address, detail));
+                        self.totals.push(report.total);
                     }
                     Output::Secure(..) => unreachable!("no TLS here"),
                     Output::Flush(_) => unreachable!("no dialogue here"),

@@ -1,6 +1,7 @@
 //! What is known without asking, and who waits for what is not.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,11 +9,13 @@ use core::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 
-use super::{ONE, SECOND, TWO, World, one, servers, with_soa};
+use super::{ONE, SECOND, TWO, World, one, only_v4, servers, spec, with_soa};
+use crate::check::cx::{Names, Resolution};
 use crate::check::tcp;
 use crate::limits::Limits;
-use crate::resolve::ResolverConfig;
-use crate::{Families, Input, Outcome, Reason};
+use crate::map::Map;
+use crate::resolve::{Left, Resolver, ResolverConfig};
+use crate::{Families, Input, Instant, Outcome, Reason, RunId};
 
 #[test]
 fn an_answer_is_remembered_for_its_ttl() {
@@ -21,7 +24,7 @@ fn an_answer_is_remembered_for_its_ttl() {
     world.answer_all(|asked| asked.addresses(&["2001:db8::1"], 20));
     world.result().unwrap();
     world.advance(19 * SECOND);
-    world.run("WEB.example");
+    world.scheduled("WEB.example");
     assert_eq!(world.result().unwrap(), "2001:db8::1", "in any case");
     let stats = world.stats();
     assert_eq!(
@@ -29,8 +32,37 @@ fn an_answer_is_remembered_for_its_ttl() {
         (1, 1, 1)
     );
     world.advance(2 * SECOND);
-    world.run("web.example");
+    world.scheduled("web.example");
     assert_eq!(world.asked.len(), 2, "and then asked for again");
+}
+
+/// Whoever waits for a run wants to know how long the look-up takes.
+#[test]
+fn a_run_that_is_waited_for_takes_no_remembered_answer() {
+    let mut world = one();
+    for number in 1..=3 {
+        let address = format!("192.0.2.{number}");
+        world.run_v4("web.example");
+        world.run_v4("web.example");
+        assert_eq!(world.asked.len(), 1, "they share a question");
+        world.answer_all(|asked| asked.addresses(&[&address], 60));
+        world.reports.pop();
+        assert_eq!(world.result().unwrap(), address);
+        world.scheduled_v4("web.example");
+        assert_eq!(
+            world.result().unwrap(),
+            address,
+            "the last one is remembered"
+        );
+    }
+    // That there is no such name is not believed for longer, either.
+    world.run_v4("web.example");
+    world.answer_all(|asked| with_soa(asked.code(ResponseCode::NXDomain), 60));
+    assert_eq!(world.reason(), Reason::DnsNotFound);
+    world.run_v4("web.example");
+    assert_eq!(world.asked.len(), 1);
+    let stats = world.stats();
+    assert_eq!((stats.cache_hits, stats.cache_misses), (3, 8));
 }
 
 #[test]
@@ -39,12 +71,12 @@ fn a_long_ttl_is_cut_and_a_ttl_of_zero_is_not_remembered() {
     world.run_v4("web.example");
     world.answer_all(|asked| asked.addresses(&["192.0.2.1"], 86_400));
     world.advance(29 * SECOND);
-    world.run_v4("web.example");
+    world.scheduled_v4("web.example");
     assert!(world.asked.is_empty());
     world.advance(2 * SECOND);
-    world.run_v4("web.example");
+    world.scheduled_v4("web.example");
     world.answer_all(|asked| asked.addresses(&["192.0.2.1"], 0));
-    world.run_v4("web.example");
+    world.scheduled_v4("web.example");
     assert_eq!(world.asked.len(), 1);
 }
 
@@ -67,11 +99,11 @@ fn that_a_name_does_not_exist_is_remembered() {
         world.reason();
         let then = world.now;
         world.advance(Duration::from_millis(held));
-        world.run("web.example");
+        world.scheduled("web.example");
         assert_eq!(world.reason(), Reason::DnsNotFound, "{soa:?}");
         world.now = then;
         world.advance(Duration::from_millis(gone));
-        world.run("web.example");
+        world.scheduled("web.example");
         assert_eq!(world.asked.len(), 2, "{soa:?}");
     }
 }
@@ -82,7 +114,7 @@ fn failures_are_not_remembered() {
     world.run_v4("web.example");
     world.answer_all(|asked| asked.code(ResponseCode::ServFail));
     world.reason();
-    world.run_v4("web.example");
+    world.scheduled_v4("web.example");
     assert_eq!(world.asked.len(), 1);
 }
 
@@ -136,24 +168,137 @@ fn look_ups_beyond_the_limit_wait_their_turn() {
     assert_eq!(world.reports.len(), 5);
 }
 
+/// By which a timer may be late.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The names of the queries so far, in order; they stay unanswered.
+fn asked(world: &mut World) -> Vec<String> {
+    let asked = world.asked.drain(..);
+    asked
+        .map(|asked| asked.message.queries[0].name().to_string())
+        .collect()
+}
+
+/// One look-up at a time, with a server that is asked for longer than runs wait.
+fn cramped() -> World {
+    let limits = Limits {
+        lookups: 1,
+        ..Limits::default()
+    };
+    World::with_limits(servers(&[ONE]).timeout(30 * SECOND).attempts(5), limits)
+}
+
 #[test]
-fn the_queue_of_abandoned_look_ups_is_bounded() {
+fn a_look_up_ends_with_the_last_run_that_waits_for_it() {
+    let mut world = cramped();
+    world.schedule("dead.example", only_v4(), 5 * SECOND);
+    world.schedule("dead.example", only_v4(), 7 * SECOND);
+    assert_eq!(asked(&mut world), ["dead.example."]);
+    world.advance(6 * SECOND);
+    let stats = world.stats();
+    assert_eq!((world.open.len(), stats.lookups_in_flight), (1, 1));
+    world.advance(SECOND + TICK);
+    let stats = world.stats();
+    assert_eq!((world.open.len(), stats.lookups_in_flight), (0, 0));
+    assert_eq!(world.reports.len(), 2);
+    let timeout = Outcome::Failure(Reason::TimeoutResolve);
+    assert!(world.reports.drain(..).all(|it| it.1 == timeout));
+    // The next one is asked for at once.
+    world.run_v4("web.example");
+    world.answer_all(|asked| asked.addresses(&["192.0.2.1"], 60));
+    assert_eq!(world.result().unwrap(), "192.0.2.1");
+}
+
+#[test]
+fn look_ups_that_nobody_waits_for_never_begin() {
+    let mut world = cramped();
+    for n in 0..40 {
+        world.schedule(&format!("n{n}.example"), only_v4(), 5 * SECOND);
+    }
+    for host in ["cancelled.example", "rejoined.example"] {
+        let run = world.run_v4(host);
+        world.engine.cancel(run, world.now);
+    }
+    world.run_v4("rejoined.example");
+    assert_eq!(world.stats().lookups_queued, 40);
+    world.advance(5 * SECOND + TICK);
+    assert_eq!(asked(&mut world), ["n0.example.", "rejoined.example."]);
+    let stats = world.stats();
+    assert_eq!((stats.lookups_in_flight, stats.lookups_queued), (1, 0));
+}
+
+#[test]
+fn the_queue_holds_no_more_than_can_be_waited_for() {
     let limits = Limits {
         in_flight: 1,
         once_in_flight: 4,
         lookups: 1,
         ..Limits::default()
     };
-    let mut world = World::with_limits(servers(&[ONE]).timeout(30 * SECOND).attempts(5), limits);
+    let mut resolver = Resolver::new(servers(&[ONE]), &limits, 7);
+    let ask = |resolver: &mut Resolver, host: &str, slot| {
+        let run = RunId::new(slot, 0);
+        let (families, now) = (Families::default(), Instant::ZERO);
+        let answer = resolver.resolve(host, families, Names::Fresh, run, now);
+        assert_eq!(answer, Resolution::Pending);
+        run
+    };
+    ask(&mut resolver, "first.example", 0);
     for n in 0..40 {
-        if n % 4 == 0 {
-            // Let the runs, but not the look-up under way, reach their end.
-            world.advance(101 * SECOND);
-        }
-        world.run_v4(&format!("n{n}.example"));
+        let run = ask(&mut resolver, &format!("n{n}.example"), 1);
+        assert_eq!(resolver.leave(run), Some(Left::Unbegun(Instant::ZERO)));
+        assert_eq!(resolver.leave(run), None);
     }
-    let stats = world.stats();
-    assert!(stats.lookups_queued <= 6, "{stats:?}");
+    ask(&mut resolver, "last.example", 1);
+    assert!(resolver.queue.len() <= 6, "{}", resolver.queue.len());
+    let waiting: usize = resolver.waiting.iter().map(Map::len).sum();
+    assert!(waiting <= 6, "{waiting}");
+    assert_eq!(resolver.stats().lookups_queued, 2);
+    let begun = |resolver: &mut Resolver| resolver.next_lookup().map(|it| it.host().to_string());
+    assert_eq!(begun(&mut resolver).as_deref(), Some("first.example"));
+    assert_eq!(begun(&mut resolver), None, "there is room for one");
+    resolver.in_flight = 0;
+    assert_eq!(begun(&mut resolver).as_deref(), Some("last.example"));
+    assert_eq!(resolver.stats().lookups_queued, 0);
+}
+
+/// Whose time was over when his look-up had not begun has learnt nothing of the
+/// target, and who has waited for that is not charged with it.
+#[test]
+fn a_wait_for_a_look_up_to_begin_is_ours() {
+    let mut world = cramped();
+    world.schedule("dead.example", only_v4(), 4 * SECOND);
+    world.schedule("late.example", only_v4(), 3 * SECOND);
+    world.schedule("web.example", only_v4(), 5 * SECOND);
+    let hurried = spec("web.example", only_v4(), 5 * SECOND);
+    let engine = &mut world.engine;
+    let hurried = engine
+        .run_once(hurried, 5 * SECOND, false, world.now)
+        .unwrap();
+    world.advance(4 * SECOND + TICK);
+    let busy = "the prober was too busy to look the name up";
+    let overload = Outcome::Unknown(Reason::Overload);
+    let late = world.reports.remove(0);
+    assert_eq!((late.1, &*late.3), (overload, busy));
+    let dead = world.reports.remove(0);
+    assert_eq!(dead.1, Outcome::Failure(Reason::TimeoutResolve));
+    let seconds = |world: &mut World| {
+        let totals = world.totals.drain(..);
+        totals.map(|it| it.as_secs()).collect::<Vec<_>>()
+    };
+    assert_eq!(seconds(&mut world), [0, 4]);
+    let asked = world.asked.pop_back().unwrap();
+    assert_eq!(asked.text(), "A web.example. @192.0.2.53:53");
+    world.asked.clear();
+    // Whoever said how long he waits is told in time that we were busy; a run of
+    // the schedule has all of its time.
+    world.advance(4 * SECOND);
+    let told = world.reports.pop().unwrap();
+    assert_eq!((told.0, told.1), (hurried, overload));
+    assert_eq!(seconds(&mut world), [1]);
+    world.datagram(&asked, &asked.addresses(&["192.0.2.1"], 60));
+    assert_eq!(world.result().unwrap(), "192.0.2.1");
+    assert_eq!(seconds(&mut world), [4]);
 }
 
 #[test]
@@ -168,10 +313,10 @@ fn the_cache_is_bounded() {
         world.answer_all(|asked| asked.addresses(&["192.0.2.1"], 60));
         assert!(world.stats().cached_names <= 10);
     }
-    world.run_v4("n49.example");
-    world.run_v4("n40.example");
+    world.scheduled_v4("n49.example");
+    world.scheduled_v4("n40.example");
     assert!(world.asked.is_empty(), "the latest are remembered");
-    world.run_v4("n39.example");
+    world.scheduled_v4("n39.example");
     assert_eq!(world.asked.len(), 1);
 }
 
@@ -248,23 +393,6 @@ fn a_host_can_resolve_names_itself() {
     world.pump();
     assert_eq!(world.result().unwrap(), "2001:db8::1");
     assert_eq!(world.opened, 0);
-}
-
-#[test]
-fn a_look_up_outlives_the_runs_that_wait_and_is_remembered() {
-    let mut world = World::new(servers(&[ONE]).timeout(30 * SECOND).attempts(5));
-    world.run_v4("web.example");
-    for _ in 0..4 {
-        world.asked.pop_front();
-        world.advance(26 * SECOND);
-    }
-    assert_eq!(
-        world.reports.pop().unwrap().1,
-        Outcome::Failure(Reason::TimeoutResolve)
-    );
-    world.run_v4("web.example");
-    world.answer_all(|asked| asked.addresses(&["192.0.2.1"], 60));
-    assert_eq!(world.result().unwrap(), "192.0.2.1");
 }
 
 #[test]
