@@ -171,7 +171,8 @@ impl Network {
             }
             Event::Flushed(_) => News::Flushed(run, conn),
             Event::Sent(_, data) => {
-                if !link.session.is_deaf() {
+                // Nobody flushes datagrams.
+                if link.transport == Transport::Tcp && !link.session.is_deaf() {
                     link.unread -= data.as_slice().len();
                     if link.flushing && link.unread <= ROOM {
                         link.flushing = false;
