@@ -1,6 +1,7 @@
 //! The engine in a simulated world: scenarios by name, a swarm of seeds, and
 //! the proof that the checkers see what is wrong.
 
+mod addresses;
 mod bad_input;
 mod coded;
 mod dialogue;

@@ -6,8 +6,9 @@ use core::time::Duration;
 pub const MAX_OPEN: usize = 4;
 
 /// Connections that one run may open in total: one for each request of a
-/// chain of redirects and for those of a token, with room to spare.
-pub const MAX_OPENED: u8 = 32;
+/// chain of redirects and for those of a token, and further ones for names with
+/// several addresses. A name look-up may use as many sockets.
+pub const MAX_OPENED: u8 = 64;
 
 /// Bytes of an HTTP response head (status line and headers of one response,
 /// 1xx responses counted on their own). With HTTP/2 it bounds the compressed

@@ -335,9 +335,10 @@ impl Phases {
         Duration::from_nanos(self.unfinished)
     }
 
-    /// Time spent in `phase` if it was completed or, once the final answer of an
-    /// HTTP server had begun, cut off: blackbox_exporter ends its `transfer`
-    /// when it has stopped reading, for whatever reason.
+    /// Time spent in `phase` if it was completed, or if it was cut off and is one of
+    /// those that blackbox_exporter shows nevertheless: its `transfer` ends when it
+    /// has stopped reading the final answer, for whatever reason, and `resolve` when
+    /// no address was found in time.
     pub fn get_or_partial(&self, phase: Phase) -> Option<Duration> {
         match self.get(phase) {
             None if self.partial == Some(phase) => Some(self.unfinished()),

@@ -82,7 +82,7 @@ pub(crate) struct RunCore {
     /// See [`Cx::take_buffer`].
     spare: Vec<u8>,
     /// A bit for each connection that is open.
-    pub(crate) open: u32,
+    pub(crate) open: u64,
     /// Connections opened so far.
     pub(crate) opened: u8,
     /// A connection that waits for its destination's rate to allow it.
@@ -388,8 +388,13 @@ impl Cx<'_> {
         self.shared.push(self.id, Effect::Flush(conn));
     }
 
-    /// Closes a connection. Nothing more is heard of it.
+    /// Closes a connection, or gives up one that is held back. Nothing more is heard
+    /// of it.
     pub(crate) fn close(&mut self, conn: Conn) {
+        if let Some(held) = self.core.waiting.take_if(|held| held.conn == conn) {
+            self.core.end_hold(held.begun, self.now);
+            self.shared.gate.cancel(held.endpoint.to.ip());
+        }
         if self.core.is_open(conn) {
             self.core.forget(conn);
             self.shared.push(self.id, Effect::Close(conn));
@@ -399,6 +404,11 @@ impl Cx<'_> {
     /// Asks for `Woken` at `at`, instead of at any earlier wish of this run.
     pub(crate) fn wake_at(&mut self, at: Instant) {
         self.shared.wakes.set(self.id.slot(), at);
+    }
+
+    /// Asks for no `Woken` any more.
+    pub(crate) fn no_wake(&mut self) {
+        self.shared.wakes.cancel(self.id.slot());
     }
 
     /// Bytes that may still be worked on in this turn.

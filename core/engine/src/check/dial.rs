@@ -5,15 +5,17 @@
 //!    `---------^ (literal, cached)      ^
 //!                  `--------------------' (plain connections skip Securing)
 //! ```
-//! Any step may end the run instead. Between Connecting and Securing there may
+//! Connecting is a [`Race`] where several addresses will do. Any step may end the run instead. Between Connecting and Securing there may
 //! be a proxy: see [`Detour`].
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::cx::{Cx, Party, Resolution};
 use super::excerpt::Excerpt;
+use super::race::{self, Race};
 use super::tunnel::{Far, Progress, Tunnel};
 use crate::config::{Proxies, Proxy, ProxyKind};
 use crate::fact::Fact;
@@ -55,13 +57,36 @@ pub(crate) struct Destination<'a> {
     /// A name or an address literal, without brackets.
     pub(crate) host: &'a str,
     pub(crate) port: u16,
-    pub(crate) families: Families,
+    pub(crate) addresses: Addresses,
     /// Source address, if one was configured.
     pub(crate) source: Option<IpAddr>,
     /// How, if the connection is to be secured at once.
     pub(crate) secure: Option<TlsParams<'a>>,
     /// The proxies that the connection may go through.
     pub(crate) via: Option<Via<'a>>,
+}
+
+/// Which of the addresses of a name will do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Addresses {
+    /// One: what blackbox_exporter takes of its target's.
+    One(Families),
+    /// Every one, those of this family first: as for Go's dialer, to which
+    /// blackbox_exporter leaves everybody else.
+    Every(Family),
+}
+
+impl Addresses {
+    /// What to ask for.
+    const fn families(self) -> Families {
+        match self {
+            Self::One(families) => families,
+            Self::Every(preferred) => Families {
+                preferred,
+                fallback: true,
+            },
+        }
+    }
 }
 
 /// See [`Destination::via`].
@@ -93,6 +118,8 @@ impl Destination<'_> {
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     At(IpAddr),
+    /// Any of these will do, which are more than one.
+    AtOneOf(Vec<IpAddr>),
     /// This proxy is to find it.
     ByProxy(Arc<Proxy>),
 }
@@ -104,6 +131,8 @@ pub(crate) enum Dial {
     Idle,
     Resolving,
     Connecting(Conn),
+    /// To one of several addresses.
+    Racing(Box<Race>),
     Securing(Conn),
     /// On the way through a proxy.
     Detour(Box<Detour>),
@@ -154,13 +183,23 @@ impl Dial {
 
     /// Goes on from [`Dial::Idle`] to what was looked up before.
     pub(crate) fn reach(&mut self, to: Destination<'_>, found: Found, cx: &mut Cx<'_>) {
-        let address = match found {
-            Found::ByProxy(proxy) => return self.detour(proxy, None, to, cx),
-            Found::At(address) => address,
+        let first = match &found {
+            Found::ByProxy(proxy) => return self.detour(Arc::clone(proxy), None, to, cx),
+            Found::At(address) => Some(*address),
+            Found::AtOneOf(addresses) => addresses.first().copied(),
         };
-        if let Some(proxy) = to.proxy(Some(address)) {
-            return self.detour(proxy, Some(address), to, cx);
+        if let Some(proxy) = to.proxy(first) {
+            return self.detour(proxy, first, to, cx);
         }
+        let address = match (found, first) {
+            (Found::AtOneOf(addresses), _) => {
+                cx.begin(Phase::Connect);
+                *self = Self::Racing(Race::start(addresses, to.port, to.source, cx));
+                return;
+            }
+            (_, Some(address)) => address,
+            (_, None) => return,
+        };
         let endpoint = Endpoint {
             transport: Transport::Tcp,
             to: SocketAddr::new(address, to.port),
@@ -188,6 +227,11 @@ impl Dial {
             (Self::Connecting(conn), Input::Opened(opened)) if conn == opened => {
                 return self.connected(to, *opened, cx);
             }
+            (Self::Racing(race), input) => match race.on(input, cx) {
+                race::Progress::Under => {}
+                race::Progress::Won(conn) => return self.connected(to, conn, cx),
+                race::Progress::Lost(defeat) => defeat.tell(to.host, cx),
+            },
             (Self::Securing(conn), Input::Secured(secured, info)) if conn == secured => {
                 cx.trace(format_args!(
                     "secured with {} {}",
@@ -196,7 +240,7 @@ impl Dial {
                 return Some(self.ready(*secured, Route::Through, cx));
             }
             (Self::Connecting(conn), Input::Closed(closed, why)) if conn == closed => {
-                not_connected(to, why, cx);
+                not_connected(to.host, why, cx);
             }
             (Self::Securing(conn), Input::Closed(closed, why)) if conn == closed => {
                 not_secured(why, cx);
@@ -215,6 +259,18 @@ impl Dial {
             _ => {}
         }
         None
+    }
+
+    /// See [`Check::has_another_way`](super::Check::has_another_way).
+    pub(crate) fn has_another_way(&self) -> bool {
+        match self {
+            Self::Racing(_) => true,
+            Self::Detour(detour) => match &detour.leg {
+                Leg::Reaching(dial) => dial.has_another_way(),
+                Leg::Tunnelling(..) => false,
+            },
+            _ => false,
+        }
     }
 
     /// The way that requests take once the connection is ready.
@@ -302,7 +358,7 @@ impl<'a> Destination<'a> {
             cx.skip_phase();
             return Some(Found::ByProxy(proxy));
         }
-        match cx.resolve(self.host, self.families) {
+        match cx.resolve(self.host, self.addresses.families()) {
             Resolution::Literal(address) => self.on_looked_up(Ok(&[address]), cx),
             Resolution::Known(answer) => {
                 self.on_looked_up(answer.as_deref().map_err(|error| *error), cx)
@@ -317,16 +373,21 @@ impl<'a> Destination<'a> {
         answer: Result<&[IpAddr], ResolveError>,
         cx: &mut Cx<'_>,
     ) -> Option<Found> {
-        let answer = answer.and_then(|addresses| {
-            self.families.choose(addresses).ok_or(ResolveError {
+        let found = answer.and_then(|addresses| {
+            self.choose(addresses).ok_or(ResolveError {
                 reason: Reason::DnsNoAddress,
                 server: None,
             })
         });
         cx.end_phase();
-        note_lookup(answer.as_ref().ok().copied(), cx);
-        match answer {
-            Ok(address) => Some(Found::At(address)),
+        let address = match &found {
+            Ok(Found::At(address)) => Some(*address),
+            Ok(Found::AtOneOf(addresses)) => addresses.first().copied(),
+            Ok(Found::ByProxy(_)) | Err(_) => None,
+        };
+        note_lookup(address, cx);
+        match found {
+            Ok(found) => Some(found),
             Err(error) => {
                 not_resolved(self, error, cx);
                 None
@@ -334,8 +395,28 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// How to get to the proxy on the way there. Either IP protocol will do.
-    /// Go tries both at once; IPv4 is what proxies listen on most.
+    /// Where it is, if one of these addresses will do.
+    fn choose(&self, addresses: &[IpAddr]) -> Option<Found> {
+        let first = match self.addresses {
+            Addresses::One(families) => return families.choose(addresses).map(Found::At),
+            Addresses::Every(first) => first,
+        };
+        // There is no way from an address of one family to one of the other.
+        let fits = |address: &IpAddr| {
+            let source = self.source.as_ref();
+            source.is_none_or(|source| Family::of(source) == Family::of(address))
+        };
+        let all = addresses.iter().map(IpAddr::to_canonical);
+        let mut all: Vec<IpAddr> = all.filter(fits).collect();
+        all.sort_by_key(|address| Family::of(address) != first);
+        match &*all {
+            [] => None,
+            [address] => Some(Found::At(*address)),
+            _ => Some(Found::AtOneOf(all)),
+        }
+    }
+
+    /// How to get to the proxy on the way there.
     fn first_leg<'b>(&self, proxy: &'b Proxy) -> Destination<'b>
     where
         'a: 'b,
@@ -345,10 +426,7 @@ impl<'a> Destination<'a> {
         Destination {
             host: &proxy.host,
             port: proxy.port,
-            families: Families {
-                preferred: Family::V4,
-                fallback: true,
-            },
+            addresses: Addresses::Every(Family::V6),
             source: self.source,
             secure: secure.map(|options| TlsParams {
                 server_name: &proxy.host,
@@ -445,6 +523,25 @@ pub(crate) fn note_lookup(address: Option<IpAddr>, cx: &mut Cx<'_>) {
     if let Some(spent) = cx.core.phases.get(Phase::Resolve) {
         cx.set(LOOKUP_TIME, spent.as_secs_f64());
     }
+    note_address(address, cx);
+}
+
+/// The time of the run is over: the look-up of its target, if that is under way, has
+/// taken until now and found nothing. blackbox_exporter shows it so.
+pub(crate) fn expire_lookup(cx: &mut Cx<'_>) {
+    let is_first = cx.core.facts.get(LOOKUP_TIME).is_none();
+    if let Some(since) = cx.core.since
+        && cx.core.phase == Phase::Resolve
+        && cx.core.party == Party::Target
+        && is_first
+    {
+        cx.count_partial();
+        cx.set(LOOKUP_TIME, (cx.now() - since).as_secs_f64());
+        note_address(None, cx);
+    }
+}
+
+fn note_address(address: Option<IpAddr>, cx: &mut Cx<'_>) {
     let protocol = match address {
         Some(IpAddr::V4(_)) => 4.0,
         Some(IpAddr::V6(_)) => 6.0,
@@ -471,7 +568,8 @@ fn address_hash(address: IpAddr) -> u32 {
 fn not_resolved(to: Destination<'_>, error: ResolveError, cx: &mut Cx<'_>) {
     let host = to.host;
     let ResolveError { reason, server } = error;
-    let family = match (to.families.fallback, to.families.preferred) {
+    let families = to.addresses.families();
+    let family = match (families.fallback, families.preferred) {
         (true, _) => "address",
         (false, Family::V4) => "IPv4 address",
         (false, Family::V6) => "IPv6 address",
@@ -511,7 +609,8 @@ impl core::fmt::Display for Asked {
     }
 }
 
-fn not_connected(to: Destination<'_>, why: &Closed, cx: &mut Cx<'_>) {
+/// Ends the run: there is no connection to `host`.
+pub(crate) fn not_connected(host: &str, why: &Closed, cx: &mut Cx<'_>) {
     let Some(address) = cx.core.address else {
         return;
     };
@@ -520,13 +619,13 @@ fn not_connected(to: Destination<'_>, why: &Closed, cx: &mut Cx<'_>) {
         Closed::Unreachable => Reason::ConnectUnreachable,
         Closed::TimedOut => Reason::ConnectTimeout,
         Closed::Reset => Reason::ConnectReset,
-        Closed::End | Closed::Tls(_) | Closed::Other(_) | Closed::Local(_) => Reason::ConnectFailed,
+        Closed::End | Closed::Tls(_) | Closed::Other(_) => Reason::ConnectFailed,
+        Closed::Local(reason) => {
+            let detail = format_args!("the prober could not connect: {reason}");
+            return cx.finish(Outcome::Unknown(*reason), detail);
+        }
     };
-    let (host, said) = (to.host, why);
-    cx.fail(
-        reason,
-        format_args!("connect to {host} ({address}): {said}"),
-    );
+    cx.fail(reason, format_args!("connect to {host} ({address}): {why}"));
 }
 
 /// Ends the run: the handshake has failed.

@@ -15,6 +15,7 @@ pub(crate) mod excerpt;
 pub mod grpc;
 pub mod http;
 pub mod icmp;
+pub(crate) mod race;
 pub mod tcp;
 pub(crate) mod tunnel;
 pub mod unix;
@@ -135,6 +136,13 @@ pub(crate) trait Check: Sized {
 
     /// Whether it waits for its next turn to go on with what it was given.
     fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Whether it hears of a connection that we could not make
+    /// ([`Closed::Local`](crate::Closed::Local)), because another may do as well.
+    /// Else that is the end of the run.
+    fn has_another_way(&self) -> bool {
         false
     }
 
@@ -463,6 +471,8 @@ macro_rules! checks {
 
             /// See [`Check::on_expiry`].
             pub(crate) fn on_expiry(&self, spec: &CheckSpec, cx: &mut Cx<'_>) {
+                // Runs of every kind begin with one.
+                dial::expire_lookup(cx);
                 match (self, spec) {
                     $((Self::$variant(check), CheckSpec::$variant(spec)) => {
                         check.on_expiry(spec, cx);
@@ -489,6 +499,14 @@ macro_rules! checks {
             pub(crate) fn is_cut_off(&self) -> bool {
                 match self {
                     $(Self::$variant(check) => check.is_cut_off(),)+
+                    Self::Unusable => false,
+                }
+            }
+
+            /// See [`Check::has_another_way`].
+            pub(crate) fn has_another_way(&self) -> bool {
+                match self {
+                    $(Self::$variant(check) => check.has_another_way(),)+
                     Self::Unusable => false,
                 }
             }

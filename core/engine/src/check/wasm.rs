@@ -28,7 +28,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::cx::Cx;
-use super::dial::{self, Destination, Dial};
+use super::dial::{self, Addresses, Destination, Dial};
 use super::tcp::{host_and_port, host_to_look_up};
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{self, ConfigError, Files, TlsConfig, is_default};
@@ -425,7 +425,7 @@ impl Spec {
         Destination {
             host: &self.host,
             port: self.port,
-            families: module.families,
+            addresses: Addresses::One(module.families),
             source: module.source,
             via: None,
             secure: module.at_once.then(|| self.params()),

@@ -42,7 +42,9 @@ impl Engine {
         };
         match &mut run.state {
             State::Checking { spec, check, .. } => {
-                if let Input::Closed(_, Closed::Local(reason)) = input {
+                if let Input::Closed(_, Closed::Local(reason)) = input
+                    && !check.has_another_way()
+                {
                     let detail = format_args!("the prober could not connect: {reason}");
                     cx.finish(Outcome::Unknown(reason), detail);
                 } else {
@@ -89,14 +91,13 @@ impl Engine {
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
-        match run.core.waiting.take() {
-            Some(held) => {
-                run.core.end_hold(held.begun, now);
-                run.core.open |= 1 << held.conn.0;
-                self.shared.push(id, Effect::Open(held.conn, held.endpoint));
-            }
-            None => self.deliver(id, Input::Woken, now),
+        // A check may have put off what it wanted to be woken for.
+        if let Some(held) = run.core.waiting.take() {
+            run.core.end_hold(held.begun, now);
+            run.core.open |= 1 << held.conn.0;
+            self.shared.push(id, Effect::Open(held.conn, held.endpoint));
         }
+        self.deliver(id, Input::Woken, now);
     }
 
     /// Begins a turn: goes on with what was too much for the last one.
@@ -405,9 +406,9 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
     late > STALLED
 }
 
-/// Whether what keeps a run from its end is that we did not sign for it yet, or did
-/// not begin to look its name up, held it back for much of a time that we did not prolong, or did not decode what had
-/// come as fast as we do: then that is its outcome. If we did
+/// Whether what keeps a run from its end is that we did not sign for it yet, did not
+/// begin to look a name up, held it back for much of a time that we did not prolong, or
+/// did not decode what had come as fast as we do: then that is its outcome. If we did
 /// and its body is too much, that is the target's doing, or the user's, as for a
 /// body that comes too slowly.
 fn was_kept_waiting(check: &AnyCheck, kept: Duration, cx: &mut Cx<'_>) -> bool {

@@ -373,6 +373,14 @@ impl Check for Http {
         self.answer().is_some_and(Answer::is_behind)
     }
 
+    fn has_another_way(&self) -> bool {
+        match &self.state {
+            State::Fetching(fetch, _) => fetch.has_another_way(),
+            State::Dialing(dial) => dial.has_another_way(),
+            State::LookingUp | State::Asked(..) => false,
+        }
+    }
+
     fn waits_for(&self, _: &Spec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.answer() {
             Some(answer) => answer.waits_for(f),

@@ -16,13 +16,13 @@ use super::auth::basic_credentials;
 use super::claims::Claim;
 use super::request::USER_AGENT;
 use super::url::Url;
-use crate::check::dial::{Destination, Via};
+use crate::check::dial::{Addresses, Destination, Via};
 use crate::check::tunnel::proxy_authorization;
 use crate::config::{
     ConfigError, Files, Given, Proxies, Proxy, ProxyConfig, ProxyHeader, ProxyUrl, Secret,
     TlsConfig, is_default,
 };
-use crate::io::Families;
+use crate::io::Family;
 use crate::tls::{TlsOptions, TlsParams};
 
 /// The `oauth2` section, with the names of Prometheus' `OAuth2`.
@@ -260,7 +260,7 @@ impl TokenSource {
         Destination {
             host: &self.url.host,
             port: self.url.port(),
-            families: Families::default(),
+            addresses: Addresses::Every(Family::V6),
             source: None,
             secure: self.url.secure.then_some(TlsParams {
                 server_name: self.server_name.as_deref().unwrap_or(&self.url.host),

@@ -9,8 +9,7 @@ use super::cookie::Jar;
 use super::request::Request;
 use super::response::Head;
 use super::url::{self, Url, UrlError};
-use crate::check::dial::{Destination, Via};
-use crate::io::Families;
+use crate::check::dial::{Addresses, Destination, Via};
 use crate::tls::TlsParams;
 
 /// A request that a redirect asked for.
@@ -81,9 +80,9 @@ impl<'a> Place<'a> {
             port: url.port(),
             // The protocol was asked for with the target in mind; elsewhere
             // the other one will do.
-            families: Families {
-                fallback: spec.module.families.fallback || !own,
-                ..spec.module.families
+            addresses: match own {
+                true => Addresses::One(spec.module.families),
+                false => Addresses::Every(spec.module.families.preferred),
             },
             source: spec.module.source,
             via: spec.module.proxies.as_deref().map(|proxies| Via {

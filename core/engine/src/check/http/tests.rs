@@ -1,5 +1,6 @@
 //! The whole check, driven through an engine against scripted peers.
 
+mod addresses;
 mod carried;
 mod coded;
 mod oauth2;

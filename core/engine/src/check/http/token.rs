@@ -116,6 +116,11 @@ impl Fetch {
         self.stage = Stage::Dialing(dial);
     }
 
+    /// See [`Check::has_another_way`](crate::check::Check::has_another_way).
+    pub(super) fn has_another_way(&self) -> bool {
+        matches!(&self.stage, Stage::Dialing(dial) if dial.has_another_way())
+    }
+
     /// Handles an event. Returns the value of Authorization once there is one.
     pub(super) fn on(
         &mut self,

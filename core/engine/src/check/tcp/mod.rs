@@ -47,7 +47,7 @@ use self::config::Secure;
 use self::dialogue::{Dialogue, Next, Sending, Waiting};
 pub(crate) use self::target::{host_and_port, host_to_look_up};
 use super::cx::Cx;
-use super::dial::{self, Destination, Dial};
+use super::dial::{self, Addresses, Destination, Dial};
 use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{ConfigError, Files};
 use crate::fact::Fact;
@@ -161,7 +161,7 @@ impl Spec {
         Destination {
             host: &self.host,
             port: self.port,
-            families: self.module.families,
+            addresses: Addresses::One(self.module.families),
             source: self.module.source,
             via: None,
             secure: match &self.module.secure {

@@ -12,7 +12,7 @@ use hickory_proto::op::ResponseCode;
 use super::{ONE, SECOND, TWO, World, one, only_v4, servers, spec, with_soa};
 use crate::check::cx::{Names, Resolution};
 use crate::check::tcp;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_OPENED};
 use crate::map::Map;
 use crate::resolve::{Left, Resolver, ResolverConfig};
 use crate::{Families, Input, Instant, Outcome, Reason, RunId};
@@ -330,7 +330,7 @@ fn a_look_up_opens_a_bounded_number_of_sockets() {
     world.run_v4("web");
     world.answer_all(|asked| asked.code(ResponseCode::ServFail));
     assert_eq!(world.reason(), Reason::DnsServerFailure);
-    assert_eq!(world.opened, 32);
+    assert_eq!(world.opened, usize::from(MAX_OPENED));
     assert!(world.open.is_empty());
 }
 

@@ -6,22 +6,32 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::check::http::Config;
 use crate::check::{ModuleConfig, TargetParams};
 use crate::config::{Files, RsaAlgorithm, Signer, Stamp};
 use crate::io::{Closed, Families, Input, Output};
-use crate::limits::MAX_REQUEST_BODY_BYTES;
+use crate::limits::{Limits, MAX_REQUEST_BODY_BYTES};
 use crate::resolve::ResolverConfig;
 use crate::threshold;
 use crate::tls::{TlsFailure, TlsInfo};
 use crate::{Conn, Engine, GroupId, Instant, Outcome, Phase, Reason, Schedule};
 
+/// What becomes of a connection.
+#[derive(Clone, Default)]
+pub(super) enum Opens {
+    #[default]
+    AtOnce,
+    Fails(Closed),
+    Never,
+}
+
 /// What a peer does once it has been asked.
 #[derive(Clone, Default)]
 pub(super) struct Peer {
+    pub(super) opens: Opens,
     /// A millisecond apart.
     pub(super) sends: Vec<Vec<u8>>,
     pub(super) closes: Option<Closed>,
@@ -110,6 +120,9 @@ impl Signer for Key {
 pub(super) struct Seen {
     pub(super) outcome: Outcome,
     pub(super) detail: String,
+    /// Until it ended, and how much of that was the target's.
+    pub(super) took: Duration,
+    pub(super) total: Duration,
     pub(super) facts: BTreeMap<String, f64>,
     pub(super) phases: Vec<Phase>,
     pub(super) secured: bool,
@@ -156,7 +169,22 @@ pub(super) fn run(target: &str, peers: &[Peer]) -> Seen {
 
 /// Probes `target`; the n-th connection finds the n-th peer, or the last one.
 pub(super) fn run_with(target: &str, peers: &[Peer], change: impl FnOnce(&mut Config)) -> Seen {
-    drive(spec_with(target, change), peers)
+    run_among(target, &["192.0.2.80"], peers, change)
+}
+
+/// The same, where every name has these addresses, or none is answered for.
+pub(super) fn run_among(
+    target: &str,
+    addresses: &[&str],
+    peers: &[Peer],
+    change: impl FnOnce(&mut Config),
+) -> Seen {
+    drive(
+        spec_with(target, change),
+        addresses,
+        peers,
+        Limits::default(),
+    )
 }
 
 /// A target that is probed every second, with a second for it.
@@ -182,14 +210,22 @@ pub(super) fn spec_with(target: &str, change: impl FnOnce(&mut Config)) -> Arc<c
 enum News {
     Address,
     Opened(Conn),
+    Failed(Conn, Closed),
     Secured(Conn),
     Refused(Conn, Reason),
     Play(Conn, Peer),
 }
 
-fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
+pub(super) fn drive(
+    spec: Arc<crate::Spec>,
+    addresses: &[&str],
+    peers: &[Peer],
+    limits: Limits,
+) -> Seen {
     let mut now = Instant::ZERO;
+    let addresses: Vec<IpAddr> = addresses.iter().map(|it| it.parse().unwrap()).collect();
     let config = crate::Config {
+        limits,
         resolver: ResolverConfig::delegated(),
         ..crate::Config::default()
     };
@@ -199,6 +235,8 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
     let mut seen = Seen {
         outcome: Outcome::Success,
         detail: String::new(),
+        took: Duration::ZERO,
+        total: Duration::ZERO,
         facts: BTreeMap::new(),
         phases: Vec::new(),
         secured: false,
@@ -222,7 +260,11 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
                 Output::Open(conn, endpoint) => {
                     seen.open.insert(conn);
                     seen.addresses.push(endpoint.to);
-                    news.push(News::Opened(conn));
+                    match peer(conn).opens {
+                        Opens::AtOnce => news.push(News::Opened(conn)),
+                        Opens::Fails(why) => news.push(News::Failed(conn, why)),
+                        Opens::Never => {}
+                    }
                 }
                 Output::Secure(conn, params) => {
                     seen.names.push(params.server_name.into());
@@ -245,6 +287,8 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
                 Output::Report(report) => {
                     seen.outcome = report.outcome;
                     seen.detail = report.detail.into();
+                    seen.took = report.finished - report.started;
+                    seen.total = report.total;
                     seen.phases = report.phases.iter().map(|(phase, _)| phase).collect();
                     seen.secured = report.tls.is_some();
                     for fact in report.spec.check.facts() {
@@ -269,11 +313,15 @@ fn drive(spec: Arc<crate::Spec>, peers: &[Peer]) -> Seen {
         }
         for item in news {
             match item {
+                News::Address if addresses.is_empty() => {}
                 News::Address => {
-                    let addresses = ["192.0.2.80".parse().unwrap()];
                     engine.handle_input(id, Input::Resolved(Ok(&addresses)), now);
                 }
                 News::Opened(conn) => engine.handle_input(id, Input::Opened(conn), now),
+                News::Failed(conn, why) => {
+                    seen.open.remove(&conn);
+                    engine.handle_input(id, Input::Closed(conn, why), now);
+                }
                 News::Secured(conn) => engine.handle_input(id, Input::Secured(conn, &info()), now),
                 News::Refused(conn, reason) => {
                     seen.open.remove(&conn);
