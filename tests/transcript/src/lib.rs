@@ -5,10 +5,11 @@
 //! with an engine ([`play`]); and the transcript of all that the engine asked,
 //! found out and said, which must not differ by a byte.
 //!
-//! What is played with is a [`Host`]. [`Native`] is the engine itself; those over
-//! the C ABI and in Wasm are tests of the crates that they are about, and
-//! `core/ffi/examples/transcript.mjs` reads the same scripts with a world of its
-//! own.
+//! What is played with is a [`Host`]. [`Native`] is the engine itself; the one over
+//! the C ABI is a test of `core/ffi`, the one in Wasm under wasmtime a test of this
+//! crate, which keeps wasmtime from all that only want its library; and
+//! `core/ffi/examples/transcript.mjs` reads the same scripts under Node with a world
+//! of its own.
 //!
 //! # A transcript
 //!
@@ -20,6 +21,7 @@
 mod generate;
 mod host;
 mod line;
+mod module;
 mod native;
 mod script;
 mod world;
@@ -28,6 +30,7 @@ pub use host::{
     Asked, CLOSED, FAMILIES, Fact, Families, HEALTHS, Host, OUTCOMES, PHASES, Reported, Secure,
     State, Stats, TLS_VERSIONS, TRANSPORTS, Told,
 };
+pub use module::{required, wasm_module};
 pub use native::Native;
 pub use script::{Answer, Command, Ended, Event, Happening, Plan, Script, Target, Tls, What};
 pub use world::play;
