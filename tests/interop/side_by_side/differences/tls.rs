@@ -151,6 +151,13 @@ pub(super) const LISTED: &[Listed] = &[
         "the connection was made before the handshake failed",
     ),
     listed(
+        "neighbours::openssl_rsa_key_exchange",
+        "series probe_http_duration_seconds{phase=\"connect\"}",
+        "0",
+        "a time",
+        "the connection was made before the handshake failed",
+    ),
+    listed(
         "neighbours::openssl_tls_1_1",
         "series probe_http_duration_seconds{phase=\"connect\"}",
         "0",
