@@ -4,11 +4,12 @@
 //! This reads the claims, also of certificates that nobody should trust.
 //! A certificate that does not parse is one that there is nothing to say about.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use probity_engine::tls::ChainInfo;
 use ring::digest::{SHA256, digest};
+use rustls::pki_types::ServerName;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS;
@@ -17,6 +18,7 @@ use x509_parser::prelude::FromDer;
 use crate::algorithms::significant;
 use crate::key::Key;
 use crate::name::go_string;
+use crate::server_name;
 use crate::text::{clean, hex};
 
 /// How many characters of a subject go into a sentence.
@@ -135,10 +137,33 @@ impl<'a> Certificate<'a> {
         self.alternatives()
             .filter_map(|name| match name {
                 GeneralName::DNSName(name) => Some(clean(name, LABEL)),
-                GeneralName::IPAddress(bytes) => ip_text(bytes),
+                GeneralName::IPAddress(bytes) => Some(address(bytes)?.to_string()),
                 _ => None,
             })
             .collect()
+    }
+
+    /// Whether it is for `server`, by Go's rules (`VerifyHostname`): a DNS name as
+    /// [`server_name::matches`] says, and an IPv4 address also where one of the
+    /// two is mapped into IPv6 (RFC 4291 section 2.5.5.2).
+    pub(crate) fn is_for(&self, server: &ServerName<'_>) -> bool {
+        let mut names = self.alternatives();
+        match server {
+            ServerName::DnsName(host) => names.any(|name| match name {
+                GeneralName::DNSName(pattern) => server_name::matches(pattern, host.as_ref()),
+                _ => false,
+            }),
+            ServerName::IpAddress(server) => {
+                let server = IpAddr::from(*server).to_canonical();
+                names.any(|name| match name {
+                    GeneralName::IPAddress(bytes) => {
+                        address(bytes).is_some_and(|own| own.to_canonical() == server)
+                    }
+                    _ => false,
+                })
+            }
+            _ => false,
+        }
     }
 
     /// How a sentence calls it: its subject, or else its first name.
@@ -217,12 +242,13 @@ impl<'a> Sent<'a> {
     }
 }
 
-fn ip_text(bytes: &[u8]) -> Option<String> {
+/// An address as certificates have it: 4 or 16 bytes (RFC 5280 section 4.2.1.6).
+fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
-        return Some(Ipv4Addr::from(octets).to_string());
+        return Some(Ipv4Addr::from(octets).into());
     }
     let octets = <[u8; 16]>::try_from(bytes).ok()?;
-    Some(Ipv6Addr::from(octets).to_string())
+    Some(Ipv6Addr::from(octets).into())
 }
 
 #[cfg(test)]
@@ -237,11 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn addresses_print_and_nonsense_does_not() {
-        assert_eq!(ip_text(&[192, 0, 2, 1]).as_deref(), Some("192.0.2.1"));
+    fn addresses_have_4_or_16_bytes() {
+        let text = |bytes: &[u8]| address(bytes).map(|address| address.to_string());
+        assert_eq!(text(&[192, 0, 2, 1]).as_deref(), Some("192.0.2.1"));
         let mut loopback = [0; 16];
         loopback[15] = 1;
-        assert_eq!(ip_text(&loopback).as_deref(), Some("::1"));
-        assert_eq!(ip_text(&[1, 2, 3]), None);
+        assert_eq!(text(&loopback).as_deref(), Some("::1"));
+        assert_eq!(text(&[1, 2, 3]), None);
     }
 }

@@ -213,9 +213,12 @@ impl Case<'_> {
         })?;
         let end_entity = EndEntityCert::try_from(self.end_entity)
             .map_err(|error| rejection::unusable(&error, leaf))?;
+        // Go takes names that webpki does not.
         end_entity
             .verify_is_valid_for_subject_name(self.server_name)
-            .map_err(|_| rejection::wrong_name(leaf, self.server_name))?;
+            .ok()
+            .or_else(|| leaf.is_for(self.server_name).then_some(()))
+            .ok_or_else(|| rejection::wrong_name(leaf, self.server_name))?;
         if self.roots.contains(leaf.der) {
             // Trusted as it is, even if it is a CA's own certificate, which
             // webpki would not accept from a server. Go builds no other chain.

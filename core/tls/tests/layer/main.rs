@@ -8,4 +8,5 @@ mod config;
 mod handshake;
 mod hostile;
 mod keys;
+mod names;
 mod signer;
