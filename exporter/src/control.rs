@@ -371,8 +371,15 @@ impl Control {
         let old = self.stamps.old(&self.file);
         for name in &old {
             let host = Host::default();
-            if let Err(error) = self.file.refresh(name, &host) {
-                tracing::warn!(module = name, warning = %error, "A file of a module cannot be used");
+            match self.file.refresh(name, &host) {
+                Ok(warnings) => {
+                    for warning in warnings {
+                        tracing::warn!(module = name, warning, "A file of a module is damaged");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(module = name, warning = %error, "A file of a module cannot be used");
+                }
             }
             self.stamps.note(name, host);
         }

@@ -63,7 +63,7 @@ impl Files for Host {
         crate::guests::load(source)
     }
 
-    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+    fn check_tls(&self, options: &TlsOptions) -> Result<Vec<String>, String> {
         probity_driver::check_tls(options)
     }
 }

@@ -7,11 +7,12 @@ use probity_engine::tls::TlsOptions;
 use probity_tls::{DefaultTimeProvider, RsaSigner};
 
 /// Makes the TLS configuration that `options` describe, to find mistakes
-/// before anything is applied. It is remembered for when it is used.
+/// before anything is applied. It is remembered for when it is used. Returns
+/// what was damaged in it and left out.
 ///
 /// # Errors
 /// What was expected and what was found: `ca: expected ..., found ...`.
-pub fn check_tls(options: &TlsOptions) -> Result<(), String> {
+pub fn check_tls(options: &TlsOptions) -> Result<Vec<String>, String> {
     probity_tls::check(options)
 }
 

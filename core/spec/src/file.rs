@@ -106,14 +106,15 @@ impl File {
     }
 
     /// Compiles the module `name` again, whose files have changed, for itself
-    /// and for its jobs.
+    /// and for its jobs. Returns what is not as it seems to be in them, as
+    /// [`File::warnings`] does.
     ///
     /// # Errors
     /// Why it cannot be used with what its files hold now; its runs are
     /// unknown then.
-    pub fn refresh(&mut self, name: &str, files: &dyn Files) -> Result<(), ConfigError> {
+    pub fn refresh(&mut self, name: &str, files: &dyn Files) -> Result<Vec<String>, ConfigError> {
         let Some(named) = self.modules.valid.get_mut(name) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let result = named.compile(files, None);
         for job in &mut self.jobs {
@@ -219,10 +220,15 @@ impl NamedModule {
     }
 
     /// Compiles what is written, with the files as they are now. `node` is where
-    /// it is written, while that is there.
-    fn compile(&mut self, files: &dyn Files, node: Option<&Node<'_>>) -> Result<(), ConfigError> {
+    /// it is written, while that is there. Returns warnings about the files.
+    fn compile(
+        &mut self,
+        files: &dyn Files,
+        node: Option<&Node<'_>>,
+    ) -> Result<Vec<String>, ConfigError> {
         let recorded = Recorded::new(files);
         let result = self.config.compile(&recorded);
+        let warnings = recorded.warnings();
         self.files = recorded.paths();
         self.rejection = None;
         self.module = match &result {
@@ -246,7 +252,7 @@ impl NamedModule {
                 }
             }
         };
-        result.map(|_| ())
+        result.map(|_| warnings)
     }
 
     /// Longest time that one run may take; none or 0 is no limit.
@@ -372,7 +378,10 @@ fn read_module(
     };
     let mut warnings: Vec<Mistake> = named.config.warnings().into_iter().map(place).collect();
     match named.compile(files, Some(node)) {
-        Ok(()) => {}
+        Ok(found) => {
+            let found = found.into_iter();
+            warnings.extend(found.map(|it| Mistake::new("", it).at(node.position)));
+        }
         Err(error) => match error.cause {
             Cause::Mistake => return Err(place(error)),
             Cause::Unready => warnings.push(place(error)),

@@ -9,6 +9,7 @@ use probity_engine::check::http::Claim;
 use probity_engine::check::{CheckSpec, Module, TargetParams};
 use probity_engine::config::{Files, NoFiles, RsaAlgorithm, Signer, Stamp};
 use probity_engine::threshold;
+use probity_engine::tls::TlsOptions;
 use probity_spec::{DEFAULT, File, Fleet, Groups, Job, Metrics};
 use serde_json::json;
 
@@ -628,6 +629,47 @@ fn what_cannot_be_read_now_is_named_with_the_place_of_its_field() {
     disk.0.set(false);
     assert!(file.refresh("m", &disk).is_err());
     assert_eq!(said(&file), format!("f.yml:2:6: {why}"));
+}
+
+/// What a host leaves out of certificates is no reason to refuse the module.
+#[test]
+fn what_is_damaged_in_files_is_a_warning_that_names_them() {
+    struct Damaged;
+    impl Files for Damaged {
+        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+            Ok(path.as_bytes().to_vec())
+        }
+
+        fn check_tls(&self, options: &TlsOptions) -> Result<Vec<String>, String> {
+            let ca = options.ca.as_deref().unwrap_or_default();
+            Ok(match ca {
+                b"whole.pem" => Vec::new(),
+                _ => vec!["ca: expected this, found that".to_owned()],
+            })
+        }
+    }
+    let text = "\
+modules:
+  web: {prober: http, http: {tls_config: {ca_file: bad.pem, insecure_skip_verify: true}}}
+  whole: {prober: http, http: {tls_config: {ca_file: whole.pem}}}
+  inline: {prober: tcp, tcp: {tls_config: {ca: PEM}}}
+";
+    let mut file = File::parse("f.yml", text, &Damaged).unwrap();
+    let warnings: Vec<String> = file.warnings().iter().map(ToString::to_string).collect();
+    let web = "tls_config (ca_file bad.pem): ca: expected this, found that";
+    assert_eq!(
+        warnings,
+        [
+            format!("f.yml:2:8: modules.web: {web}"),
+            "f.yml:4:11: modules.inline: tls_config: ca: expected this, found that".to_owned(),
+        ]
+    );
+    assert!(matches!(
+        file.module("web").unwrap().module(),
+        Some(Module::Http(_))
+    ));
+    assert_eq!(file.refresh("web", &Damaged).unwrap(), [web]);
+    assert_eq!(file.refresh("whole", &Damaged).unwrap(), [""; 0]);
 }
 
 /// A host that signs whatever it is given.

@@ -26,10 +26,12 @@ static KNOWN: Mutex<Vec<(TlsOptions, Made)>> = Mutex::new(Vec::new());
 /// anything is applied. It is remembered for when it is used. Certificates are
 /// judged by the system's clock.
 ///
+/// Returns what was left out of it ([`ClientConfig::warnings`]).
+///
 /// # Errors
 /// What was expected and what was found: `ca: expected ..., found ...`.
-pub fn check(options: &TlsOptions) -> Result<(), String> {
-    make(options).map(drop)
+pub fn check(options: &TlsOptions) -> Result<Vec<String>, String> {
+    make(options).map(|config| config.warnings().to_vec())
 }
 
 fn make(options: &TlsOptions) -> Made {

@@ -15,7 +15,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::certificate::Certificate;
-use crate::pem::{found, sections};
+use crate::pem::{self, Section, found, sections};
 use crate::roots::{Origin, Roots};
 use crate::verifier::{Trust, Verifier};
 use crate::{algorithms, kx};
@@ -31,6 +31,7 @@ pub struct ClientConfig {
     provider: Arc<CryptoProvider>,
     trust: Trust,
     versions: Versions,
+    warnings: Arc<[String]>,
 }
 
 impl ClientConfig {
@@ -45,7 +46,7 @@ impl ClientConfig {
     /// verification then fails with `tls_unknown_issuer` and says so.
     ///
     /// # Errors
-    /// PEM without what it should contain, a key that does not belong to its
+    /// PEM without any of what it should contain, a key that does not belong to its
     /// certificate, an empty range of versions, or an ALPN protocol whose
     /// length is not 1 to 255 bytes.
     pub fn new(options: &TlsOptions, clock: Arc<dyn TimeProvider>) -> Result<Self, ConfigError> {
@@ -57,10 +58,11 @@ impl ClientConfig {
         provider.kx_groups.push(kx::SECP521R1);
         let provider = Arc::new(provider);
         let versions = Versions::new(options)?;
+        let mut warnings = Vec::new();
         let trust = match (&options.ca, options.skip_verify) {
             // Even if nothing will be verified, a broken CA file is a mistake.
             (Some(pem), skip) => {
-                let roots = Trust::Roots(Arc::new(configured_roots(pem)?));
+                let roots = Trust::Roots(Arc::new(configured_roots(pem, &mut warnings)?));
                 if skip { Trust::Anything } else { roots }
             }
             (None, true) => Trust::Anything,
@@ -75,7 +77,8 @@ impl ClientConfig {
         let mut template = match &options.client {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                builder.with_client_cert_resolver(Arc::new(client_key(identity, &provider)?))
+                let key = client_key(identity, &provider, &mut warnings)?;
+                builder.with_client_cert_resolver(Arc::new(key))
             }
         };
         // A probe measures a whole handshake, so nothing is ever resumed.
@@ -86,7 +89,14 @@ impl ClientConfig {
             provider,
             trust,
             versions,
+            warnings: warnings.into(),
         })
+    }
+
+    /// What is damaged in the options and left out, each as `ca: expected ...,
+    /// found ...`; never key material.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The versions that are offered.
@@ -224,8 +234,8 @@ impl fmt::Display for Versions {
     }
 }
 
-fn configured_roots(pem: &[u8]) -> Result<Roots, ConfigError> {
-    let certificates = certificates(pem, Field::Ca)?;
+fn configured_roots(pem: &[u8], warnings: &mut Vec<String>) -> Result<Roots, ConfigError> {
+    let certificates = certificates(pem, Field::Ca, warnings)?;
     let count = certificates.len();
     let roots = Roots::new(Origin::Configured, certificates);
     if roots.len() == 0 {
@@ -237,30 +247,61 @@ fn configured_roots(pem: &[u8]) -> Result<Roots, ConfigError> {
     Ok(roots)
 }
 
-/// All certificates of a PEM file; other sections are skipped.
-fn certificates(pem: &[u8], field: Field) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| {
-            ConfigError::new(
-                field,
-                format!("expected certificates in PEM, found {}", found(pem, &error)),
-            )
-        })?;
-    if certificates.is_empty() {
-        return Err(ConfigError::new(
-            field,
-            format!("expected a CERTIFICATE in PEM, found {}", sections(pem)),
-        ));
+/// All certificates of a PEM file. What is damaged is left out with a warning
+/// while there is one that is not, as Go leaves it out in silence; other sections
+/// are passed over.
+fn certificates(
+    pem: &[u8],
+    field: Field,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let (mut whole, mut damaged, mut readable) = (Vec::new(), Vec::new(), 0);
+    for Section { line, certificate } in pem::certificates(pem) {
+        match certificate {
+            Ok(der) => {
+                if Certificate::parse(&der).is_some() {
+                    readable += 1;
+                } else {
+                    damaged.push((line, "one that is not readable X.509".to_owned()));
+                }
+                whole.push(der);
+            }
+            Err(found) => damaged.push((line, found)),
+        }
     }
-    Ok(certificates)
+    match damaged.first() {
+        _ if whole.is_empty() => {
+            let message = match damaged.into_iter().next() {
+                Some((_, found)) => format!("expected certificates in PEM, found {found}"),
+                None => format!("expected a CERTIFICATE in PEM, found {}", sections(pem)),
+            };
+            return Err(ConfigError::new(field, message));
+        }
+        Some((line, found)) if readable > 0 => {
+            let more = match damaged.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            let used = match readable {
+                1 => "the one that is whole is used".to_owned(),
+                _ => format!("the {readable} that are whole are used"),
+            };
+            let message = format!(
+                "expected certificates in PEM, found {found} in line {line}{more}: that is left out and {used}; mend or remove it"
+            );
+            warnings.push(ConfigError::new(field, message).to_string());
+        }
+        _ => {}
+    }
+    Ok(whole)
 }
 
 fn client_key(
     identity: &ClientIdentity,
     provider: &CryptoProvider,
+    warnings: &mut Vec<String>,
 ) -> Result<SingleCertAndKey, ConfigError> {
-    let chain = certificates(&identity.cert, Field::ClientCert)?;
+    let chain = certificates(&identity.cert, Field::ClientCert, warnings)?;
     let Some(leaf) = chain.first().and_then(|der| Certificate::parse(der)) else {
         return Err(ConfigError::new(
             Field::ClientCert,

@@ -1,6 +1,7 @@
 //! What is wrong with PEM, without a byte of it: it may be a key.
 
-use rustls::pki_types::pem::Error;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{Error, PemObject as _};
 
 use crate::text::list;
 
@@ -20,6 +21,40 @@ pub fn found(pem: &[u8], error: &Error) -> String {
         Error::Base64Decode(_) => "a section whose content is no base64".into(),
         _ => "a damaged section".into(),
     }
+}
+
+/// A certificate of a PEM file.
+pub(crate) struct Section {
+    /// Of the line that begins it, from 1.
+    pub(crate) line: usize,
+    /// The certificate, or what there is instead.
+    pub(crate) certificate: Result<CertificateDer<'static>, String>,
+}
+
+/// All certificates of a PEM file, and what is damaged. Sound sections of other
+/// kinds are passed over. A damaged one ends where the next begins, as it does
+/// for Go, so that it takes no other with it.
+pub(crate) fn certificates(pem: &[u8]) -> impl Iterator<Item = Section> {
+    let mut starts = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    for text in pem.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        if text.starts_with(b"-----BEGIN ") {
+            starts.push((at, line));
+        }
+        at += text.len();
+        line += usize::from(text.ends_with(b"\n"));
+    }
+    let ends = starts.clone().into_iter().skip(1).map(|(at, _)| at);
+    let ends = ends.chain([pem.len()]);
+    let sections = starts.into_iter().zip(ends);
+    sections.filter_map(|((start, line), end)| {
+        let section = &pem[start..end];
+        let certificate = match CertificateDer::from_pem_slice(section) {
+            Err(Error::NoItemsFound) => return None,
+            read => read.map_err(|error| found(section, &error)),
+        };
+        Some(Section { line, certificate })
+    })
 }
 
 /// The labels of the sections, or why there are none.
@@ -83,6 +118,43 @@ mod tests {
                 assert!(!sentence.contains("77, 72, 99"), "{sentence}");
             }
         }
+    }
+
+    #[test]
+    fn a_damaged_section_takes_no_other_with_it() {
+        let good = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let read = |pem: String| -> Vec<_> {
+            let sections = certificates(pem.as_bytes());
+            let brief = |section: Section| (section.line, section.certificate.err());
+            sections.map(brief).collect()
+        };
+        let bad = |what: &str| Some(what.to_owned());
+        for (damaged, what) in [
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n",
+                "a section without an end, or one that is not in lines",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nA!AA\n-----END CERTIFICATE-----\n",
+                "a section whose content is no base64",
+            ),
+            (
+                "-----BEGIN CERTIFICATE----\nAAAA\n-----END CERTIFICATE-----\n",
+                "a malformed beginning of a section",
+            ),
+        ] {
+            let lines = damaged.lines().count();
+            assert_eq!(
+                read(format!("text\n{good}{key}{damaged}{good}{key}")),
+                [(2, None), (8, bad(what)), (8 + lines, None)]
+            );
+            assert_eq!(read(damaged.to_owned()), [(1, bad(what))]);
+        }
+        assert_eq!(read(key.to_owned()), []);
+        let twice = format!("{good}{good}");
+        assert_eq!(read(twice.replace('\n', "\r\n")), [(1, None), (4, None)]);
+        assert_eq!(read(twice.replace('\n', "\r")), [(1, None), (1, None)]);
     }
 
     #[test]

@@ -55,8 +55,8 @@ impl Root {
 }
 
 impl Roots {
-    /// Keeps the usable ones of `certificates`. The rest is left out silently,
-    /// as Go does: bundles contain relics.
+    /// Keeps the usable ones of `certificates` and leaves the rest out, as Go does:
+    /// bundles contain relics. Of a configured file that is said as a warning.
     pub(crate) fn new(
         origin: Origin,
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,

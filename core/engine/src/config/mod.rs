@@ -174,21 +174,29 @@ pub trait Files {
 
     /// Whether connections can be secured with these options: that its PEM is
     /// what it should be. The engine does no cryptography; a host that does
-    /// may leave this out and find out at the first connection.
+    /// may leave this out and find out at the first connection. Returns what is
+    /// left out of them, a sentence each.
     ///
     /// # Errors
     /// One sentence for a person.
-    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+    fn check_tls(&self, options: &TlsOptions) -> Result<Vec<String>, String> {
         let _ = options;
-        Ok(())
+        Ok(Vec::new())
+    }
+
+    /// Hears what is not as it seems to be in what was read, and serves all the
+    /// same: one sentence for a person. By default nobody hears it.
+    fn warn(&self, warning: String) {
+        let _ = warning;
     }
 }
 
-/// The files of a host, and a list of those that were asked for.
+/// The files of a host, a list of those that were asked for, and the warnings.
 #[derive(Clone)]
 pub struct Recorded<'f> {
     files: &'f dyn Files,
     paths: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<String>>,
 }
 
 impl<'f> Recorded<'f> {
@@ -197,7 +205,16 @@ impl<'f> Recorded<'f> {
         Self {
             files,
             paths: RefCell::default(),
+            warnings: RefCell::default(),
         }
+    }
+
+    /// The warnings since they were last asked for, each once.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.take();
+        warnings.sort_unstable();
+        warnings.dedup();
+        warnings
     }
 
     /// The paths that were asked for, each once, whether they could be read or
@@ -226,8 +243,12 @@ impl Files for Recorded<'_> {
         self.files.variable(name)
     }
 
-    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+    fn check_tls(&self, options: &TlsOptions) -> Result<Vec<String>, String> {
         self.files.check_tls(options)
+    }
+
+    fn warn(&self, warning: String) {
+        self.warnings.borrow_mut().push(warning);
     }
 
     fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {

@@ -208,13 +208,28 @@ impl TlsConfig {
             max_version: self.max_version.and_then(WrittenVersion::spoken),
             alpn: alpn.iter().map(|protocol| (*protocol).into()).collect(),
         };
-        let is_from_files = [&self.ca_file, &self.cert_file, &self.key_file]
-            .iter()
-            .any(|file| !file.is_empty());
+        let named: Vec<String> = [
+            ("ca_file", &self.ca_file),
+            ("cert_file", &self.cert_file),
+            ("key_file", &self.key_file),
+        ]
+        .iter()
+        .filter(|(_, file)| !file.is_empty())
+        .map(|(field, file)| format!("{field} {file}"))
+        .collect();
         match files.check_tls(&options) {
-            Ok(()) => Ok(Arc::new(options)),
+            Ok(warnings) => {
+                let named = named.join(", ");
+                for warning in warnings {
+                    files.warn(match named.is_empty() {
+                        true => format!("tls_config: {warning}"),
+                        false => format!("tls_config ({named}): {warning}"),
+                    });
+                }
+                Ok(Arc::new(options))
+            }
             // Files may still be in the middle of being replaced.
-            Err(error) if is_from_files => Err(ConfigError::unready("", error)),
+            Err(error) if !named.is_empty() => Err(ConfigError::unready("", error)),
             Err(error) => Err(ConfigError::new("", error)),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use probity_engine::tls::ClientIdentity;
 use probity_tls::{ClientConfig, ConfigError, Field, TlsOptions, TlsVersion};
 
-use crate::common::{Clock, NOW, identity, root, trusting};
+use crate::common::{Clock, NOW, Server, handshake, identity, leaf_params, root, trusting};
 
 fn error(options: &TlsOptions) -> ConfigError {
     ClientConfig::new(options, Arc::new(Clock(NOW))).expect_err("unusable options")
@@ -35,6 +35,10 @@ fn a_ca_file_must_hold_a_certificate() {
             b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
             "ca: expected a readable X.509 certificate, found none among 1 in PEM",
         ),
+        (
+            b"-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n",
+            "ca: expected certificates in PEM, found a section whose content is no base64",
+        ),
     ] {
         let error = error(&with_ca(pem));
         assert_eq!(error.field, Field::Ca);
@@ -52,10 +56,65 @@ fn a_broken_ca_file_is_an_error_even_if_nothing_is_verified() {
 }
 
 #[test]
-fn one_usable_certificate_in_a_ca_file_is_enough() {
+fn what_is_damaged_in_a_ca_file_is_left_out_with_a_warning() {
+    let ca = root();
+    let good = ca.as_ref().pem();
     let relic = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let pem = format!("{relic}{}", root().as_ref().pem());
-    assert!(ClientConfig::new(&with_ca(pem.as_bytes()), Arc::new(Clock(NOW))).is_ok());
+    let no_base64 = "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
+    let no_end = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    let lines = good.lines().count();
+    for (pem, found, used) in [
+        (
+            format!("{relic}{good}"),
+            "one that is not readable X.509 in line 1".to_owned(),
+            "the one that is whole is",
+        ),
+        (
+            format!("{no_end}{good}"),
+            "a section without an end, or one that is not in lines in line 1".to_owned(),
+            "the one that is whole is",
+        ),
+        (
+            format!("{good}{no_base64}{good}{relic}"),
+            format!(
+                "a section whose content is no base64 in line {} (and 1 more)",
+                lines + 1
+            ),
+            "the 2 that are whole are",
+        ),
+    ] {
+        let options = with_ca(pem.as_bytes());
+        let config = ClientConfig::new(&options, Arc::new(Clock(NOW))).expect("a usable file");
+        assert_eq!(
+            config.warnings(),
+            [format!(
+                "ca: expected certificates in PEM, found {found}: that is left out and {used} used; mend or remove it"
+            )]
+        );
+        let server = Server::issued(&leaf_params(&["example.test"]), &ca);
+        let wire = handshake(&options, "example.test", server);
+        assert_eq!(wire.heard.secured.len(), 1);
+    }
+    let whole = ClientConfig::new(&with_ca(good.as_bytes()), Arc::new(Clock(NOW)));
+    assert_eq!(whole.expect("a usable file").warnings(), [""; 0]);
+}
+
+/// Go reads it so too.
+#[test]
+fn what_is_damaged_in_a_client_s_chain_is_left_out_with_a_warning() {
+    let ca = root();
+    let mut client = identity(&ca);
+    let damaged = b"-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
+    client.cert = [&client.cert[..], damaged].concat().into();
+    let options = TlsOptions {
+        client: Some(client),
+        ..trusting(ca.as_ref())
+    };
+    let config = ClientConfig::new(&options, Arc::new(Clock(NOW))).expect("a usable file");
+    let [warning] = config.warnings() else {
+        panic!("expected one warning: {:?}", config.warnings());
+    };
+    assert!(warning.starts_with("client.cert: "), "{warning}");
 }
 
 #[test]

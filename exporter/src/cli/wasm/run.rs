@@ -193,7 +193,7 @@ impl Files for Watched {
         self.host.signer(pem, algorithm)
     }
 
-    fn check_tls(&self, options: &TlsOptions) -> Result<(), String> {
+    fn check_tls(&self, options: &TlsOptions) -> Result<Vec<String>, String> {
         self.host.check_tls(options)
     }
 
