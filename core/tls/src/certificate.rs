@@ -11,13 +11,14 @@ use probity_engine::tls::ChainInfo;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::ServerName;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS;
 use x509_parser::prelude::FromDer;
 
 use crate::algorithms::significant;
 use crate::key::Key;
 use crate::name::go_string;
+use crate::policies::Policies;
 use crate::server_name;
 use crate::text::{clean, hex};
 
@@ -87,6 +88,62 @@ impl<'a> Certificate<'a> {
             .parsed
             .get_extension_unique(&OID_X509_EXT_BASIC_CONSTRAINTS);
         Some(extension.ok()??.value)
+    }
+
+    /// The flags that say of its extensions about policies that they are
+    /// critical, as DER. None if one of them is damaged, or there twice: what it
+    /// asks for is not known then.
+    pub(crate) fn critical_policies(&self) -> impl Iterator<Item = &'a [u8]> {
+        let is_known = self.policies().is_some();
+        let extensions = self.parsed.extensions().iter();
+        extensions
+            .filter(move |extension| {
+                let parsed = extension.parsed_extension();
+                is_known && extension.critical && is_about_policies(parsed)
+            })
+            .filter_map(|extension| {
+                let after = self.position(extension.oid.as_bytes()).end;
+                self.der.get(after..)?.get(..3)
+            })
+    }
+
+    /// What it says about policies; `None` if that is damaged, or said twice.
+    pub(crate) fn policies(&self) -> Option<Policies<'_>> {
+        let mut policies = Policies::default();
+        let mut seen = Vec::new();
+        for extension in self.parsed.extensions() {
+            let id = extension.oid.as_bytes();
+            // id-ce (RFC 5280 section 4.2.1).
+            let [0x55, 0x1d, 32 | 33 | 36 | 54] = id else {
+                continue;
+            };
+            if seen.contains(&id) {
+                return None;
+            }
+            seen.push(id);
+            match extension.parsed_extension() {
+                ParsedExtension::CertificatePolicies(own) => {
+                    let own = own.iter().map(|policy| policy.policy_id.as_bytes());
+                    policies.own.extend(own);
+                }
+                ParsedExtension::PolicyMappings(all) => {
+                    for one in &all.mappings {
+                        let to = one.subject_domain_policy.as_bytes();
+                        let from = one.issuer_domain_policy.as_bytes();
+                        policies.mapped.entry(from).or_default().push(to);
+                    }
+                }
+                ParsedExtension::PolicyConstraints(bounds) => {
+                    policies.require_explicit = bounds.require_explicit_policy;
+                    policies.inhibit_mapping = bounds.inhibit_policy_mapping;
+                }
+                ParsedExtension::InhibitAnyPolicy(bound) => {
+                    policies.inhibit_any = Some(bound.skip_certs);
+                }
+                _ => return None,
+            }
+        }
+        Some(policies)
     }
 
     /// Where in the certificate `part` is, which was lent by it.
@@ -194,6 +251,16 @@ impl<'a> Certificate<'a> {
             .into_iter()
             .flat_map(|extension| &extension.value.general_names)
     }
+}
+
+fn is_about_policies(extension: &ParsedExtension<'_>) -> bool {
+    matches!(
+        extension,
+        ParsedExtension::CertificatePolicies(_)
+            | ParsedExtension::PolicyMappings(_)
+            | ParsedExtension::PolicyConstraints(_)
+            | ParsedExtension::InhibitAnyPolicy(_)
+    )
 }
 
 /// The certificates that a server sent, leaf first.

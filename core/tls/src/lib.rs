@@ -11,9 +11,10 @@
 //! * says in one sentence why a connection could not be secured, with a
 //!   [`Reason`](probity_engine::Reason) for metrics;
 //! * accepts what Go accepts where people rely on it: a server certificate that
-//!   is itself in the CA file, or is a CA's; RSA from 1024 bits, and P-521; and
-//!   with `skip_verify` any certificate, though the handshake's signature must
-//!   still be right.
+//!   is itself in the CA file, or is a CA's; names such as `*.local`; critical
+//!   extensions about policies; RSA from 1024 bits, and P-521; CA files that are
+//!   damaged in part; and with `skip_verify` any certificate, though the
+//!   handshake's signature must still be right.
 //!
 //! [`Layers`] is what a host keeps for a connection, [`Cache`] what it begins
 //! handshakes with. Beside them, [`RsaSigner`] signs the assertions by which tokens are asked for.
@@ -50,7 +51,6 @@
 #![warn(missing_docs)]
 
 mod algorithms;
-mod ca_leaf;
 mod cache;
 mod certificate;
 mod config;
@@ -61,10 +61,12 @@ mod layer;
 mod layers;
 mod name;
 pub mod pem;
+mod policies;
 mod purpose;
 mod rejection;
 mod roots;
 mod server_name;
+mod shown;
 mod signer;
 mod text;
 mod verifier;

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use crate::certificate::Certificate;
 use crate::roots::{Origin, Root};
 use crate::text::{clean, date, list, span};
-use crate::verifier::Case;
+use crate::verifier::{Case, MAX_INTERMEDIATES};
 
 /// How many of a certificate's names a sentence lists.
 const NAMES: usize = 5;
@@ -27,7 +27,7 @@ impl Rejection {
         Self { reason, detail }
     }
 
-    fn invalid(detail: String) -> Self {
+    pub(crate) fn invalid(detail: String) -> Self {
         Self::new(Reason::TlsCertificateInvalid, detail)
     }
 }
@@ -230,8 +230,14 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
             "certificate's issuer {issuer} is neither trusted ({trusted}) nor sent by the server"
         )
     } else {
+        let bound = match case.intermediates(leaf).len() {
+            MAX_INTERMEDIATES if sent > MAX_INTERMEDIATES => {
+                format!("; at most {MAX_INTERMEDIATES} between leaf and root can be verified")
+            }
+            _ => String::new(),
+        };
         format!(
-            "certificate chain does not lead to a trusted root ({trusted}): the server sent {} certificates, the first issued by {issuer}",
+            "certificate chain does not lead to a trusted root ({trusted}): the server sent {} certificates, the first issued by {issuer}{bound}",
             sent + 1
         )
     };
@@ -242,16 +248,12 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
 /// that are named as issuers on the way from the leaf.
 fn unaccepted_issuer(case: &Case<'_>, leaf: &Certificate<'_>) -> Option<String> {
     let sent = case.intermediates(leaf);
-    let sent: Vec<_> = sent
-        .iter()
-        .filter_map(|der| Certificate::parse(der))
-        .collect();
-    let mut issued = std::iter::once(leaf).chain(&sent);
+    let mut issued = std::iter::once(leaf).chain(sent.iter().copied());
     let root = issued.find_map(|cert| {
         let mut roots = case.roots.named(cert.issuer());
         roots.find_map(|root| unaccepted_key(&root))
     });
-    root.or_else(|| sent.iter().find_map(unaccepted_key))
+    root.or_else(|| sent.into_iter().find_map(unaccepted_key))
 }
 
 fn unaccepted_key(cert: &Certificate<'_>) -> Option<String> {

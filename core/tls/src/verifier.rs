@@ -23,12 +23,13 @@ use rustls::pki_types::{
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use webpki::{EndEntityCert, RawPublicKeyEntity, VerifiedPath};
 
-use crate::ca_leaf::{NoCa, OverLeaf};
 use crate::certificate::{Certificate, Sent};
 use crate::key::Key;
+use crate::policies;
 use crate::purpose::ForServers;
 use crate::rejection::{self, Rejection};
 use crate::roots::{Root, Roots};
+use crate::shown::{OverOriginals, Shown};
 
 /// Most certificates, besides the leaf, from which chains are built.
 ///
@@ -36,7 +37,7 @@ use crate::roots::{Root, Roots};
 /// before it looks at a signature, and a hostile server can send hundreds; with
 /// six the search is at most some two thousand steps. No honest chain is
 /// longer: six is also webpki's own limit of depth.
-const MAX_INTERMEDIATES: usize = 6;
+pub(crate) const MAX_INTERMEDIATES: usize = 6;
 
 /// Which certificates to accept.
 #[derive(Clone, Debug)]
@@ -78,13 +79,6 @@ impl Verifier {
     /// The verdict, once the server has sent certificates.
     pub(crate) fn verdict(&self) -> Option<&Verdict> {
         self.verdict.get()
-    }
-
-    /// Whether webpki cannot read `cert` at all but the user wants to accept
-    /// anything: then the key is taken out by other means. Version 1
-    /// certificates, which old appliances make for themselves, are the case.
-    fn reads_key_alone(&self, cert: &CertificateDer<'_>) -> bool {
-        matches!(self.trust, Trust::Anything) && EndEntityCert::try_from(cert).is_err()
     }
 }
 
@@ -135,7 +129,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if !self.reads_key_alone(cert) {
+        if !reads_key_alone(cert) {
             return rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms);
         }
         let spki = key_of(cert)?;
@@ -161,7 +155,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if !self.reads_key_alone(cert) {
+        if !reads_key_alone(cert) {
             return rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms);
         }
         let spki = key_of(cert)?;
@@ -171,6 +165,14 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Whether the key has to be taken out by other means, because webpki cannot read
+/// `cert`. It has been accepted all the same: by a user who accepts anything, such
+/// as version 1 certificates that old appliances make for themselves, or by way of
+/// what webpki was [shown](Shown).
+fn reads_key_alone(cert: &CertificateDer<'_>) -> bool {
+    EndEntityCert::try_from(cert).is_err()
 }
 
 fn key_of(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
@@ -211,8 +213,10 @@ impl Case<'_> {
         rejection::check_dates("certificate", leaf.not_before, leaf.not_after, now, || {
             leaf.label()
         })?;
-        let end_entity = EndEntityCert::try_from(self.end_entity)
-            .map_err(|error| rejection::unusable(&error, leaf))?;
+        let shown = Shown::leaf(leaf);
+        let der = shown.as_ref().map_or(self.end_entity, |shown| &shown.copy);
+        let end_entity =
+            EndEntityCert::try_from(der).map_err(|error| rejection::unusable(&error, leaf))?;
         // Go takes names that webpki does not.
         end_entity
             .verify_is_valid_for_subject_name(self.server_name)
@@ -228,16 +232,7 @@ impl Case<'_> {
                 Err(rejection::not_for_servers(leaf))
             };
         }
-        let Some(no_ca) = NoCa::of(leaf) else {
-            return self.search(&end_entity, self.algorithms.all, leaf, now);
-        };
-        let end_entity = EndEntityCert::try_from(&no_ca.copy)
-            .map_err(|error| rejection::unusable(&error, leaf))?;
-        let algorithms = self.algorithms.all.iter();
-        let over_leaf: Vec<OverLeaf<'_>> = algorithms.map(|one| no_ca.verified_by(*one)).collect();
-        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
-            over_leaf.iter().map(|one| one as _).collect();
-        self.search(&end_entity, &algorithms, leaf, now)
+        self.search(&end_entity, shown.as_ref(), leaf, now)
     }
 
     /// Lets webpki walk through every chain and takes the best.
@@ -247,11 +242,24 @@ impl Case<'_> {
     fn search(
         &self,
         end_entity: &EndEntityCert<'_>,
-        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        shown_leaf: Option<&Shown<'_>>,
         leaf: &Certificate<'_>,
         now: i64,
     ) -> Result<i64, Rejection> {
-        let intermediates = self.intermediates(leaf);
+        let issuers = self.intermediates(leaf);
+        let shown: Vec<Option<Shown<'_>>> = issuers.iter().map(|it| Shown::issuer(it)).collect();
+        let ders = issuers.iter().zip(&shown).map(|(issuer, shown)| {
+            let der = shown.as_ref().map_or(issuer.der, |shown| &shown.copy);
+            CertificateDer::from(der)
+        });
+        let intermediates: Vec<CertificateDer<'_>> = ders.collect();
+        let shown: Vec<&Shown<'_>> = shown_leaf
+            .into_iter()
+            .chain(shown.iter().flatten())
+            .collect();
+        let algorithms = OverOriginals::of(self.algorithms.all, &shown);
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+            algorithms.iter().map(|one| one as _).collect();
         let found = RefCell::new(Found::default());
         let note = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
             let root = self.roots.of_anchor(path.anchor());
@@ -266,7 +274,7 @@ impl Case<'_> {
             Err(webpki::Error::UnknownIssuer)
         };
         let outcome = end_entity.verify_for_usage(
-            algorithms,
+            &algorithms,
             self.roots.anchors(),
             &intermediates,
             self.now,
@@ -285,7 +293,7 @@ impl Case<'_> {
 
     /// The certificates from which to build chains: those that name each other
     /// as issuers, beginning with the leaf's, nearest first.
-    pub(crate) fn intermediates(&self, leaf: &Certificate<'_>) -> Vec<CertificateDer<'_>> {
+    pub(crate) fn intermediates(&self, leaf: &Certificate<'_>) -> Vec<&Certificate<'_>> {
         let mut seen = HashSet::from([leaf.der]);
         let mut wanted = vec![leaf.issuer()];
         let mut chosen = Vec::new();
@@ -297,7 +305,7 @@ impl Case<'_> {
                     continue;
                 }
                 if seen.insert(other.der) {
-                    chosen.push(CertificateDer::from(other.der));
+                    chosen.push(other);
                     wanted.push(other.issuer());
                 }
             }
@@ -317,7 +325,8 @@ struct Found {
 
 impl Found {
     fn note(&mut self, root: &Root, between: &[Certificate<'_>], leaf: &Certificate<'_>, now: i64) {
-        match rejection::check_path(root, between, now) {
+        let allowed = rejection::check_path(root, between, now);
+        match allowed.and_then(|()| policies::check(between, leaf)) {
             Ok(()) => {
                 let ends = between.iter().map(|cert| cert.not_after);
                 let expiry = ends.fold(leaf.not_after.min(root.not_after), i64::min);

@@ -540,6 +540,37 @@ fn an_expired_intermediate_is_named() {
     );
 }
 
+/// Six are webpki's limit.
+#[test]
+fn six_certificates_may_be_between_leaf_and_root() {
+    let ca = root();
+    let mut issuers: Vec<Ca> = Vec::new();
+    for count in 1..=7 {
+        let by = issuers.last().unwrap_or(&ca);
+        issuers.push(intermediate(
+            &format!("middle {count}"),
+            (2030, 1, 1),
+            key(),
+            by,
+        ));
+        let (leaf, own) = issue(&leaf_params(&["example.test"]), &issuers[count - 1]);
+        let middles = issuers.iter().rev().map(|ca| der(ca.as_ref()));
+        let chain: Vec<_> = std::iter::once(der(&leaf)).chain(middles).collect();
+        let server = || Server::new(chain.clone(), &own);
+        if count <= 6 {
+            let wire = handshake(&trusting(ca.as_ref()), "example.test", server());
+            assert_eq!(wire.heard.chain().chain_expiry, Some(END), "{count}");
+        } else {
+            let failure = refused(&trusting(ca.as_ref()), "example.test", server);
+            assert_eq!(failure.reason, Reason::TlsUnknownIssuer);
+            assert_eq!(
+                failure.detail,
+                "certificate chain does not lead to a trusted root (1 configured CA certificate is trusted): the server sent 8 certificates, the first issued by CN=middle 7; at most 6 between leaf and root can be verified"
+            );
+        }
+    }
+}
+
 #[test]
 fn superfluous_certificates_do_no_harm_but_count_as_sent() {
     let ca = root();

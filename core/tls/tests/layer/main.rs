@@ -9,4 +9,5 @@ mod handshake;
 mod hostile;
 mod keys;
 mod names;
+mod policies;
 mod signer;
