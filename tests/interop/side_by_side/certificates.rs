@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType, SerialNumber, SignatureAlgorithm, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType, SerialNumber,
+    SignatureAlgorithm, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -44,6 +45,8 @@ impl Certificates {
         maker.chains(&root);
         maker.subjects(&root);
         maker.purposes(&root);
+        maker.policies(&root);
+        maker.long_chains(&root);
         maker.keys(&root);
         maker.self_signed();
         Self {
@@ -171,6 +174,9 @@ impl Maker<'_> {
                 params.subject_alt_names.push(more);
             }
         });
+        self.signed("star-names", root, |params| {
+            params.subject_alt_names = names(&["*.local", "*.a.test", "127.0.0.1"]);
+        });
         // DER needs a leading zero byte for the second; the first has a
         // leading zero nibble.
         self.signed("serial-low", root, |params| {
@@ -204,6 +210,12 @@ impl Maker<'_> {
         self.sign("two-roots", leaf("two-roots"), &key, root, &[short.pem()]);
         let both = [root.pem(), short.pem()].concat();
         fs::write(self.folder.join("both-roots.pem"), both).expect("a file");
+        let damaged = "-----BEGIN CERTIFICATE-----\nMII?\n-----END CERTIFICATE-----\n";
+        let endless = "-----BEGIN CERTIFICATE-----\nMIIB\n";
+        let relic = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
+        let pem = [damaged, endless, relic, &root.pem(), damaged].concat();
+        fs::write(self.folder.join("damaged-roots.pem"), pem).expect("a file");
+        fs::write(self.folder.join("damaged.pem"), [damaged, relic].concat()).expect("a file");
         let _stranger = self.root("stranger", 2091);
     }
 
@@ -253,6 +265,89 @@ impl Maker<'_> {
         let mut params = leaf("ca-leaf-chain");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         self.sign("ca-leaf-chain", params, &own, &both, &[both.pem()]);
+    }
+
+    /// Critical extensions about policies (RFC 5280 sections 4.2.1.4, 4.2.1.5,
+    /// 4.2.1.11 and 4.2.1.14), in CAs and in a leaf.
+    fn policies(&mut self, root: &CertifiedIssuer<'static, KeyPair>) {
+        let critical = |id: &[u64], content: &[u8]| {
+            let mut extension = CustomExtension::from_oid_content(id, content.to_vec());
+            extension.set_criticality(true);
+            extension
+        };
+        let one = critical(&[2, 5, 29, 32], &[0x30, 7, 0x30, 5, 6, 3, 0x2a, 3, 1]);
+        let other = critical(&[2, 5, 29, 32], &[0x30, 7, 0x30, 5, 6, 3, 0x2a, 3, 2]);
+        let mapped = critical(
+            &[2, 5, 29, 33],
+            &[0x30, 12, 0x30, 10, 6, 3, 0x2a, 3, 1, 6, 3, 0x2a, 3, 2],
+        );
+        let required = critical(&[2, 5, 29, 36], &[0x30, 3, 0x80, 1, 0]);
+        let unmapped = critical(&[2, 5, 29, 36], &[0x30, 3, 0x81, 1, 0]);
+        let no_any = critical(&[2, 5, 29, 54], &[2, 1, 0]);
+        let unknown = critical(&[1, 2, 3, 4], &[5, 0]);
+        let requires = [one.clone(), required, no_any.clone()];
+        let maps = [one.clone(), mapped];
+        for (name, middles, leaf) in [
+            ("policies-leaf", vec![], vec![one.clone()]),
+            ("policies-unasked", vec![vec![unmapped, no_any]], vec![]),
+            (
+                "policies-required",
+                vec![requires.to_vec()],
+                vec![one.clone()],
+            ),
+            ("policies-absent", vec![requires.to_vec()], vec![]),
+            (
+                "policies-other",
+                vec![requires.to_vec()],
+                vec![other.clone()],
+            ),
+            (
+                "policies-mapped",
+                vec![requires.to_vec(), maps.to_vec()],
+                vec![other],
+            ),
+            (
+                "policies-unmapped",
+                vec![requires.to_vec(), maps.to_vec()],
+                vec![one],
+            ),
+            ("critical-unknown", vec![], vec![unknown.clone()]),
+            ("critical-unknown-chain", vec![vec![unknown]], vec![]),
+        ] {
+            self.chain(name, root, &middles, leaf);
+        }
+    }
+
+    /// As many certificates between leaf and root as can be verified, and one more.
+    fn long_chains(&mut self, root: &CertifiedIssuer<'static, KeyPair>) {
+        for (name, length) in [("six-between", 6), ("seven-between", 7)] {
+            self.chain(name, root, &vec![vec![]; length], vec![]);
+        }
+    }
+
+    /// A leaf, by way of a CA with each of `middles` from `root`.
+    fn chain(
+        &mut self,
+        name: &'static str,
+        root: &CertifiedIssuer<'static, KeyPair>,
+        middles: &[Vec<CustomExtension>],
+        extensions: Vec<CustomExtension>,
+    ) {
+        let new_key = || key(&PKCS_ECDSA_P256_SHA256);
+        let mut issuer: Option<CertifiedIssuer<'static, KeyPair>> = None;
+        let mut further = Vec::new();
+        for (index, extensions) in middles.iter().enumerate() {
+            let mut params = authority(&format!("{name}-{index}"), 2081);
+            params.custom_extensions.clone_from(extensions);
+            let by = issuer.as_ref().unwrap_or(root);
+            let made = CertifiedIssuer::signed_by(params, new_key(), by).expect("a CA");
+            further.insert(0, made.pem());
+            issuer = Some(made);
+        }
+        let mut params = leaf(name);
+        params.custom_extensions = extensions;
+        let by = issuer.as_ref().unwrap_or(root);
+        self.sign(name, params, &new_key(), by, &further);
     }
 
     fn subjects(&mut self, root: &Issuer<'_, KeyPair>) {

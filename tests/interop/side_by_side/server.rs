@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use probity_tests::support::Peer;
 use probity_tests::support::peer::Conn;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::server::{Acceptor, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates::Certificates;
@@ -159,12 +161,10 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut config = builder
-            .with_single_cert(
-                certificates.chain(self.identity),
-                certificates.key(self.identity),
-            )
-            .expect("a key that fits");
+        let key = any_supported_type(&certificates.key(self.identity)).expect("a key");
+        let pair = CertifiedKey::new(certificates.chain(self.identity), key);
+        // As it is: a check would refuse what only clients are to judge.
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         config.alpn_protocols = self
             .alpn
             .iter()

@@ -58,6 +58,17 @@ fn leaves() -> Vec<Case> {
         "ca-leaf",
         "ca-leaf-bounded",
         "ca-leaf-chain",
+        "policies-leaf",
+        "policies-unasked",
+        "policies-required",
+        "policies-absent",
+        "policies-other",
+        "policies-mapped",
+        "policies-unmapped",
+        "critical-unknown",
+        "critical-unknown-chain",
+        "six-between",
+        "seven-between",
     ] {
         cases.push(case(
             format!("{identity}_verified"),
@@ -141,7 +152,7 @@ fn chains() -> Vec<Case> {
 fn names() -> Vec<Case> {
     let with =
         |name: &str| format!("tls_config: {{ca_file: '@folder@/root.pem', server_name: {name}}}");
-    vec![
+    let mut cases = vec![
         case(
             "address_of_name_only",
             ROOT,
@@ -235,7 +246,20 @@ fn names() -> Vec<Case> {
             Tls::with("name-only"),
         )
         .request(|request| request.query("&hostname=elsewhere.test")),
-    ]
+    ];
+    for name in ["app.local", "APP.local.", "local", "a.b.local", "x.a.test"] {
+        let tls = Tls::with("star-names");
+        let case_name = format!("server_name_star_for_{}", name.replace('.', "_"));
+        cases.push(case(case_name, &with(name), "127.0.0.1", tls));
+    }
+    for (name, identity) in [
+        ("address_mapped", "ip-only"),
+        ("address_mapped_of_name_only", "name-only"),
+    ] {
+        let tls = Tls::with(identity);
+        cases.push(case(name, ROOT, "[::ffff:127.0.0.1]", tls));
+    }
+    cases
 }
 
 fn sessions() -> Vec<Case> {
@@ -363,6 +387,18 @@ fn settings() -> Vec<Case> {
         case(
             "ca_empty",
             "tls_config: {ca_file: '@folder@/empty.txt'}",
+            "localhost",
+            Tls::with("good"),
+        ),
+        case(
+            "ca_damaged_beside_a_root",
+            "tls_config: {ca_file: '@folder@/damaged-roots.pem'}",
+            "localhost",
+            Tls::with("good"),
+        ),
+        case(
+            "ca_damaged",
+            "tls_config: {ca_file: '@folder@/damaged.pem'}",
             "localhost",
             Tls::with("good"),
         ),
