@@ -2,43 +2,55 @@
 #![warn(missing_docs)]
 //! CEL expressions over JSON bodies: `fail_if_body_json_matches_cel`.
 //!
-//! The engine knows expressions by [`Expression`]; this crate makes them with
-//! the `cel` crate, which needs `std` and so stands beside the engine. As in
-//! blackbox_exporter there is one variable, `body`, whose numbers are doubles,
-//! and the standard functions and macros.
+//! The engine knows expressions by [`Expression`]; this crate makes them and
+//! evaluates them. As in blackbox_exporter there is one variable, `body`, whose
+//! numbers are doubles, and the standard functions and macros.
+//!
+//! The `cel` crate parses, and has the functions of timestamps and durations. It
+//! cannot be told to stop, and copies what a macro goes over, so that what is
+//! parsed is made a plan of our own, and gone through with a count.
 //!
 //! The pattern of `matches` has to be a literal; it is compiled with the
 //! expression, in the syntax and with the semantics of RE2.
 //!
 //! # Bounds
 //!
-//! The expression is the user's, the body the peer's. A body has at most
-//! [`MAX_VALUES`] values; the engine bounds its bytes. Before an expression is
-//! evaluated, the most that it may cost on a body of this size is worked out,
-//! with every operator, function and macro weighed by the size of what it may
-//! touch or copy (see `cost.rs`); beyond [`MAX_STEPS`] there is no answer.
+//! The expression is the user's, the body the peer's, and whoever evaluates is a
+//! worker with other things to do. A body has at most
+//! [`MAX_JSON_BODY_BYTES`](probity_engine::limits::MAX_JSON_BODY_BYTES). An
+//! evaluation ends after [`MAX_STEPS`] steps, which are counted as they are taken,
+//! wherever it is: within a text, a list, a macro or a pattern. That is no
+//! failure of the target: it has [no answer](NoAnswer::Beyond).
 
-mod cost;
+mod calls;
+mod eval;
+mod halt;
 mod json;
-mod matches;
+mod meter;
 mod names;
+mod pattern;
+mod plan;
 mod types;
+mod value;
 
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use cel::{Context, Env, ExecutionError, IdedExpr, Value};
-use probity_engine::config::{Expression, Pattern};
+use cel::{Env, IdedExpr};
+use probity_engine::config::{Expression, NoAnswer};
 
-/// Steps that one evaluation may take: a value looked at or copied, or 32 bytes
-/// of text. At this bound, and at [`MAX_VALUES`], the expressions of the test
-/// `measured` take at most some tens of milliseconds, parsing included.
-pub const MAX_STEPS: u64 = 500_000;
+use halt::Halt;
+use meter::Meter;
+use plan::Program;
+use value::Value;
 
-/// Values of a body, lists and maps included.
-pub const MAX_VALUES: u32 = 50_000;
+/// Steps that one evaluation may take: a part of the expression or a value that
+/// is looked at, 32 bytes of text that are compared or copied, 8 bytes that a
+/// pattern goes through. One takes about 20 ns, so that all of them take some
+/// tens of milliseconds, and makes at most 32 bytes.
+pub const MAX_STEPS: u64 = 2_000_000;
 
 /// Bytes of an expression.
 pub const MAX_SOURCE_BYTES: usize = 16 * 1024;
@@ -52,9 +64,7 @@ const OPERATORS: &[u8] = b"+-*/%.[({?&|=<>!";
 
 struct Compiled {
     source: Box<str>,
-    expression: IdedExpr,
-    patterns: Vec<Arc<Pattern>>,
-    env: Arc<Env>,
+    program: Program,
 }
 
 impl fmt::Debug for Compiled {
@@ -86,33 +96,24 @@ pub fn compile(source: &str) -> Result<Arc<dyn Expression>, String> {
             "expected at most {MAX_OPERATORS} characters of operators, found {operators}"
         ));
     }
-    let env = Arc::new(Env::stdlib());
     // The grammar's own error handling is not ours to vouch for.
-    let parsed = catch_unwind(AssertUnwindSafe(|| parse(&env, source)));
-    let mut expression = parsed.map_err(|_| "expected an expression in CEL".to_owned())??;
+    let parsed = catch_unwind(AssertUnwindSafe(|| parse(source)));
+    let expression = parsed.map_err(|_| "expected an expression in CEL".to_owned())??;
     names::check(&expression)?;
     types::check(&expression)?;
-    let patterns = matches::compile(&mut expression)?;
+    let program = plan::make(&expression)?;
     Ok(Arc::new(Compiled {
         source: source.into(),
-        expression,
-        patterns,
-        env,
+        program,
     }))
 }
 
-fn parse(env: &Env, source: &str) -> Result<IdedExpr, String> {
-    env.parser().parse(source).map_err(|errors| {
+fn parse(source: &str) -> Result<IdedExpr, String> {
+    let parser = Env::stdlib().parser().enable_ident_escape_syntax(true);
+    parser.parse(source).map_err(|errors| {
         let text = errors.to_string();
         text.lines().next().unwrap_or_default().trim().to_owned()
     })
-}
-
-impl Compiled {
-    /// The most steps that an evaluation takes on a body of this size.
-    fn steps(&self, size: f64) -> f64 {
-        cost::of(&self.expression, &self.patterns, size)
-    }
 }
 
 impl Expression for Compiled {
@@ -120,42 +121,40 @@ impl Expression for Compiled {
         &self.source
     }
 
-    fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, String> {
+    fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, NoAnswer> {
         Ok(Box::new(json::parse(json)?))
     }
 
-    fn holds(&self, body: &dyn Any) -> Result<bool, String> {
+    fn holds(&self, body: &dyn Any) -> Result<bool, NoAnswer> {
         let Some(body) = body.downcast_ref::<json::Body>() else {
-            return Err("the body was read by another evaluator".into());
+            let why = "the body was read by another evaluator";
+            return Err(NoAnswer::Failed(why.into()));
         };
-        let steps = self.steps(body.size);
-        if steps > MAX_STEPS as f64 {
-            return Err(format!(
-                "the body is too large for this expression: \
-                 expected at most {MAX_STEPS} steps, found that it may take {steps:.0}"
-            ));
-        }
-        let mut context = Context::with_env(Arc::clone(&self.env));
-        context.add_variable_from_value("body", body.value.clone());
-        matches::provide(&self.patterns, &mut context)?;
-        // A mistake in the evaluator must not end the worker: the body is the
-        // peer's.
-        let evaluate = AssertUnwindSafe(|| Value::resolve(&self.expression, &context));
-        match catch_unwind(evaluate) {
-            Ok(Ok(Value::Bool(holds))) => Ok(holds),
-            Ok(Ok(other)) => Err(format!("expected true or false, found {}", kind(&other))),
-            Ok(Err(error)) => Err(words(&error)),
-            Err(_) => Err("the evaluation failed".into()),
-        }
+        let mut meter = Meter::new(MAX_STEPS);
+        // A mistake in the evaluator, or in the library, must not end the worker:
+        // the body is the peer's.
+        let evaluate = AssertUnwindSafe(|| answer(eval::run(&self.program, body, &mut meter)));
+        catch_unwind(evaluate)
+            .unwrap_or_else(|_| Err(NoAnswer::Failed("the evaluation failed".into())))
     }
 }
 
-fn kind(value: &Value) -> String {
-    format!("a value of type {}", value.type_of())
-}
-
-fn words(error: &ExecutionError) -> String {
-    error.to_string()
+/// What an evaluation says.
+fn answer(found: Result<Value<'_>, Halt<'_>>) -> Result<bool, NoAnswer> {
+    match found {
+        Ok(Value::Bool(holds)) => Ok(holds),
+        Ok(other) => Err(NoAnswer::Failed(format!(
+            "expected true or false, found a value of type {}",
+            other.kind()
+        ))),
+        Err(Halt::Error(error)) => Err(NoAnswer::Failed(error.to_string())),
+        Err(Halt::Beyond) => Err(NoAnswer::Beyond(format!(
+            "the expression took more than {MAX_STEPS} steps on this body: \
+             expect less of each item, or look at fewer (`x in list` within \
+             `all` goes through the list for every item; a map is looked up at once)"
+        ))),
+        Err(Halt::Unspoken(why)) => Err(NoAnswer::Beyond(why.to_owned())),
+    }
 }
 
 #[cfg(test)]

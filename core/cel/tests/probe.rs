@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::check::http::Config as Http;
+use probity_engine::check::http::{ByteSize, Config as Http};
 use probity_engine::check::{ModuleConfig, TargetParams};
 use probity_engine::config::{Expression, Files, Pattern};
 use probity_engine::threshold::{self, Kind};
@@ -200,8 +200,35 @@ fn a_body_that_is_too_large_for_json_is_not_held() {
     let seen = probe(&body, |http| {
         http.fail_if_body_json_matches_cel = Some("body == ''".into());
     });
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
+    assert!(seen.detail.contains("2097152 bytes"), "{}", seen.detail);
+    // Nothing is unknown where the module says how large a body may be.
+    let seen = probe(&body, |http| {
+        http.fail_if_body_json_matches_cel = Some("body == ''".into());
+        http.body_size_limit = ByteSize::parse("1MB").unwrap();
+    });
     assert_eq!(seen.outcome, Outcome::Failure(Reason::BodyLimit));
     assert_eq!(seen.by_cel, Some(1.0));
+}
+
+/// A bound of ours is not the target's failure.
+#[test]
+fn what_takes_too_long_to_judge_is_unknown() {
+    let body = format!("[{}0]", "0,".repeat(20_000));
+    for source in ["body.all(x, x in body && body.all(y, y == 0.0))"] {
+        for forbidden in [true, false] {
+            let seen = probe(&body, |http| match forbidden {
+                true => http.fail_if_body_json_matches_cel = Some(source.into()),
+                false => http.fail_if_body_json_not_matches_cel = Some(source.into()),
+            });
+            assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
+            assert!(
+                seen.detail.contains("steps on this body"),
+                "{}",
+                seen.detail
+            );
+        }
+    }
 }
 
 /// TestNewCELProgram, and hosts that have no CEL.

@@ -57,7 +57,8 @@
 //!   [limits](probity_engine::limits::DECODED_PER_TURN). What a body is matched
 //!   against takes its time in one piece: each pattern and CEL expression looks
 //!   at up to [`MAX_MATCHED_BODY_BYTES`] or [`MAX_JSON_BODY_BYTES`] (or the
-//!   module's `body_size_limit`), in linear time. Of bodies of
+//!   module's `body_size_limit`), a pattern in linear time, an expression for some
+//!   tens of milliseconds at most. Of bodies of
 //!   requests all connections together write or encrypt
 //!   [`SENT_PER_TURN`](limits::SENT_PER_TURN) bytes between two batches, and at most
 //!   a [`PIECE`](limits::PIECE) more: they go piece by piece, in turn, and what

@@ -45,8 +45,9 @@ pub const MAX_OWN_BODY_BYTES: usize = 512;
 /// has to be matched against it.
 pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of an HTTP body that CEL expressions look at. How many values they may
-/// be is for who evaluates them to bound.
+/// Bytes of an HTTP body that CEL expressions look at. What is larger is unknown
+/// (`local_bound`), unless the module's `body_size_limit` fails it before. How long
+/// they look is for who evaluates them to bound.
 pub const MAX_JSON_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bytes that a compressed HTTP body may decode to when a module sets no

@@ -215,6 +215,9 @@ reasons! {
     /// The module asks for what this version cannot speak: HTTP/3, or versions
     /// of TLS of which there are none left.
     Unspoken = "unspoken",
+    /// The answer is beyond a bound of this prober: larger, or more work to judge,
+    /// than it takes upon itself.
+    LocalBound = "local_bound",
     /// A check in Wasm could not find out, and says that the target is not why.
     WasmUndecided = "wasm_undecided",
     /// A check in Wasm used up its fuel.

@@ -9,8 +9,8 @@ use core::fmt;
 /// A compiled expression that says yes or no about a body.
 ///
 /// The body is the peer's, and the evaluation keeps the worker from its other
-/// runs: whatever the body, it must end within some tens of milliseconds, or
-/// say at once that it would take too long.
+/// runs: whatever the body, it must end within some tens of milliseconds, if
+/// need be [without an answer](NoAnswer::Beyond).
 pub trait Expression: fmt::Debug + Send + Sync {
     /// The expression as it was written.
     fn source(&self) -> &str;
@@ -19,15 +19,26 @@ pub trait Expression: fmt::Debug + Send + Sync {
     /// comes of it is the host's business.
     ///
     /// # Errors
-    /// That the body is no JSON, or too large.
-    fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, String>;
+    /// That the body is no JSON, or that it is beyond a bound.
+    fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, NoAnswer>;
 
     /// Evaluates the expression with `body` being what was read.
     ///
     /// # Errors
-    /// Why there is no answer: the body is too large for the expression, the
-    /// result is neither true nor false, or its evaluation failed.
-    fn holds(&self, body: &dyn Any) -> Result<bool, String>;
+    /// Why there is no answer: the result is neither true nor false, its
+    /// evaluation failed, or it is beyond a bound.
+    fn holds(&self, body: &dyn Any) -> Result<bool, NoAnswer>;
+}
+
+/// Why an [`Expression`] says neither yes nor no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The body is not as the expression wants it: the target fails, with this
+    /// sentence.
+    Failed(String),
+    /// The host does not go so far, which is not the target's fault: the run is
+    /// unknown. The sentence says what the bound is, and what may be done.
+    Beyond(String),
 }
 
 /// A shared [`Expression`]; two are equal if they are written alike.

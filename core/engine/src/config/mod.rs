@@ -27,7 +27,7 @@ use core::fmt;
 pub use bytes::Bytes;
 pub use duration::{GoDuration, TimeLimit};
 pub(crate) use expression::Cel;
-pub use expression::Expression;
+pub use expression::{Expression, NoAnswer};
 pub use pattern::{Captures, Pattern};
 pub use proxy::{ProxyHeader, ProxyUrl};
 pub use secret::Secret;

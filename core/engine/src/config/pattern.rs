@@ -35,7 +35,7 @@ impl Pattern {
     pub const MAX_COMPILED_BYTES: usize = 10 << 20;
 
     /// Groups, repetitions and classes within one another, after translation.
-    const MAX_NEST: u32 = 1_000;
+    pub const MAX_NEST: u32 = 1_000;
 
     /// Compiles a pattern.
     ///
@@ -85,6 +85,12 @@ impl Pattern {
             spans,
             names: Arc::clone(&self.names),
         })
+    }
+
+    /// The pattern in the syntax of the `regex` crate, for who has another
+    /// automaton for it.
+    pub fn translated(&self) -> &str {
+        self.regex.as_str()
     }
 
     /// The pattern as it was written.

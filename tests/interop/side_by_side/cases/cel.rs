@@ -93,8 +93,94 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("index_by_name", r#"{"a-b":1}"#, "body['a-b'] == 1.0"),
 ];
 
+/// Bodies as large as those of real targets, each with an expression that is
+/// true of it: as many looks at them as items, or as pairs of items.
+fn large() -> Vec<(&'static str, String, &'static str)> {
+    let list = |count: usize, item: &dyn Fn(usize) -> String| {
+        let items: Vec<_> = (0..count).map(item).collect();
+        format!("[{}]", items.join(","))
+    };
+    let statuses = |items, allowed| {
+        format!(
+            r#"{{"items":{},"allowed":{}}}"#,
+            list(items, &|at| format!(
+                r#"{{"name":"item {at}","status":"state-{}"}}"#,
+                at % allowed
+            )),
+            list(allowed, &|at| format!("\"state-{at}\""))
+        )
+    };
+    let named = |count| {
+        let item = |at| format!(r#"{{"name":"node number {at}","up":true}}"#);
+        format!(r#"{{"items":{}}}"#, list(count, &item))
+    };
+    let nodes = |count| {
+        let fields: Vec<_> = (0..count)
+            .map(|at| format!(r#""node-{at}":{{"status":"ok","zone":"eu-west-1"}}"#))
+            .collect();
+        format!(r#"{{"nodes":{{{}}}}}"#, fields.join(","))
+    };
+    let zeros = |count| {
+        format!(
+            r#"{{"status":"UP","rest":{}}}"#,
+            list(count, &|_| "0".into())
+        )
+    };
+    let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let exists = "body.items.all(i, body.allowed.exists(a, a == i.status))";
+    let is_in = "body.items.all(i, i.status in body.allowed)";
+    let lookup = "body.nodes.all(k, body.nodes[k].status == 'ok')";
+    let pattern = "body.items.all(i, i.name.matches('^node number [0-9]+$'))";
+    vec![
+        ("exists_20", statuses(20, 20), exists),
+        ("exists_5000", statuses(5_000, 20), exists),
+        ("in_100", statuses(100, 100), is_in),
+        ("in_5000", statuses(5_000, 100), is_in),
+        ("lookup_200", nodes(200), lookup),
+        ("lookup_20000", nodes(20_000), lookup),
+        ("matches_1000", named(1_000), pattern),
+        ("matches_20000", named(20_000), pattern),
+        (
+            "map_1000",
+            named(1_000),
+            "body.items.map(i, i.name).all(n, n != '')",
+        ),
+        (
+            "filter_5000",
+            named(5_000),
+            "size(body.items.filter(i, i.up)) == 5000",
+        ),
+        ("values_50000", zeros(50_000), "body.status == 'UP'"),
+        ("values_1000000", zeros(1_000_000), "body.status == 'UP'"),
+        ("nested_200", nested(200), "body[0][0][0].size() == 1"),
+        ("nested_10000", nested(10_000), "size(body) == 1"),
+        ("nested_10001", nested(10_001), "size(body) == 1"),
+        (
+            "escaped_name",
+            r#"{"in":1,"a-b":2}"#.into(),
+            "body.`in` < body.`a-b`",
+        ),
+    ]
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
+    for (name, body, expression) in large() {
+        let option = format!("fail_if_body_json_not_matches_cel: {}", quoted(expression));
+        cases.push(http(format!("cel::large_{name}"), &option, ok(&body)));
+    }
+    let pairs = format!("[{}0]", "0,".repeat(3_000));
+    cases.push(http(
+        "cel::too_many_steps",
+        "fail_if_body_json_not_matches_cel: 'body.all(x, body.all(y, y == 0.0))'",
+        ok(&pairs),
+    ));
+    let long = format!("\"{}\"", "x".repeat(2 << 20));
+    cases.push(http(
+        "cel::too_large",
+        "fail_if_body_json_not_matches_cel: 'size(body) > 1'",
+        ok(&long),
+    ));
     for (name, body, expression) in ROWS {
         for (how, option) in [
             ("fail_if", "fail_if_body_json_matches_cel"),

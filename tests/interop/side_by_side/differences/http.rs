@@ -319,6 +319,13 @@ pub(super) const LISTED: &[Listed] = &[
         "upstream has read the body for the expression and finds no JSON left: ours reads it once for both",
     ),
     listed(
+        "cel::too_*",
+        "status",
+        "200",
+        "503: The probe could not be made (local_bound): *",
+        "one evaluation is bounded to 2,000,000 steps and 2 MiB of JSON, since others wait for the worker: that is no failure of the target",
+    ),
+    listed(
         "http::http3_*",
         "status",
         "200",

@@ -14,8 +14,9 @@ use super::response::Head;
 use super::version::Version;
 use super::{BODY_LENGTH, CEL_FAILED, CONTENT_LENGTH, LAST_MODIFIED, SSL, STATUS_CODE, VERSION};
 use crate::check::Cx;
+use crate::config::NoAnswer;
 use crate::io::Closed;
-use crate::outcome::Reason;
+use crate::outcome::{Outcome, Reason};
 
 /// A response of which the body is being read.
 #[derive(Debug)]
@@ -49,6 +50,9 @@ enum Progress {
 enum Stop {
     /// It is larger than this.
     Limit(u64),
+    /// It is larger than this, which the module does not say: nobody may have more
+    /// looked at by CEL.
+    Bound(u64),
     /// It is not what `compression` says.
     Coding(DecodeError),
 }
@@ -57,6 +61,7 @@ impl Stop {
     const fn reason(&self) -> Reason {
         match self {
             Self::Limit(_) => Reason::BodyLimit,
+            Self::Bound(_) => Reason::LocalBound,
             Self::Coding(_) => Reason::BodyEncoding,
         }
     }
@@ -66,6 +71,11 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limit(limit) => write!(f, "the body is larger than {limit} bytes"),
+            Self::Bound(limit) => write!(
+                f,
+                "the body is larger than the {limit} bytes that expressions in CEL look at: \
+                 ask the target for less, or set a smaller body_size_limit to fail it"
+            ),
             Self::Coding(error) => error.fmt(f),
         }
     }
@@ -213,13 +223,20 @@ impl Answer {
         content: &[u8],
         cx: &mut Cx<'_>,
     ) -> Result<Option<usize>, Stop> {
-        let limit = place.spec.module.largest_body(self.matched);
-        let Some(mut decoder) = self.decoder.take() else {
-            return self.keep(content, limit, cx).map(|()| None);
+        let module = &place.spec.module;
+        let limit = module.largest_body(self.matched);
+        let taken = match self.decoder.take() {
+            None => self.keep(content, limit, cx).map(|()| None),
+            Some(mut decoder) => {
+                let taken = self.decode(&mut decoder, content, limit, cx);
+                self.decoder = Some(decoder);
+                taken
+            }
         };
-        let taken = self.decode(&mut decoder, content, limit, cx);
-        self.decoder = Some(decoder);
-        taken
+        taken.map_err(|stop| match stop {
+            Stop::Limit(limit) if module.is_bound(self.matched) => Stop::Bound(limit),
+            stop => stop,
+        })
     }
 
     /// See [`Answer::take`].
@@ -281,7 +298,10 @@ impl Answer {
     /// No more of the body is read.
     fn stop(&mut self, place: Place<'_>, stop: &Stop, cx: &mut Cx<'_>) {
         self.progress = Progress::Read;
-        self.unreadable(place, stop.reason(), format_args!("{stop}"), cx);
+        match stop {
+            Stop::Bound(_) if self.fault.is_none() => beyond(format_args!("{stop}"), cx),
+            _ => self.unreadable(place, stop.reason(), format_args!("{stop}"), cx),
+        }
     }
 
     /// The connection ended.
@@ -327,11 +347,16 @@ impl Answer {
             .or_else(|| self.matched.then(|| judge::body(module, body))?);
         if fault.is_none()
             && self.matched
-            && let Err(words) = judge::json(module, body)
+            && let Err(why) = judge::json(module, body)
         {
             cx.end_phase();
-            cx.set(CEL_FAILED, 1.0);
-            return cx.fail(Reason::JsonMismatch, format_args!("{words}"));
+            return match why {
+                NoAnswer::Failed(words) => {
+                    cx.set(CEL_FAILED, 1.0);
+                    cx.fail(Reason::JsonMismatch, format_args!("{words}"));
+                }
+                NoAnswer::Beyond(words) => beyond(format_args!("{words}"), cx),
+            };
         }
         let fault = fault.or_else(|| judge::transport(module, self.version, place.url().secure));
         cx.end_phase();
@@ -340,6 +365,12 @@ impl Answer {
             None => cx.succeed(),
         }
     }
+}
+
+/// Ends the run: what is to be judged is beyond a bound of ours, which is not the
+/// target's fault.
+fn beyond(sentence: fmt::Arguments<'_>, cx: &mut Cx<'_>) {
+    cx.finish(Outcome::Unknown(Reason::LocalBound), sentence);
 }
 
 /// Notes what the head of the final response says, and that its transfer counts

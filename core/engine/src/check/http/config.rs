@@ -487,6 +487,12 @@ impl Module {
         self.body_limit.unwrap_or(decoded.min(held)).min(parsed)
     }
 
+    /// Whether that is our bound for what CEL looks at, and not the module's.
+    pub(super) fn is_bound(&self, matched: bool) -> bool {
+        let bound = MAX_JSON_BODY_BYTES as u64;
+        matched && self.matches_json() && self.body_limit.is_none_or(|limit| limit > bound)
+    }
+
     pub(super) fn is_head(&self) -> bool {
         &*self.method == "HEAD"
     }

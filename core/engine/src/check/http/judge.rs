@@ -2,7 +2,6 @@
 //! those of blackbox_exporter: status, headers, body, version, TLS.
 
 use alloc::format;
-use alloc::string::String;
 use core::fmt;
 
 use super::config::{Matcher, Module};
@@ -11,7 +10,7 @@ use super::response::{Head, unfolded};
 use super::version::Version;
 use super::{CEL_FAILED, MAX_REDIRECTS, REGEX_FAILED};
 use crate::check::Cx;
-use crate::config::Cel;
+use crate::config::{Cel, NoAnswer};
 use crate::outcome::Reason;
 
 /// What is wrong with a response. Small, so that it can wait until the body
@@ -106,8 +105,8 @@ pub(super) fn body(module: &Module, body: &[u8]) -> Option<Fault> {
     None
 }
 
-/// Judges the JSON of the body: what is wrong with it, in words.
-pub(super) fn json(module: &Module, body: &[u8]) -> Result<(), String> {
+/// Judges the JSON of the body: what is wrong with it, or why that cannot be said.
+pub(super) fn json(module: &Module, body: &[u8]) -> Result<(), NoAnswer> {
     let lists = [
         (List::Forbidden, &module.cel_forbidden),
         (List::Required, &module.cel_required),
@@ -125,10 +124,18 @@ pub(super) fn json(module: &Module, body: &[u8]) -> Result<(), String> {
         let holds = body.and_then(|body| expression.holds(&**read.insert(body)));
         match holds {
             Ok(holds) if holds == (list == List::Forbidden) => {
-                return Err(format!("body {} {:?}", list.verb(), expression.source()));
+                let words = format!("body {} {:?}", list.verb(), expression.source());
+                return Err(NoAnswer::Failed(words));
             }
             Ok(_) => {}
-            Err(why) => return Err(format!("{why} (in {:?})", expression.source())),
+            Err(NoAnswer::Failed(why)) => {
+                let words = format!("{why} (in {:?})", expression.source());
+                return Err(NoAnswer::Failed(words));
+            }
+            Err(NoAnswer::Beyond(why)) => {
+                let words = format!("{why} (in {:?})", expression.source());
+                return Err(NoAnswer::Beyond(words));
+            }
         }
     }
     Ok(())
@@ -287,6 +294,7 @@ mod tests {
     use crate::check::http::response::Raw;
     use crate::config::{Expression, NoFiles, Pattern};
     use alloc::boxed::Box;
+    use alloc::string::String;
     use alloc::string::ToString as _;
     use alloc::sync::Arc;
     use alloc::vec;
@@ -442,12 +450,12 @@ mod tests {
             "true"
         }
 
-        fn read(&self, _: &[u8]) -> Result<Box<dyn Any>, String> {
+        fn read(&self, _: &[u8]) -> Result<Box<dyn Any>, NoAnswer> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(Box::new(7))
         }
 
-        fn holds(&self, body: &dyn Any) -> Result<bool, String> {
+        fn holds(&self, body: &dyn Any) -> Result<bool, NoAnswer> {
             Ok(body.downcast_ref() == Some(&7))
         }
     }
@@ -458,7 +466,8 @@ mod tests {
         let mut module = module(|_| {});
         module.cel_required = Some(Cel(counting.clone()));
         module.cel_forbidden = Some(Cel(counting.clone()));
-        assert_eq!(json(&module, b""), Err("body matches \"true\"".into()));
+        let failed = NoAnswer::Failed("body matches \"true\"".into());
+        assert_eq!(json(&module, b""), Err(failed));
         assert_eq!(counting.0.load(Ordering::Relaxed), 1);
         module.cel_forbidden = None;
         assert_eq!(json(&module, b""), Ok(()));
