@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand, ValueEnum};
 use probity_engine::resolve::ResolverConfig;
 use probity_spec::words;
@@ -73,14 +74,14 @@ pub struct Serve {
     enable_auto_reload: bool,
     #[arg(long = "no-config.enable-auto-reload", hide = true)]
     no_enable_auto_reload: bool,
-    /// How often to look at it.
+    /// How often to look at it; 0 is never.
     #[arg(
         long = "config.auto-reload-interval",
         value_name = "SECONDS",
         default_value_t = 30,
-        value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX))
+        value_parser = whole
     )]
-    auto_reload_interval: u64,
+    auto_reload_interval: u32,
     /// Seconds taken off the scrape timeout that Prometheus announces to /probe.
     #[arg(
         long = "timeout-offset",
@@ -125,16 +126,20 @@ pub struct Serve {
     )]
     route_prefix: Option<String>,
     /// File with TLS, users and headers of the pages (the web configuration
-    /// file of the Prometheus exporters).
-    #[arg(long = "web.config.file", value_name = "FILE")]
-    pub web_config_file: Option<PathBuf>,
+    /// file of the Prometheus exporters); an empty name is none.
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
+    web_config_file: Option<PathBuf>,
     /// Results of /probe that are kept for its page and /logs; as many failed
     /// ones are kept on when they fall out. No more than 64 MiB together.
     #[arg(
         long = "history.limit",
         value_name = "N",
         default_value_t = 100,
-        value_parser = clap::value_parser!(u32).range(..=100_000)
+        value_parser = whole
     )]
     pub history_limit: u32,
     /// Instances of checks in Wasm at once, all together; fewer where a process may
@@ -164,8 +169,14 @@ impl Serve {
     /// How often to look whether the configuration file has changed; `None`
     /// is never.
     pub fn auto_reload(&self) -> Option<Duration> {
-        let interval = Duration::from_secs(self.auto_reload_interval);
-        self.enable_auto_reload.then_some(interval)
+        let interval = Duration::from_secs(self.auto_reload_interval.into());
+        (self.enable_auto_reload && !interval.is_zero()).then_some(interval)
+    }
+
+    /// The web configuration file, if there is one.
+    pub fn web_config(&self) -> Option<&Path> {
+        let file = self.web_config_file.as_deref();
+        file.filter(|file| !file.as_os_str().is_empty())
     }
 
     /// Where the pages are.
@@ -385,15 +396,42 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     probity_engine::config::GoDuration::parse(text).map(|duration| duration.0)
 }
 
+/// A whole number as Go's flags have it: also `0x10`, `0o17`, `017`, `0b11` and
+/// `1_000`. What is larger than there is a use for is the largest.
+fn whole(text: &str) -> Result<u32, String> {
+    let (radix, digits) = match text.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => (16, &text[2..]),
+        Some("0o") => (8, &text[2..]),
+        Some("0b") => (2, &text[2..]),
+        Some(_) if text.starts_with('0') => (8, &text[1..]),
+        _ => (10, text),
+    };
+    // With a prefix an underscore may follow it, as in Go.
+    let digits = if radix == 10 {
+        digits
+    } else {
+        digits.strip_prefix('_').unwrap_or(digits)
+    };
+    let groups = || digits.split('_');
+    let expected = || format!("expected a whole number from 0, found {text:?}");
+    if groups().any(|group| group.is_empty() || !group.chars().all(|c| c.is_digit(radix))) {
+        return Err(expected());
+    }
+    let number = u64::from_str_radix(&groups().collect::<String>(), radix);
+    let number = number.map_err(|_| expected())?;
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
 /// `host:port` or `:port`. Host names are resolved when the program starts.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if text.starts_with("vsock:") {
         return Err("vsock sockets are not served: expected host:port or :port".into());
     }
-    if let Some(port) = text.strip_prefix(':') {
-        let port = port
-            .parse()
-            .map_err(|_| format!("expected a port from 0 to 65535, found {port:?}"))?;
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| format!("expected host:port or :port, found {text:?}"))?;
+    let port = port_number(port)?;
+    if host.is_empty() {
         // A dual-stack socket where there is IPv6.
         let host = match std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
             Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -401,10 +439,39 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         };
         return Ok(SocketAddr::new(host, port));
     }
-    std::net::ToSocketAddrs::to_socket_addrs(text)
+    std::net::ToSocketAddrs::to_socket_addrs(&format!("{host}:{port}"))
         .map_err(|error| format!("expected host:port or :port: {error}"))?
         .next()
         .ok_or_else(|| format!("{text} has no address"))
+}
+
+/// A port, or the name of one: those of the machine's services file, and what
+/// Go knows without one.
+fn port_number(text: &str) -> Result<u16, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(port);
+    }
+    let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+    named_port(&services, text)
+        .or(match text {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        })
+        .ok_or_else(|| {
+            format!("expected a port from 0 to 65535 or a name in /etc/services, found {text:?}")
+        })
+}
+
+/// The TCP port of this name or alias in a file as in services(5).
+fn named_port(services: &str, wanted: &str) -> Option<u16> {
+    services.lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let name = words.next()?;
+        let port = words.next()?.strip_suffix("/tcp")?;
+        let mut names = std::iter::once(name).chain(words);
+        names.any(|it| it == wanted).then(|| port.parse().ok())?
+    })
 }
 
 #[cfg(test)]
@@ -459,6 +526,67 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_charts_are_taken_as_by_blackbox_exporter() {
+        let serve = |line: &[&str]| {
+            let line = ["probity"].iter().chain(line);
+            Args::try_parse_from(line).unwrap().serve
+        };
+        assert_eq!(serve(&["--web.config.file="]).web_config(), None);
+        let given = serve(&["--web.config.file=a"]);
+        assert_eq!(given.web_config(), Some(Path::new("a")));
+        let never = serve(&[
+            "--config.enable-auto-reload",
+            "--config.auto-reload-interval=0",
+        ]);
+        assert_eq!(never.auto_reload(), None);
+        let many = serve(&["--history.limit=200000"]);
+        assert_eq!(many.history_limit, 200_000);
+        let named = serve(&["--web.listen-address=127.0.0.1:http"]);
+        assert_eq!(named.listen, ["127.0.0.1:80".parse().unwrap()]);
+    }
+
+    #[test]
+    fn whole_numbers_are_written_as_in_go() {
+        for (text, number) in [
+            ("0", 0),
+            ("0x10", 16),
+            ("0X1f", 31),
+            ("017", 15),
+            ("0o17", 15),
+            ("0b11", 3),
+            ("1_000", 1_000),
+            ("0x_ff", 255),
+            ("99999999999", u32::MAX),
+        ] {
+            assert_eq!(whole(text), Ok(number), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "1.5",
+            "0x",
+            "08",
+            "1__0",
+            "_1",
+            "1_",
+            "99999999999999999999",
+        ] {
+            assert!(whole(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_have_names_and_aliases() {
+        let services = "# tcp\nwww 8\nhttp-alt\t8080/tcp\twebcache  # alias\nntp 123/udp\n";
+        assert_eq!(named_port(services, "http-alt"), Some(8080));
+        assert_eq!(named_port(services, "webcache"), Some(8080));
+        for name in ["ntp", "www", "alias", "#", ""] {
+            assert_eq!(named_port(services, name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn only_the_usual_files_of_names_may_be_missing() {
         let dns = |flags: &[&str]| {
             let line = ["probity"].iter().chain(flags);
@@ -485,7 +613,9 @@ mod tests {
             &["probity", "--web.listen-address=vsock://:9115"],
             &["probity", "--web.external-url='http://a'"],
             &["probity", "--web.systemd-socket"],
-            &["probity", "--config.auto-reload-interval=0"],
+            &["probity", "--config.auto-reload-interval=1s"],
+            &["probity", "--web.listen-address=9115"],
+            &["probity", "--web.listen-address=127.0.0.1:nonsense"],
             &["probity", "--config.check=true"],
             &["probity", "--engine.destination-burst=0"],
             &["probity", "check"],

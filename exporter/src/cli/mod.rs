@@ -6,6 +6,7 @@ pub mod log;
 pub mod serve;
 pub mod wasm;
 mod waterfall;
+mod words;
 
 use std::process::ExitCode;
 
@@ -16,8 +17,15 @@ use self::args::{Args, Command};
 /// Parses the arguments and runs the command they name. Never panics on what
 /// a user typed.
 pub fn main() -> ExitCode {
+    let line = match words::expanded(std::env::args_os()) {
+        Ok(line) => line,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return misused();
+        }
+    };
     // Flags of help that blackbox_exporter has beside this one.
-    let line = std::env::args_os().map(|word| match word.to_str() {
+    let line = line.into_iter().map(|word| match word.to_str() {
         Some("--help-long" | "--help-man") => "--help".into(),
         _ => word,
     });
@@ -26,12 +34,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if this cannot be written.
             let _ = error.print();
-            return match (error.use_stderr(), std::env::args_os().nth(1)) {
-                (false, _) => ExitCode::SUCCESS,
-                (true, Some(command)) if MISUSABLE.iter().any(|it| command == *it) => {
-                    ExitCode::from(MISUSED)
-                }
-                (true, _) => ExitCode::from(FAILED),
+            return match error.use_stderr() {
+                false => ExitCode::SUCCESS,
+                true => misused(),
             };
         }
     };
@@ -40,6 +45,14 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::main(&args),
         Command::Demo(args) => crate::demo::main(&args),
         Command::Wasm(command) => wasm::main(&command),
+    }
+}
+
+/// How a mistake on the command line ends.
+fn misused() -> ExitCode {
+    match std::env::args_os().nth(1) {
+        Some(command) if MISUSABLE.iter().any(|it| command == *it) => ExitCode::from(MISUSED),
+        _ => ExitCode::from(FAILED),
     }
 }
 

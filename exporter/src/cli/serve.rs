@@ -62,7 +62,7 @@ pub fn main(args: &Serve) -> ExitCode {
         },
         probes: probes(args),
         base: args.base(),
-        web_config: args.web_config_file.clone(),
+        web_config: args.web_config().map(Into::into),
         auto_reload: args.auto_reload(),
         engine: args.engine.clone(),
     };

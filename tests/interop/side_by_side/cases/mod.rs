@@ -28,6 +28,10 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("body.txt", "Text of a file\n"),
     ("secret.txt", "  a-secret \n"),
     ("empty.txt", ""),
+    (
+        "args.txt",
+        "# flags\n--web.route-prefix=/pre\n--log.level=debug\n",
+    ),
     ("not-pem.txt", "this is no certificate\n"),
 ];
 

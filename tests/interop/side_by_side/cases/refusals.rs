@@ -213,6 +213,8 @@ const REFUSALS: &[&str] = &[
     "surface::start_bad_format",
     "surface::start_bad_level",
     "surface::start_bad_number",
+    "surface::start_check_history_fraction",
+    "surface::start_check_reload_words",
     "surface::start_extra_word",
     "surface::start_missing_file",
     "surface::start_missing_web_config",
@@ -222,4 +224,6 @@ const REFUSALS: &[&str] = &[
     "surface::start_url_ends_quoted",
     "surface::start_url_half_quoted",
     "surface::start_url_quoted",
+    "surface::start_url_with_space",
+    "surface::start_words_missing",
 ];

@@ -164,6 +164,12 @@ fn flags() -> Vec<Case> {
         ),
         probe("external_path", &["--web.external-url=/pre"], under),
         probe("two_words", &["--history.limit", "5"], &["/-/healthy"]),
+        probe(
+            "words_of_a_file",
+            &["@@folder@/args.txt"],
+            &["/pre/-/healthy", "/-/healthy"],
+        ),
+        probe("web_config_empty", &["--web.config.file="], &["/-/healthy"]),
         probe("log_format", &["--log.format=json"], &[]),
         probe("log_level", &["--log.level=debug"], &["/-/healthy"]),
         probe(
@@ -198,6 +204,60 @@ fn flags() -> Vec<Case> {
             &["--web.config.file=/nowhere/at/all.yml"],
         ),
         ("extra_word", &["nonsense"]),
+        (
+            "check_web_config_empty",
+            &["--config.check", "--web.config.file="],
+        ),
+        (
+            "check_named_port",
+            &["--config.check", "--web.listen-address=0.0.0.0:http"],
+        ),
+        (
+            "check_history_large",
+            &["--config.check", "--history.limit=200000"],
+        ),
+        (
+            "check_history_hexadecimal",
+            &["--config.check", "--history.limit=0x10"],
+        ),
+        (
+            "check_history_octal",
+            &["--config.check", "--history.limit=0o17"],
+        ),
+        (
+            "check_history_grouped",
+            &["--config.check", "--history.limit=1_000"],
+        ),
+        (
+            "check_history_fraction",
+            &["--config.check", "--history.limit=1.5"],
+        ),
+        (
+            "check_reload_never",
+            &["--config.check", "--config.auto-reload-interval=0"],
+        ),
+        (
+            "check_reload_words",
+            &["--config.check", "--config.auto-reload-interval=1s"],
+        ),
+        (
+            "check_url_with_space",
+            &["--config.check", "--web.external-url=http://x y/"],
+        ),
+        (
+            "check_url_with_braces",
+            &["--config.check", "--web.external-url=http://x/{a}"],
+        ),
+        (
+            "check_prefix_with_braces",
+            &["--config.check", "--web.route-prefix=/{}"],
+        ),
+        (
+            "check_address_bad",
+            &["--config.check", "--web.listen-address=nonsense:port"],
+        ),
+        ("url_with_space", &["--web.external-url=http://x y/"]),
+        ("words_missing", &["@/nowhere/at/all.txt"]),
         ("version", &["--version"]),
         ("help", &["--help"]),
         (
