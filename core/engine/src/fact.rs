@@ -65,6 +65,11 @@ impl Labels {
         self.0.is_none()
     }
 
+    /// Bytes of the values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.iter().map(|(_, value)| value.len()).sum()
+    }
+
     /// Names and values, in the order in which they were found. Names are those
     /// of labels in Prometheus' text format, and occur once.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {

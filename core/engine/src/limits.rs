@@ -82,9 +82,6 @@ pub const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
 /// included.
 pub const MAX_CHUNK_LINE_BYTES: usize = 4 * 1024;
 
-/// Entries of the `query_response` of one `tcp` module.
-pub const MAX_EXCHANGES: usize = 256;
-
 /// Bytes of one line of a `tcp` dialogue with its end, as in Go's
 /// `bufio.Scanner`, and of what `expect_bytes` may ask for.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -96,11 +93,12 @@ pub const MAX_DIALOGUE_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes that one `tcp` dialogue sends, all its messages together and expanded.
 pub const MAX_SENT_BYTES: usize = 256 * 1024;
 
-/// Labels of `probe_expect_info` that one module may ask for.
-pub const MAX_INFO_LABELS: usize = 16;
-
-/// Bytes of the value of such a label: every target keeps those of its last run.
+/// Bytes of the value of a label of `probe_expect_info`: every target keeps those
+/// of its last run. What is beyond is cut off.
 pub const MAX_INFO_VALUE_BYTES: usize = 1024;
+
+/// The same of all values of a run together.
+pub const MAX_INFO_BYTES: usize = 16 * 1024;
 
 /// Bytes of the sentence that explains a result.
 pub const MAX_DETAIL_BYTES: usize = 512;

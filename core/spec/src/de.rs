@@ -202,12 +202,7 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
             }
             // A value left out is an empty text, as in Go.
             Value::Scalar(_) if self.0.is_null() => self.place(visitor.visit_str("")),
-            Value::Scalar(scalar) => visitor.visit_str(&scalar.text).or_else(|mistake: Mistake| {
-                if mistake.message == IP_ADDRESS {
-                    return self.expected(&"an IP address");
-                }
-                self.place(Err(mistake))
-            }),
+            Value::Scalar(scalar) => self.place(visitor.visit_str(&scalar.text)),
             _ => self.expected(&visitor),
         }
     }
@@ -456,9 +451,6 @@ impl de::Error for Mistake {
         Self::custom(format_args!("missing field `{field}`"))
     }
 }
-
-/// What serde says of a text that is no IP address, without saying what it is.
-const IP_ADDRESS: &str = "invalid IP address syntax";
 
 /// What serde's visitors call themselves, in a user's words.
 fn wanted(expected: &dyn Expected) -> Cow<'static, str> {

@@ -56,7 +56,7 @@ ignored: the second document
     let headers: Vec<(&str, &str)> = http
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .map(|(name, value)| (name.as_str(), str::from_utf8(value.as_slice()).unwrap()))
         .collect();
     assert_eq!(
         headers,

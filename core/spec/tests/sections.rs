@@ -69,7 +69,7 @@ fn websocket_has_the_http_client_of_prometheus() {
     let websocket = module.config().websocket.as_ref().unwrap();
     assert!(websocket.ip_protocol_fallback && websocket.http_config.enable_http2);
     assert!(!websocket.http_config.follow_redirects);
-    assert_eq!(websocket.headers["Host"].values, ["a.test"]);
+    assert_eq!(websocket.headers["Host"].values, ["a.test".into()]);
     let shown = file.render().unwrap();
     assert!(!shown.contains("hush"), "{shown}");
     assert!(shown.contains("a:xxxxx@p.test"), "{shown}");
@@ -119,4 +119,31 @@ fn a_job_cannot_name_what_is_not_probed() {
         );
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
+}
+
+#[test]
+fn what_templates_leave_empty_and_what_is_no_text_loads() {
+    let parse = |text: &str| File::parse("f.yml", text, &NoFiles).unwrap();
+    let file = parse(
+        "\
+modules:
+  tcp: {prober: tcp, tcp: {source_ip_address: ''}}
+  icmp: {prober: icmp, icmp: {source_ip_address: }}
+  dns: {prober: dns, dns: {query_name: a.test, source_ip_address: ''}}
+  bytes: {prober: http, http: {body: !!binary gIGC, headers: {X: !!binary gIGC}}}
+  web: {prober: http, http: {source_ip_address: 127.0.0.1}}
+",
+    );
+    let config = |name: &str| file.module(name).unwrap().config().clone();
+    assert_eq!(config("tcp").tcp.unwrap().source_ip_address, None);
+    assert_eq!(config("icmp").icmp.unwrap().source_ip_address, None);
+    assert_eq!(config("dns").dns.unwrap().source_ip_address, None);
+    let web = config("web").http.unwrap().source_ip_address;
+    assert_eq!(web, Some([127, 0, 0, 1].into()));
+    let bytes = config("bytes").http.unwrap();
+    assert_eq!(bytes.body.as_slice(), b"\x80\x81\x82");
+    assert_eq!(bytes.headers["X"].as_slice(), b"\x80\x81\x82");
+    let again = parse(&file.render().unwrap());
+    let again = again.module("bytes").unwrap().config().http.clone();
+    assert_eq!(again.unwrap(), bytes);
 }

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
-use crate::config::{ConfigError, TlsConfig, is_default};
+use crate::config::{self, ConfigError, TlsConfig, is_default};
 
 /// The `dns` section of a module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,10 @@ pub struct Config {
     /// Whether the other protocol will do.
     pub ip_protocol_fallback: bool,
     /// Source address of queries.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "config::address"
+    )]
     pub source_ip_address: Option<IpAddr>,
     /// Whether to ask by DNS over TLS (RFC 7858).
     #[serde(skip_serializing_if = "is_default")]

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
-use crate::config::{ConfigError, is_default};
+use crate::config::{self, ConfigError, is_default};
 
 /// The `icmp` section of a module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,10 @@ pub struct Config {
     /// Whether the other protocol will do.
     pub ip_protocol_fallback: bool,
     /// Source address of packets.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "config::address"
+    )]
     pub source_ip_address: Option<IpAddr>,
     /// Bytes of the payload; 0 is blackbox_exporter's text of 28 bytes.
     #[serde(skip_serializing_if = "is_default")]

@@ -133,6 +133,14 @@ impl Tunnel {
                     },
                 }),
                 [_, NO_LOGIN] => self.ask(Stage::Request, request(far)?),
+                [_, PASSWORD] if proxy.user.as_ref().is_some_and(|it| !it.fits_socks()) => {
+                    Err(Refusal {
+                        reason: Reason::ProxyAuth,
+                        words: "wants a user of 1 to 255 bytes and a password of at most 255 \
+                                (RFC 1929), and others are configured"
+                            .into(),
+                    })
+                }
                 [_, PASSWORD] if proxy.user.is_some() => self.ask(Stage::Login, login(proxy)),
                 [_, other] => malformed(alloc::format!("chose way {other} of logging in unasked")),
                 [] | [_] => Ok(Progress::Wait),
@@ -274,7 +282,7 @@ impl fmt::Display for Phrase<'_> {
     }
 }
 
-/// RFC 1929 section 2. That both parts fit was seen to when the URL was read.
+/// RFC 1929 section 2. Both parts fit.
 fn login(proxy: &Proxy) -> Vec<u8> {
     let mut bytes = alloc::vec![1];
     if let Some(user) = &proxy.user {

@@ -78,7 +78,10 @@ pub struct Config {
     /// Whether the other protocol will do.
     pub ip_protocol_fallback: bool,
     /// Source address of connections.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "config::address"
+    )]
     pub source_ip_address: Option<IpAddr>,
     /// Whether to perform a TLS handshake before the check begins.
     #[serde(skip_serializing_if = "is_default")]

@@ -7,6 +7,7 @@
 mod bytes;
 mod duration;
 mod expression;
+pub(crate) mod idn;
 mod no_proxy;
 mod pattern;
 mod proxy;
@@ -23,6 +24,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
+use core::net::IpAddr;
 
 pub use bytes::Bytes;
 pub use duration::{GoDuration, TimeLimit};
@@ -38,6 +40,7 @@ pub use tls::{TlsConfig, WrittenVersion};
 pub(crate) use no_proxy::NoProxy;
 pub(crate) use proxy::{Proxies, Proxy, ProxyConfig, ProxyKind};
 
+use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::guest;
@@ -303,7 +306,21 @@ where
     Ok(entries.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// The same for the values of a map.
+/// For `deserialize_with` of an address that may be left out: an empty text is
+/// none, which templates write and Go takes for nothing said.
+pub(crate) fn address<'de, D>(deserializer: D) -> Result<Option<IpAddr>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| D::Error::invalid_value(Unexpected::Str(&text), &"an IP address");
+    text.parse().map(Some).map_err(wrong)
+}
+
+/// The same as [`null_is_empty`] for the values of a map.
 pub(crate) fn null_value_is_empty<'de, D, T>(
     deserializer: D,
 ) -> Result<BTreeMap<String, T>, D::Error>

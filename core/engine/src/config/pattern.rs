@@ -13,7 +13,7 @@ use regex::{Regex, RegexBuilder};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::re2;
+use super::{ConfigError, re2};
 
 /// A compiled regular expression in Go's syntax, unanchored, case-sensitive.
 ///
@@ -22,10 +22,12 @@ use super::re2;
 /// three times its size, for as long as it is matched.
 ///
 /// Matching takes time linear in the input whatever the pattern, and a
-/// compiled pattern is at most [`Pattern::MAX_COMPILED_BYTES`] large.
+/// compiled pattern is at most [`Pattern::MAX_COMPILED_BYTES`] large. One that would
+/// be larger is right, and matches nothing: see [`Pattern::is_too_large`].
 #[derive(Clone)]
 pub struct Pattern {
-    regex: Regex,
+    /// `None` if it is too large.
+    regex: Option<Regex>,
     source: Box<str>,
     names: Arc<[Option<Box<str>>]>,
 }
@@ -51,13 +53,13 @@ impl Pattern {
         let regex = RegexBuilder::new(&translated.regex)
             .size_limit(Self::MAX_COMPILED_BYTES)
             .nest_limit(Self::MAX_NEST)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(limit) => {
-                    refused(&format_args!("it takes more than {limit} bytes compiled"))
-                }
-                other => refused(&other),
-            })?;
+            .build();
+        let regex = match regex {
+            Ok(regex) => Some(regex),
+            // Go keeps it smaller, and loads the file.
+            Err(regex::Error::CompiledTooBig(_)) => None,
+            Err(other) => return Err(refused(&other)),
+        };
         Ok(Self {
             regex,
             source: source.into(),
@@ -67,7 +69,29 @@ impl Pattern {
 
     /// Whether the pattern occurs in `text`.
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.regex.is_match(&decode(text, |_| {}))
+        let regex = self.regex.as_ref();
+        regex.is_some_and(|regex| regex.is_match(&decode(text, |_| {})))
+    }
+
+    /// Whether it takes more than [`Pattern::MAX_COMPILED_BYTES`].
+    pub const fn is_too_large(&self) -> bool {
+        self.regex.is_none()
+    }
+
+    /// Looks for one in a list that is too large: who would match by it cannot be
+    /// run, which is no reason to refuse the rest of a file.
+    pub(crate) fn check<'p>(
+        patterns: impl IntoIterator<Item = (String, &'p Self)>,
+    ) -> Result<(), ConfigError> {
+        let mut patterns = patterns.into_iter();
+        let Some((field, _)) = patterns.find(|(_, pattern)| pattern.is_too_large()) else {
+            return Ok(());
+        };
+        let message = format!(
+            "the expression takes more than {} MiB compiled, which is the most that this version has room for",
+            Self::MAX_COMPILED_BYTES >> 20
+        );
+        Err(ConfigError::unspoken(&field, message))
     }
 
     /// The leftmost occurrence in `text`, and what the groups matched.
@@ -75,7 +99,7 @@ impl Pattern {
         // Where in the decoded text a byte became three.
         let mut replaced = Vec::new();
         let decoded = decode(text, |at| replaced.push(at));
-        let found = self.regex.captures(&decoded)?;
+        let found = self.regex.as_ref()?.captures(&decoded)?;
         let original = |at: usize| at - 2 * replaced.partition_point(|&other| other < at);
         let spans = found
             .iter()

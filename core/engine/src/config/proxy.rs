@@ -13,8 +13,8 @@ use core::net::IpAddr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ConfigError, Files, NoProxy, Secret};
-use crate::check::http::{decode, is_field_value, is_token, split_host_port};
+use super::{ConfigError, Files, NoProxy, Secret, idn};
+use crate::check::http::{decode, go_takes_host, is_scheme, is_token, split_host_port};
 use crate::tls::TlsOptions;
 
 /// The fields of a section that say which proxies are used, as Prometheus'
@@ -67,6 +67,21 @@ impl ProxyConfig<'_> {
         Ok(())
     }
 
+    /// What of the fields of CONNECT is not sent as it was written.
+    pub(crate) fn warnings(&self) -> Vec<ConfigError> {
+        let odd = self.connect_header.iter().filter_map(|(name, values)| {
+            let breaks = |value: &Secret| value.reveal().contains(['\r', '\n']);
+            let message = match is_token(name) {
+                false => "expected the name of a header: it is not sent",
+                true if values.iter().any(breaks) => "a line break in a value is sent as a space",
+                true => return None,
+            };
+            let field = format!("proxy_connect_header.{name}");
+            Some(ConfigError::new(&field, message))
+        });
+        odd.collect()
+    }
+
     /// The proxies, or `None` if every request goes out directly. `options`
     /// are those of the section's own connections.
     pub(crate) fn compile(
@@ -101,7 +116,7 @@ impl ProxyConfig<'_> {
             http,
             https,
             rules,
-            header: connect_header(self.connect_header)?,
+            header: connect_header(self.connect_header),
             // What is spoken to a proxy is HTTP/1.1, which needs no ALPN.
             tls: Arc::new(TlsOptions {
                 alpn: Vec::new(),
@@ -136,25 +151,17 @@ fn from_environment(
     proxy.map(|proxy| Some(Arc::new(proxy))).map_err(wrong)
 }
 
-/// Fields as they go into a request, each line complete.
-fn connect_header(configured: &ProxyHeader) -> Result<Box<str>, ConfigError> {
+/// Fields as they go into a request, each line complete. As Go writes them:
+/// without those whose name is none, and with spaces for line breaks.
+fn connect_header(configured: &ProxyHeader) -> Box<str> {
     let mut lines = String::new();
-    for (name, values) in configured {
-        let wrong = |message: &str| {
-            let field = format!("proxy_connect_header.{name}");
-            Err(ConfigError::new(&field, message))
-        };
-        if !is_token(name) {
-            return wrong("expected the name of a header");
-        }
+    for (name, values) in configured.iter().filter(|(name, _)| is_token(name)) {
         for value in values {
-            if !is_field_value(value.reveal()) {
-                return wrong("expected text without line breaks or other control characters");
-            }
-            lines.push_str(&format!("{name}: {}\r\n", value.reveal().trim()));
+            let value = value.reveal().replace(['\r', '\n'], " ");
+            lines.push_str(&format!("{name}: {}\r\n", value.trim()));
         }
     }
-    Ok(lines.into())
+    lines.into()
 }
 
 /// The value of `proxy_url`; an empty one is none.
@@ -297,16 +304,25 @@ impl Proxy {
         let expected = "expected the URL of a proxy such as http://proxy.example:3128";
         let Some((scheme, rest)) = text.split_once("://") else {
             let why = format!("{expected}, found no scheme");
-            return match text.contains(':') {
-                // As Go says it, unless it may hold a password.
-                true if !text.contains('@') => Unusable::malformed(format!(
-                    "parse {text:?}: first path segment in URL cannot contain colon; {expected}"
-                )),
-                true => Unusable::malformed(why),
-                false => Err(Unusable::Unspoken {
+            let Some((scheme, _)) = text.split_once(':') else {
+                let redacted = text.to_owned();
+                return Err(Unusable::Unspoken { redacted, why });
+            };
+            return match (is_scheme(scheme.as_bytes()), text.contains('@')) {
+                // A scheme for Go, and nothing that it could connect to.
+                (true, false) => Err(Unusable::Unspoken {
                     redacted: text.to_owned(),
                     why,
                 }),
+                (true, true) => Err(Unusable::Unspoken {
+                    redacted: format!("{scheme}:xxxxx"),
+                    why,
+                }),
+                // As Go says it, unless it may hold a password.
+                (false, false) => Unusable::malformed(format!(
+                    "parse {text:?}: first path segment in URL cannot contain colon; {expected}"
+                )),
+                (false, true) => Unusable::malformed(why),
             };
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -322,12 +338,10 @@ impl Proxy {
         if user.is_none() && host_port.starts_with('[') && !host_port.contains(']') {
             return Unusable::malformed(format!("parse {text:?}: missing ']' in host"));
         }
-        let place = split_host_port(host_port).ok();
-        let Some((host, port)) = place.filter(|_| host_port.is_ascii()) else {
-            return Unusable::malformed(format!(
-                "expected the host and port of a proxy in the URL, found {host_port:?}"
-            ));
-        };
+        let why = format!("expected the host and port of a proxy in the URL, found {host_port:?}");
+        if !go_takes_host(host_port) {
+            return Unusable::malformed(why);
+        }
         let shown = match user.map(|user| user.split_once(':').map_or((user, ""), |pair| pair)) {
             None => String::new(),
             Some((name, "")) => format!("{name}@"),
@@ -335,6 +349,10 @@ impl Proxy {
         };
         let place = &rest[authority.len() - host_port.len()..];
         let redacted = format!("{scheme}://{shown}{place}");
+        let host_port = idn::to_ascii(&host_port.to_lowercase()).into_owned();
+        let Ok((host, port)) = split_host_port(&host_port) else {
+            return Err(Unusable::Unspoken { redacted, why });
+        };
         let kind = match &*scheme.to_ascii_lowercase() {
             "http" => ProxyKind::Http,
             "https" => ProxyKind::Https,
@@ -353,11 +371,6 @@ impl Proxy {
                 password: decode(password.as_bytes()),
             }
         });
-        if kind == ProxyKind::Socks5 && user.as_ref().is_some_and(|user| !user.fits_socks()) {
-            return Unusable::malformed(
-                "expected a user of 1 to 255 bytes and a password of at most 255 for a SOCKS proxy (RFC 1929)",
-            );
-        }
         Ok(Self {
             kind,
             host: host.into(),
@@ -375,7 +388,9 @@ impl Proxy {
 }
 
 impl User {
-    fn fits_socks(&self) -> bool {
+    /// Whether RFC 1929 has room for both; a proxy that asks for no login can be
+    /// used all the same.
+    pub(crate) fn fits_socks(&self) -> bool {
         (1..=255).contains(&self.name.len()) && self.password.len() <= 255
     }
 }
@@ -493,6 +508,16 @@ mod tests {
                 "http://p.example:3128",
                 "http://u:xxxxx@p.example:3128/x",
             ),
+            (
+                "http://B\u{dc}cher.example:3128",
+                "http://xn--bcher-kva.example:3128",
+                "http://B\u{dc}cher.example:3128",
+            ),
+            (
+                "socks5://:s3cret@p.example",
+                "socks5://p.example:1080",
+                "socks5://:xxxxx@p.example",
+            ),
         ] {
             let proxy = Proxy::parse(text).unwrap();
             assert_eq!(proxy.to_string(), expected);
@@ -506,12 +531,10 @@ mod tests {
     #[test]
     fn what_is_no_proxy_is_refused_without_showing_secrets() {
         for text in [
-            "p.example:3128",
-            "http://",
-            "http://u:s3cret@",
+            "127.0.0.1:3128",
+            "1:s3cret@p.example",
             "http://u:s3cret@p.example:port",
-            "http://p.example:0",
-            "socks5://:s3cret@p.example",
+            "http://u:s3cret@p example",
             "http://u:12/s3cret@p.example:3128",
             "http://u:s3cret?x@p.example:3128",
         ] {
@@ -531,6 +554,15 @@ mod tests {
                 "expected a proxy of scheme",
             ),
             ("p.example", "p.example", "found no scheme"),
+            ("p.example:3128", "p.example:3128", "found no scheme"),
+            ("u:s3cret@p", "u:xxxxx", "found no scheme"),
+            ("http://", "http://", "expected the host and port"),
+            (
+                "http://u:s3cret@p:99999/x",
+                "http://u:xxxxx@p:99999/x",
+                "expected the host and port",
+            ),
+            ("http://p:0", "http://p:0", "expected the host and port"),
         ] {
             assert_eq!(ProxyUrl::parse(url).unwrap().redacted(), redacted);
             let error = compile(url, "a.example", false, &NoFiles).unwrap_err();
@@ -651,11 +683,27 @@ mod tests {
 
     #[test]
     fn connect_fields_cannot_inject() {
-        for (name, value) in [("X Y", "z"), ("X", "y\r\nZ: 1"), ("", "")] {
-            let header = [(name.to_owned(), [Secret::new(value)].into())].into();
-            assert!(connect_header(&header).is_err(), "{name:?}");
-        }
-        let header = [("X".to_owned(), [Secret::new(" 1"), Secret::new("2")].into())].into();
-        assert_eq!(&*connect_header(&header).unwrap(), "X: 1\r\nX: 2\r\n");
+        let header: ProxyHeader = [
+            ("X".to_owned(), [" 1", "y\r\nZ: 1"].map(Secret::new).into()),
+            ("X Y".to_owned(), [Secret::new("z")].into()),
+            (String::new(), [Secret::new("z")].into()),
+        ]
+        .into();
+        assert_eq!(&*connect_header(&header), "X: 1\r\nX: y  Z: 1\r\n");
+        let config = ProxyConfig {
+            url: &ProxyUrl::default(),
+            no_proxy: "",
+            from_environment: true,
+            connect_header: &header,
+        };
+        let warned: Vec<String> = config.warnings().into_iter().map(|it| it.field).collect();
+        assert_eq!(
+            warned,
+            [
+                "proxy_connect_header.",
+                "proxy_connect_header.X",
+                "proxy_connect_header.X Y"
+            ]
+        );
     }
 }

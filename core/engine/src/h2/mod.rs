@@ -76,7 +76,7 @@ pub(crate) struct RequestHead(Vec<u8>);
 impl RequestHead {
     /// Adds a field; the pseudo-header fields come first. Upper case in `name`
     /// becomes lower case, as HTTP/2 has it.
-    pub(crate) fn push(&mut self, name: &str, value: &str) {
+    pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
         hpack::encode(name, value, &mut self.0);
     }
 

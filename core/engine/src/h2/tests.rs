@@ -19,7 +19,7 @@ fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
-        hpack::encode(name, value, &mut block);
+        hpack::encode(name, value.as_bytes(), &mut block);
     }
     block
 }

@@ -15,6 +15,22 @@ fn sent() -> Vec<Case> {
         ("host", "headers: {Host: vhost.test}"),
         ("host_with_port", "headers: {Host: 'vhost.test:8080'}"),
         ("host_small_letters", "headers: {host: vhost.test}"),
+        ("host_any_below", "headers: {Host: '*.example.com'}"),
+        ("host_port_large", "headers: {Host: 'example.com:99999'}"),
+        ("host_port_eight", "headers: {Host: 'example.com:08000'}"),
+        ("host_international", "headers: {Host: bücher.example}"),
+        ("host_international_port", "headers: {Host: 'bücher:80'}"),
+        ("host_path", "headers: {Host: example.com/path}"),
+        ("host_words", "headers: {Host: foo bar}"),
+        ("host_url", "headers: {Host: 'http://example.com'}"),
+        ("host_space_before", "headers: {Host: ' a.test'}"),
+        ("host_line_break", "headers: {Host: \"a\\nb\"}"),
+        ("host_binary", "headers: {Host: !!binary gIGC}"),
+        ("host_in_brackets", "headers: {Host: '[::1]:80'}"),
+        ("spelled_twice", "headers: {Accept: a, accept: a}"),
+        ("value_binary", "headers: {X: !!binary gIGC}"),
+        ("http_headers_binary", "http_headers: {X: {values: [!!binary gIGC]}}"),
+        ("user_agent_binary", "headers: {User-Agent: !!binary gIGC}"),
         ("user_agent", "headers: {User-Agent: mine}"),
         ("user_agent_empty", "headers: {User-Agent: ''}"),
         ("several", "headers: {Z-Last: z, A-First: a, Accept-Language: en-US, M: ''}"),
@@ -150,6 +166,7 @@ fn matched() -> Vec<Case> {
             ));
         }
     }
+    cases.extend(hidden());
     // Order of judgements.
     cases.push(http(
         "headers::match_after_bad_status",
@@ -161,6 +178,80 @@ fn matched() -> Vec<Case> {
         "fail_if_header_matches: [{header: X, regexp: a}], fail_if_body_matches_regexp: [hello]",
         answer(200, "X: b\r\n", "hello"),
     ));
+    cases
+}
+
+/// Fields that Go takes off an answer, or leaves on it.
+fn hidden() -> Vec<Case> {
+    const CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
+    let mut cases = Vec::new();
+    for (name, field, head, body) in [
+        (
+            "chunked",
+            "Transfer-Encoding",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked",
+            CHUNKS,
+        ),
+        (
+            "chunked_in_1_0",
+            "transfer-encoding",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
+            CHUNKS,
+        ),
+        (
+            "length_of_chunked",
+            "Content-Length",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5",
+            CHUNKS,
+        ),
+        (
+            "trailer_of_chunked",
+            "Trailer",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X",
+            CHUNKS,
+        ),
+        (
+            "trailer",
+            "Trailer",
+            "HTTP/1.1 200 OK\r\nTrailer: X\r\nContent-Length: 5",
+            "hello",
+        ),
+        (
+            "keep_alive",
+            "Connection",
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5",
+            "hello",
+        ),
+        (
+            "upgrade",
+            "Upgrade",
+            "HTTP/1.1 200 OK\r\nUpgrade: x\r\nContent-Length: 5",
+            "hello",
+        ),
+        (
+            "name_of_words",
+            "Foo Bar",
+            "HTTP/1.1 200 OK\r\nFoo Bar: x\r\nContent-Length: 5",
+            "hello",
+        ),
+        (
+            "folded",
+            "X",
+            "HTTP/1.1 200 OK\r\nX: a\r\n   b\r\nContent-Length: 5",
+            "hello",
+        ),
+    ] {
+        for (how, option) in [
+            ("shown_fail_if", "fail_if_header_matches"),
+            ("shown_fail_unless", "fail_if_header_not_matches"),
+        ] {
+            cases.push(http(
+                format!("headers::{how}_{name}"),
+                &format!("{option}: [{{header: {field}, regexp: '^[^ ]*( b)?$'}}]"),
+                format!("{head}\r\n\r\n{body}"),
+            ));
+        }
+    }
     cases
 }
 
@@ -176,6 +267,21 @@ fn dates() -> Vec<Case> {
         ("one_digit_day", "Mon, 2 Jan 2006 15:04:05 GMT"),
         ("before_epoch", "Thu, 01 Jan 1960 00:00:00 GMT"),
         ("leap_second", "Sat, 31 Dec 2016 23:59:60 GMT"),
+        ("one_digit_hour", "Mon, 02 Jan 2006 8:04:05 GMT"),
+        ("one_digit_minute", "Mon, 02 Jan 2006 08:4:05 GMT"),
+        ("fraction", "Mon, 02 Jan 2006 15:04:05.5 GMT"),
+        ("fraction_comma", "Mon, 02 Jan 2006 15:04:05,25 GMT"),
+        ("two_spaces", "Mon,  02 Jan 2006 15:04:05 GMT"),
+        ("spaces_everywhere", "Mon,   02   Jan  2006   15:04:05    GMT"),
+        ("no_space", "Mon,02 Jan 2006 15:04:05 GMT"),
+        ("rfc850_zone", "Monday, 02-Jan-06 15:04:05 CET"),
+        ("rfc850_long_zone", "Monday, 02-Jan-06 15:04:05 CEST"),
+        ("rfc850_long_no_zone", "Monday, 02-Jan-06 15:04:05 ABCD"),
+        ("rfc850_offset", "Monday, 02-Jan-06 15:04:05 -03"),
+        ("rfc850_gmt_offset", "Monday, 02-Jan-06 15:04:05 GMT+3"),
+        ("rfc1123_small_zone", "Mon, 02 Jan 2006 15:04:05 gmt"),
+        ("small_letters", "mon, 02 jan 2006 15:04:05 GMT"),
+        ("asctime_fraction", "Mon Jan 2 15:04:05.25 2006"),
         ("no_such_day", "Mon, 30 Feb 2006 15:04:05 GMT"),
         ("iso", "2006-01-02T15:04:05Z"),
         ("words", "yesterday"),

@@ -97,6 +97,24 @@ fn methods() -> Vec<Case> {
         http("http::method_with_space", "method: 'A B'", ok("x")),
         http("http::method_options", "method: OPTIONS", ok("x")),
         http("http::method_delete", "method: DELETE", ok("x")),
+        http("http::method_connect", "method: CONNECT", ok("x")),
+        Case::probe(
+            "http::method_connect_without_path",
+            module("method: CONNECT"),
+            "http://@server@",
+        )
+        .server(Server::answering(ok("x"))),
+        Case::probe(
+            "http::method_connect_with_path",
+            module("method: CONNECT, body: text"),
+            "http://@server@/a?b",
+        )
+        .server(Server::answering(ok("x"))),
+        http(
+            "http::body_binary",
+            "method: POST, body: !!binary gIGC",
+            ok("x"),
+        ),
     ]
 }
 
@@ -124,6 +142,7 @@ fn targets() -> Vec<Case> {
         ("double_slash", "http://@server@//a//b"),
         ("semicolon", "http://@server@/a;b?c;d"),
         ("control_byte", "http://@server@/a\nb"),
+        ("port_with_zero", "http://127.0.0.1:0@server-port@/"),
         ("port_empty", "http://127.0.0.1:/"),
         ("port_too_large", "http://127.0.0.1:70000/"),
         ("port_word", "http://127.0.0.1:http/"),
@@ -207,6 +226,19 @@ fn addresses() -> Vec<Case> {
         )
         .server(Server::answering(ok("x"))),
     );
+    cases.push(
+        Case::probe(
+            "http::target_without_brackets",
+            module(""),
+            "http://::1:@server-port@/",
+        )
+        .server(Server::answering(ok("x")).on_ipv6()),
+    );
+    cases.push(Case::probe(
+        "http::target_without_brackets_nor_port",
+        module(""),
+        "http://2001:db8::1/",
+    ));
     cases.push(
         Case::probe(
             "http::source_address_bad",

@@ -174,6 +174,37 @@ fn configured() -> Vec<Case> {
             url,
             replying(&answer(407, "Proxy-Authenticate: Basic\r\n", "no")),
         ),
+        plain(
+            "http_host_field_bad",
+            &format!("{http}, headers: {{Host: foo bar}}"),
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_port_too_large",
+            "proxy_url: 'http://127.0.0.1:99999'",
+            url,
+            Server::http_proxy(),
+        ),
+        plain(
+            "http_international",
+            "proxy_url: 'http://bücher.invalid:3128'",
+            url,
+            Server::http_proxy(),
+        ),
+        // It answers itself.
+        plain(
+            "https",
+            &format!("proxy_url: 'https://@proxy@', {SKIP}"),
+            url,
+            Server::answering(ok("there")).tls(Tls::with("good")),
+        ),
+        plain(
+            "https_not_ssl",
+            &format!("proxy_url: 'https://@proxy@', fail_if_ssl: true, {SKIP}"),
+            url,
+            Server::answering(ok("there")).tls(Tls::with("good")),
+        ),
         plain("http_garbage", http, url, replying(b"what?\r\n\r\n")),
         plain(
             "http_target_gone",
@@ -242,6 +273,12 @@ fn configured() -> Vec<Case> {
         secure(
             "connect_header",
             &format!("{http}, proxy_connect_header: {{X-Own: [a, b]}}"),
+            secret,
+            Server::http_proxy(),
+        ),
+        secure(
+            "connect_header_odd",
+            &format!("{http}, proxy_connect_header: {{X-Own: [\"a\\nb\"], 'X Y': [c], '': [d]}}"),
             secret,
             Server::http_proxy(),
         ),
@@ -316,6 +353,18 @@ fn configured() -> Vec<Case> {
             socks_login,
             url,
             Server::socks(Some(("user", "other"))),
+        ),
+        plain(
+            "socks_user_empty",
+            "proxy_url: 'socks5://:pass@@proxy@'",
+            url,
+            Server::socks(None),
+        ),
+        plain(
+            "socks_user_empty_asked",
+            "proxy_url: 'socks5://:pass@@proxy@'",
+            url,
+            Server::socks(Some(("user", "pass"))),
         ),
         plain(
             "socks_login_not_asked",

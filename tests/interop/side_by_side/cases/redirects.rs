@@ -432,6 +432,15 @@ fn secure() -> Vec<Case> {
         Case::probe("redirects::from_https", module(skip), "https://@server@/")
             .server(Server::answering(to(302, "http://@other@/next")).tls(Tls::with("good")))
             .server(Server::answering(ok("plain")).named("other")),
+        Case::probe(
+            "redirects::from_https_with_credentials",
+            module(&format!(
+                "headers: {{Authorization: mine, Cookie: a=b, X-Own: c}}, {skip}"
+            )),
+            "https://@server@/",
+        )
+        .server(Server::answering(to(302, "http://@other@/next")).tls(Tls::with("good")))
+        .server(Server::answering(ok("plain")).named("other")),
         Case::probe("redirects::within_https", module(skip), "https://@server@/").server(
             Server::pages(vec![("/", to(302, "/next")), ("*", ok("there"))]).tls(Tls::with("good")),
         ),

@@ -8,7 +8,7 @@ use super::ok;
 use probity_tests::support::http::try_request;
 
 /// Modules by the name of their case, which is about a kind of file.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (
         "plain",
         "
@@ -70,6 +70,12 @@ const FILES: [(&str, &str); 5] = [
 ",
     ),
     (
+        "keys",
+        "
+  full: {prober: http, http: {headers: {Authorization: hush, Cookie: hush, X-Token: hush, Api-Key: hush, X-Other: shown}}}
+",
+    ),
+    (
         "tcp",
         "
   full:
@@ -114,6 +120,16 @@ pub(crate) fn cases() -> Vec<Case> {
             })
         })
         .collect();
+    // What is no text, no reader of ours takes.
+    cases.push(Case::custom("shown::config_bytes", |bench| {
+        let module = "{prober: http, http: {body: !!binary gIGC, headers: {X: !!binary /w==}}}";
+        let process = bench.serve(&format!("modules: {{bytes: {module}}}\n"), &[])?;
+        let answer = try_request(process.address, "GET", "/config", &[]);
+        let mut fields = Fields::new();
+        let marks = View::Marks(&["body: !!binary gIGC", "X: !!binary /w=="]);
+        see(&mut fields, "", &answer, &marks);
+        Ok(fields)
+    }));
     for (name, module, target, query) in [
         ("bare", "{prober: http}", "http://@server@/", ""),
         (

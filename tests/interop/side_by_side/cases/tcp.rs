@@ -89,6 +89,7 @@ fn connections() -> Vec<Case> {
         ),
         ("only_default", "ip_protocol_fallback: false"),
         ("source", "source_ip_address: 127.0.0.9"),
+        ("source_empty", "source_ip_address: ''"),
         ("source_bad", "source_ip_address: nonsense"),
         ("source_other_family", "source_ip_address: '::1'"),
     ] {
@@ -339,6 +340,15 @@ fn long_answers() -> Vec<Case> {
     ]
 }
 
+/// An expression that Go keeps small, and that unrolled is many megabytes.
+const LARGE: &str = "{expect: '(?i)(\\p{L}|\\p{N}){1,500}'}";
+
+/// As many labels.
+fn of_names(count: usize) -> String {
+    let label = |number| format!("{{name: n{number}, value: '${{1}}'}}");
+    (0..count).map(label).collect::<Vec<_>>().join(", ")
+}
+
 fn labels() -> Vec<Case> {
     let ssh = vec![send("SSH-2.0-OpenSSH_6.9p1 Debian-2\n")];
     let case = |name: &str, rest: &str| {
@@ -360,6 +370,18 @@ fn labels() -> Vec<Case> {
             "[{name: a, value: 'got ${1} here'}, {name: b, value: '${1} on ${2}'}]",
         ),
         case("labels_fixed", "[{name: a, value: fixed}]"),
+        case("labels_twenty", &format!("[{}]", of_names(20))),
+        dialogue(
+            "labels_long",
+            "{expect: '^(a*)$', labels: [{name: first, value: '${1}'}]}",
+            vec![send(format!("{}\n", "a".repeat(1_030)))],
+        ),
+        dialogue(
+            "entries_three_hundred",
+            &vec!["{send: x}"; 300].join(", "),
+            vec![Step::Read(600)],
+        ),
+        dialogue("expect_large", LARGE, vec![send("a\n")]),
         case("labels_empty_value", "[{name: a, value: '${9}'}]"),
         case("labels_none", "[]"),
         case("labels_escapes", "[{name: a, value: \"q\\\"b\\\\s\\nn\"}]"),

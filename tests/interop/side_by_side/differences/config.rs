@@ -199,4 +199,32 @@ pub(super) const LISTED: &[Listed] = &[
         "-",
         "a tag of YAML that its value does not fit is passed over: accepting more is harmless",
     ),
+    listed(
+        "config::http_regexp_property_of_perl",
+        "exit",
+        "1",
+        "0",
+        "a property by its name in Perl: accepting more is harmless",
+    ),
+    listed(
+        "config::http_regexp_property_of_perl",
+        "sentence",
+        "*",
+        "-",
+        "a property by its name in Perl: accepting more is harmless",
+    ),
+    listed(
+        "config::http_proxy_user_escape",
+        "exit",
+        "1",
+        "0",
+        "a % in a password may stand for itself: accepting more is harmless",
+    ),
+    listed(
+        "config::http_proxy_user_escape",
+        "sentence",
+        "*",
+        "-",
+        "a % in a password may stand for itself: accepting more is harmless",
+    ),
 ];

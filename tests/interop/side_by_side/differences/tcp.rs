@@ -62,7 +62,7 @@ pub(super) const LISTED: &[Listed] = &[
     listed(
         "tcp::tls_ca_*",
         "status",
-        "200",
+        "200: probe_success 0",
         "503: The probe could not be made (local_file): *",
         "a prober that cannot look answers 503 and says why: that is no failure of the target",
     ),
@@ -119,14 +119,14 @@ pub(super) const LISTED: &[Listed] = &[
         "tcp::labels_two_entries",
         "status",
         "no answer",
-        "200",
+        "200: probe_success 1",
         "upstream panics; all labels are on one series",
     ),
     listed(
         "tcp::labels_bad_bytes",
         "status",
         "no answer",
-        "200",
+        "200: probe_success 1",
         "upstream panics; the bytes are shown as U+FFFD",
     ),
     listed(
@@ -156,5 +156,26 @@ pub(super) const LISTED: &[Listed] = &[
         "1",
         "-",
         "a series without labels tells nothing",
+    ),
+    listed(
+        "tcp::labels_long",
+        "series probe_expect_info{first=\"aaa*\"}",
+        "1",
+        "-",
+        "a value of a label has 1,024 bytes at most: every target keeps those of its last run",
+    ),
+    listed(
+        "tcp::labels_long",
+        "series probe_expect_info{first=\"aaa*\"}",
+        "-",
+        "1",
+        "a value of a label has 1,024 bytes at most: every target keeps those of its last run",
+    ),
+    listed(
+        "tcp::expect_large",
+        "status",
+        "200: probe_success 1",
+        "503: The probe could not be made (unspoken): the module is rejected: *",
+        "an expression has 10 MiB at most once it is compiled: its module is rejected, which is no failure of the target, and said at load",
     ),
 ];

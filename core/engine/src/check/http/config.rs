@@ -15,10 +15,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::decode::Coding;
 use super::request::{self, Added, Fields};
 use super::size::ByteSize;
-use super::url;
 use crate::config::{
-    self, Cel, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader, ProxyUrl, Secret,
-    TlsConfig, is_default, yes,
+    self, Bytes, Cel, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader, ProxyUrl,
+    Secret, TlsConfig, is_default, yes,
 };
 use crate::io::Families;
 use crate::limits::{
@@ -49,7 +48,10 @@ pub struct Config {
     /// Whether the other protocol will do.
     pub ip_protocol_fallback: bool,
     /// Source address of connections.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "config::address"
+    )]
     pub source_ip_address: Option<IpAddr>,
     /// The opposite of `follow_redirects`, which it overrides; deprecated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,15 +75,16 @@ pub struct Config {
     /// The request's method; none means GET.
     #[serde(skip_serializing_if = "is_default")]
     pub method: String,
-    /// Fields of the request. `Host` also sets the TLS server name; an empty
-    /// `User-Agent` suppresses that field. `Content-Length`,
+    /// Fields of the request. `Host` also sets the TLS server name, and is sent
+    /// empty if no authority can be what it says; an empty `User-Agent` suppresses
+    /// that field. `Content-Length`,
     /// `Transfer-Encoding` and `Trailer` follow from the body and are ignored
     /// here.
     #[serde(
         skip_serializing_if = "is_default",
         serialize_with = "hide_credentials"
     )]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Bytes>,
     /// Further fields, added to each request; of these `secrets` and `files`
     /// are for the host of the target alone.
     #[serde(
@@ -112,7 +115,7 @@ pub struct Config {
     pub fail_if_header_not_matches: Vec<Option<HeaderMatch>>,
     /// The request's body.
     #[serde(skip_serializing_if = "is_default")]
-    pub body: String,
+    pub body: Bytes,
     /// A file with the same. It is sent in chunks, and not a second time: a
     /// redirect that asks for that is a final response.
     #[serde(skip_serializing_if = "is_default")]
@@ -185,12 +188,13 @@ fn is_credential(name: &str) -> bool {
 
 /// Shows header fields, but not what gives access.
 fn hide_credentials<S: Serializer>(
-    headers: &BTreeMap<String, String>,
+    headers: &BTreeMap<String, Bytes>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
+    let secret = Bytes::from("<secret>");
     serializer.collect_map(headers.iter().map(|(name, value)| {
         let hidden = is_credential(name) && !value.is_empty();
-        (name, if hidden { "<secret>" } else { value })
+        (name, if hidden { &secret } else { value })
     }))
 }
 
@@ -217,7 +221,7 @@ impl Default for Config {
             fail_if_body_json_not_matches_cel: None,
             fail_if_header_matches: Vec::new(),
             fail_if_header_not_matches: Vec::new(),
-            body: String::new(),
+            body: Bytes::default(),
             body_file: String::new(),
             compression: String::new(),
             body_size_limit: ByteSize::default(),
@@ -245,6 +249,21 @@ impl Config {
             let found = oauth2.warnings().into_iter();
             warnings.extend(found.map(|it| it.within("oauth2")));
         }
+        warnings.extend(self.proxies().warnings());
+        for name in request::spelled_twice(&self.headers) {
+            let message = "the header is there already in another spelling: one of them is sent";
+            warnings.push(ConfigError::new(&format!("headers.{name}"), message));
+        }
+        for (name, value) in &self.headers {
+            let text = core::str::from_utf8(value.as_slice()).unwrap_or_default();
+            let is_host = name.eq_ignore_ascii_case("Host") && !text.is_empty();
+            if is_host && request::sent_host(text).is_empty() {
+                let message = format!(
+                    "expected a host with an optional port, found {value:?}: an empty Host is sent"
+                );
+                warnings.push(ConfigError::new(&format!("headers.{name}"), message));
+            }
+        }
         if self.no_follow_redirects.is_some() {
             let message = "no_follow_redirects is deprecated: follow_redirects says the opposite";
             warnings.push(ConfigError::new("no_follow_redirects", message));
@@ -270,6 +289,38 @@ impl Config {
             }));
         }
         warnings
+    }
+
+    /// Each expression, with its field.
+    fn patterns(&self) -> impl Iterator<Item = (String, &Pattern)> {
+        let bodies = [
+            (
+                "fail_if_body_matches_regexp",
+                &self.fail_if_body_matches_regexp,
+            ),
+            (
+                "fail_if_body_not_matches_regexp",
+                &self.fail_if_body_not_matches_regexp,
+            ),
+        ];
+        let headers = [
+            ("fail_if_header_matches", &self.fail_if_header_matches),
+            (
+                "fail_if_header_not_matches",
+                &self.fail_if_header_not_matches,
+            ),
+        ];
+        let of_body = bodies.into_iter().flat_map(|(field, list)| {
+            let entries = list.iter().enumerate();
+            entries.map(move |(index, pattern)| (format!("{field}[{index}]"), pattern))
+        });
+        let of_headers = headers.into_iter().flat_map(|(field, list)| {
+            list.iter().enumerate().filter_map(move |(index, entry)| {
+                let pattern = entry.as_ref()?.regexp.as_ref()?;
+                Some((format!("{field}[{index}].regexp"), pattern))
+            })
+        });
+        of_body.chain(of_headers)
     }
 
     /// What the section says about who asks.
@@ -304,7 +355,7 @@ pub struct HeaderMatch {
 pub struct HttpHeader {
     /// Values.
     #[serde(skip_serializing_if = "is_default")]
-    pub values: Vec<String>,
+    pub values: Vec<Bytes>,
     /// Values that are not shown.
     #[serde(skip_serializing_if = "is_default")]
     pub secrets: Vec<Secret>,
@@ -407,6 +458,7 @@ impl Module {
         let tokens = ConfigError::set_aside(tokens)?;
         let versions = ConfigError::set_aside(versions(config))?;
         let proxies = ConfigError::set_aside(config.proxies().compile(&tls, files))?;
+        let patterns = ConfigError::set_aside(Pattern::check(config.patterns()))?;
         Ok(Self {
             statuses: config.valid_status_codes.as_slice().into(),
             families: config::families(&config.preferred_ip_protocol, config.ip_protocol_fallback),
@@ -448,7 +500,7 @@ impl Module {
                 .filter(|name| !name.is_empty())
                 .map(Into::into),
             // Last, when there are no other mistakes.
-            tokens: tokens?,
+            tokens: patterns.and(tokens)?,
             versions: versions?,
             proxies: proxies?,
         })
@@ -507,7 +559,6 @@ fn method(text: &str) -> Result<Box<str>, ConfigError> {
     };
     match text {
         "" => Ok("GET".into()),
-        "CONNECT" => wrong("expected a method that asks for a resource"),
         method if request::is_token(method) => Ok(method.into()),
         _ => wrong("expected a method such as GET or POST"),
     }
@@ -537,8 +588,8 @@ fn body(config: &Config, files: &dyn Files) -> Result<Body, ConfigError> {
     };
     match (text.is_empty(), path.is_empty()) {
         (_, true) => {
-            bounded(text.len()).map_err(|why| ConfigError::new("body", why))?;
-            Ok(Body::Text(text.as_bytes().into()))
+            bounded(text.as_slice().len()).map_err(|why| ConfigError::new("body", why))?;
+            Ok(Body::Text(text.as_slice().into()))
         }
         (false, false) => Err(wrong(
             "setting body and body_file both are not allowed".into(),
@@ -561,10 +612,10 @@ fn coding(config: &Config) -> Result<Coding, ConfigError> {
     if compression.is_empty() {
         return Ok(Coding::Identity);
     }
-    let mut accepting = config
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("Accept-Encoding"));
+    let headers = config.headers.iter();
+    let mut accepting = headers
+        .filter(|(name, _)| name.eq_ignore_ascii_case("Accept-Encoding"))
+        .map(|(name, accepted)| (name, String::from_utf8_lossy(accepted.as_slice())));
     match accepting.find(|(_, accepted)| !request::accepts(accepted, compression)) {
         Some((name, accepted)) => Err(ConfigError::new(
             "compression",
@@ -649,117 +700,14 @@ pub(super) fn host_header(
         Some(configured) if **configured != *asked => Err(format!(
             "host header defined both in module configuration ({configured}) and with URL-parameter 'hostname' ({asked})"
         )),
-        _ if !url::is_authority(asked) => Err(format!(
-            "expected a hostname with an optional port, found {asked:?}"
-        )),
-        _ => Ok(Some(asked.into())),
+        _ => match request::sent_host(asked) {
+            sent if sent.is_empty() => Err(format!(
+                "expected a hostname with an optional port, found {asked:?}"
+            )),
+            sent => Ok(Some(sent)),
+        },
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::NoFiles;
-
-    fn module(change: impl FnOnce(&mut Config)) -> Result<Module, ConfigError> {
-        let mut config = Config::default();
-        change(&mut config);
-        Module::new(&config, &NoFiles)
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_blackbox_exporter() {
-        let without = module(|config| config.enable_http2 = false).unwrap();
-        assert!(without.tls.alpn.is_empty());
-        let module = module(|_| {}).unwrap();
-        assert!(module.follow_redirects && module.families.fallback);
-        assert_eq!(&*module.method, "GET");
-        let offered = [b"h2".as_slice().into(), b"http/1.1".as_slice().into()];
-        assert_eq!(module.tls.alpn, offered);
-        assert_eq!(module.largest_body(false), u64::MAX);
-        assert_eq!(module.largest_body(true), MAX_MATCHED_BODY_BYTES as u64);
-    }
-
-    #[test]
-    fn a_limit_of_bodies_is_taken_for_what_is_matched_too() {
-        for (text, limit) in [("128B", 128), ("100MiB", 100 << 20)] {
-            let limited = ByteSize::parse(text).unwrap();
-            let module = module(|config| config.body_size_limit = limited).unwrap();
-            assert_eq!(module.largest_body(true), limit);
-            assert_eq!(module.largest_body(false), limit);
-        }
-    }
-
-    #[test]
-    fn the_deprecated_key_overrides_follow_redirects() {
-        assert!(
-            !module(|config| config.no_follow_redirects = Some(true))
-                .unwrap()
-                .follow_redirects
-        );
-        let module = module(|config| {
-            config.follow_redirects = false;
-            config.no_follow_redirects = Some(false);
-        });
-        assert!(module.unwrap().follow_redirects);
-    }
-
-    #[test]
-    fn a_method_is_a_token() {
-        for method in ["GET", "PATCH", "M-SEARCH", "get"] {
-            assert!(
-                module(|config| config.method = method.into()).is_ok(),
-                "{method}"
-            );
-        }
-        for method in ["GET /", "G\r\nX", "CONNECT", "G\u{e9}T"] {
-            let error = module(|config| config.method = method.into()).unwrap_err();
-            assert_eq!(error.field, "method");
-        }
-    }
-
-    #[test]
-    fn header_matchers_need_a_name_and_an_expression() {
-        let error = module(|config| {
-            config.fail_if_header_matches = alloc::vec![
-                Some(HeaderMatch {
-                    header: "A".into(),
-                    regexp: Some(Pattern::new("x").unwrap()),
-                    allow_missing: false,
-                }),
-                Some(HeaderMatch {
-                    header: "B".into(),
-                    regexp: Some(Pattern::new("").unwrap()),
-                    allow_missing: false,
-                }),
-            ];
-        })
-        .unwrap_err();
-        assert_eq!(error.field, "fail_if_header_matches[1].regexp");
-        assert_eq!(error.message, "regexp must be set for HTTP header matchers");
-    }
-
-    #[test]
-    fn a_hostname_must_not_contradict_the_module_nor_inject() {
-        let plain = module(|_| {}).unwrap();
-        assert_eq!(
-            host_header(&plain, Some("a:1")).unwrap().as_deref(),
-            Some("a:1")
-        );
-        assert_eq!(host_header(&plain, Some("")), Ok(None));
-        assert!(host_header(&plain, Some("a\r\nX: y")).is_err());
-        let hosted = module(|config| {
-            config.headers.insert("host".into(), "b".into());
-        })
-        .unwrap();
-        assert_eq!(
-            host_header(&hosted, Some("b")).unwrap().as_deref(),
-            Some("b")
-        );
-        assert_eq!(host_header(&hosted, None).unwrap().as_deref(), Some("b"));
-        assert_eq!(
-            host_header(&hosted, Some("a")),
-            Err("host header defined both in module configuration (b) and with URL-parameter 'hostname' (a)".into())
-        );
-    }
-}
+mod tests;

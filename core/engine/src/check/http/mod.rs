@@ -12,9 +12,9 @@
 //!
 //! What is checked, in which order, and which series exist when, is
 //! blackbox_exporter's. Differences, all on purpose:
-//! - a redirect to the target's own host keeps the credentials, the configured
-//!   TLS server name and the IP protocol, however the redirect is written (the
-//!   configured `Host` goes along only with a relative one, as for Go);
+//! - a redirect to the target's own host keeps the credentials, however the
+//!   redirect is written (what the module says of `Host`, TLS server name and IP
+//!   protocol goes along with a relative one, or to the very address, as for Go);
 //! - credentials that were dropped on the way are not taken up again, and
 //!   those of an `https` target are dropped by a redirect to `http`;
 //! - cookies belong to the hosts of the URLs and not to addresses, and
@@ -57,9 +57,9 @@ pub(crate) use auth::{Credentials, basic_credentials};
 pub use claims::Claim;
 pub use config::{Config, HeaderMatch, HttpHeader, Module};
 pub use oauth2::OAuth2;
-pub(crate) use request::{USER_AGENT, check_added, is_field_value, is_token};
+pub(crate) use request::{USER_AGENT, check_added, is_token};
 pub use size::ByteSize;
-pub(crate) use url::{decode, split_host_port};
+pub(crate) use url::{decode, go_takes_host, is_scheme, split_host_port};
 
 use self::answer::Answer;
 use self::judge::Fault;
@@ -239,10 +239,10 @@ impl Kind for Http {
             TargetError::Target(message)
         })?;
         let host = config::host_header(module, params.hostname).map_err(TargetError::Params)?;
-        let server_name = module
-            .server_name
-            .clone()
-            .or_else(|| Some(url::host_of(host.as_deref()?).into()));
+        let of_host = host.as_deref().map(url::host_of);
+        let of_host = of_host.filter(|name| !name.is_empty());
+        let configured = module.server_name.clone();
+        let server_name = configured.or_else(|| of_host.map(Into::into));
         let request = Request {
             module,
             url: &url,
@@ -446,9 +446,25 @@ impl Http {
             token: self.token.as_deref(),
             ..Place { spec, hop }.request()
         };
+        let route = match &self.state {
+            State::Dialing(dial) => dial.route(),
+            State::LookingUp | State::Fetching(..) | State::Asked(..) => Route::Through,
+        };
+        let is_h2 = protocol::is_h2(cx.core.tls.as_deref());
+        if !request.has_host() && (is_h2 || matches!(route, Route::Forwarded(_))) {
+            let way = if is_h2 {
+                "in HTTP/2"
+            } else {
+                "by way of a proxy"
+            };
+            return cx.fail(
+                Reason::TargetInvalid,
+                format_args!("headers.Host: no host that can be asked for {way}"),
+            );
+        }
         cx.trace(format_args!("sending {} {}", request.method(), request.url));
         self.requests += 1;
-        if protocol::is_h2(cx.core.tls.as_deref()) {
+        if is_h2 {
             let mut out = Vec::new();
             let body = request.body();
             let mut exchange = match &spec.h2 {
@@ -462,10 +478,6 @@ impl Http {
             self.state = State::Asked(conn, Protocol::H2(Box::new(exchange)));
             return;
         }
-        let route = match &self.state {
-            State::Dialing(dial) => dial.route(),
-            State::LookingUp | State::Fetching(..) | State::Asked(..) => Route::Through,
-        };
         match (route, hop) {
             (Route::Forwarded(proxy), _) => cx.send(conn, &request.forwarded(&proxy)),
             (Route::Through, None) if self.token.is_none() => cx.send_request(conn),

@@ -3,23 +3,22 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 
 use super::auth::basic_credentials;
 use super::config::{Body, HttpHeader, Module};
 use super::place::Carried;
-use super::url::{Url, is_authority};
+use super::url::Url;
 use crate::check::tunnel::proxy_authorization;
-use crate::config::{Cause, ConfigError, Files, Proxy, Secret};
+use crate::config::{Bytes, Cause, ConfigError, Files, Proxy, Secret, idn};
 use crate::h2::RequestHead;
 use crate::limits::MAX_OWN_BODY_BYTES;
 
 /// Name (in canonical form) and value of configured fields, sorted by name.
-pub(super) type Fields = Box<[(Box<str>, Box<str>)]>;
+pub(super) type Fields = Box<[(Box<str>, Box<[u8]>)]>;
 
 /// Allow-lists and log filters know the first product; the version is that of
 /// the blackbox_exporter whose requests these are.
@@ -37,10 +36,10 @@ pub(super) struct Headers {
 }
 
 /// A field of `http_headers`.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub(super) struct Added {
     name: Box<str>,
-    value: Secret,
+    value: Box<[u8]>,
     /// Whether only the host of the target may see it.
     secret: bool,
 }
@@ -77,23 +76,27 @@ pub(super) fn added(
         if FRAMING.contains(&&*name) {
             continue;
         }
-        let mut add = |field: &str, text: &str, secret: bool| {
+        let mut add = |field: &str, text: &[u8], secret: bool| {
             if !is_field_value(text) {
                 let rule = "expected text without line breaks or other control characters";
                 return Err(wrong(field, rule.into()));
             }
             fields.push(Added {
                 name: name.clone(),
-                value: Secret::new(text),
+                value: text.into(),
                 secret,
             });
             Ok(())
         };
         for (index, value) in header.values.iter().enumerate() {
-            add(&format!(".values[{index}]"), value, false)?;
+            add(&format!(".values[{index}]"), value.as_slice(), false)?;
         }
         for (index, value) in header.secrets.iter().enumerate() {
-            add(&format!(".secrets[{index}]"), value.reveal(), true)?;
+            add(
+                &format!(".secrets[{index}]"),
+                value.reveal().as_bytes(),
+                true,
+            )?;
         }
         for (index, path) in header.files.iter().enumerate() {
             let field = format!(".files[{index}]");
@@ -107,10 +110,7 @@ pub(super) fn added(
                 cause: Cause::Unready,
                 ..error
             };
-            let text = core::str::from_utf8(&content).map_err(|_| {
-                unready(wrong(&field, format!("{path}: expected text, found bytes")))
-            })?;
-            add(&field, text.trim(), true).map_err(unready)?;
+            add(&field, content.trim_ascii(), true).map_err(unready)?;
         }
     }
     fields.sort_by(|one, other| one.name.cmp(&other.name));
@@ -172,9 +172,11 @@ const OF_CONNECTION: [&str; 6] = [
 ];
 
 /// Checks configured headers, so that none can inject anything.
-pub(super) fn headers(configured: &BTreeMap<String, String>) -> Result<Headers, ConfigError> {
+/// Of two spellings of one name one is sent, as by blackbox_exporter; see
+/// [`spelled_twice`].
+pub(super) fn headers(configured: &BTreeMap<String, Bytes>) -> Result<Headers, ConfigError> {
     let mut host = None;
-    let mut fields = BTreeMap::<Box<str>, Box<str>>::new();
+    let mut fields = BTreeMap::<Box<str>, Box<[u8]>>::new();
     for (name, value) in configured {
         let wrong = |message: String| ConfigError::new(&format!("headers.{name}"), message);
         if !is_token(name) {
@@ -182,23 +184,20 @@ pub(super) fn headers(configured: &BTreeMap<String, String>) -> Result<Headers, 
                 "expected the name of a header, found {name:?}"
             )));
         }
+        let (name, value) = (canonical(name), value.as_slice());
+        if &*name == "Host" {
+            let text = core::str::from_utf8(value)
+                .map_err(|_| wrong("expected a host with an optional port, found bytes".into()))?;
+            host = (!text.is_empty()).then(|| sent_host(text));
+            continue;
+        }
         if !is_field_value(value) {
             return Err(wrong(
                 "expected text without line breaks or other control characters".into(),
             ));
         }
-        let (name, value) = (canonical(name), value.trim());
-        if &*name == "Host" {
-            if !value.is_empty() && !is_authority(value) {
-                return Err(wrong(format!(
-                    "expected a host with an optional port, found {value:?}"
-                )));
-            }
-            host = Some(value)
-                .filter(|value| !value.is_empty())
-                .map(Into::into);
-        } else if !FRAMING.contains(&&*name) && fields.insert(name, value.into()).is_some() {
-            return Err(wrong("the header is given twice, in different case".into()));
+        if !FRAMING.contains(&&*name) {
+            fields.insert(name, value.trim_ascii().into());
         }
     }
     Ok(Headers {
@@ -207,19 +206,62 @@ pub(super) fn headers(configured: &BTreeMap<String, String>) -> Result<Headers, 
     })
 }
 
+/// The names in `configured` that are another spelling of one before them.
+pub(super) fn spelled_twice(configured: &BTreeMap<String, Bytes>) -> impl Iterator<Item = &str> {
+    let mut seen = BTreeSet::new();
+    let names = configured.keys().map(String::as_str);
+    names.filter(move |name| !seen.insert(canonical(name)))
+}
+
+/// What goes out as `Host` where this is configured, by Go's rules: an
+/// international name in ASCII, and an empty field in place of what has a
+/// character that no authority has (RFC 3986 section 3.2).
+pub(super) fn sent_host(written: &str) -> Box<str> {
+    let (host, port) = match written.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (written, None),
+    };
+    let mut sent = idn::to_ascii(host).into_owned();
+    if let Some(port) = port {
+        sent.push(':');
+        sent.push_str(port);
+    }
+    let may_stand =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!$%&()*+,-.:;=[]'_~".contains(&byte);
+    match sent.bytes().all(may_stand) {
+        true => sent.into(),
+        false => "".into(),
+    }
+}
+
 /// RFC 9110 section 5.6.2.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// One of its characters.
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    const IS_ONE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut rest: &[u8] = b"!#$%&'*+-.^_`|~";
+        while let [byte, more @ ..] = rest {
+            table[*byte as usize] = true;
+            rest = more;
+        }
+        let mut byte = 0;
+        while byte < 128 {
+            table[byte as usize] |= (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        table
+    };
+    IS_ONE[byte as usize]
 }
 
 /// RFC 9110 section 5.5, without the space around a value.
-pub(crate) fn is_field_value(text: &str) -> bool {
-    !text
-        .bytes()
-        .any(|byte| byte.is_ascii_control() && byte != b'\t')
+pub(crate) fn is_field_value(text: impl AsRef<[u8]>) -> bool {
+    let is_wrong = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    !text.as_ref().iter().any(is_wrong)
 }
 
 /// Whether a request with this `Accept-Encoding` may be answered in `coding`,
@@ -291,27 +333,27 @@ impl Request<'_> {
     }
 
     fn render_for(&self, proxy: Option<&Proxy>) -> Vec<u8> {
-        // Writing to a String cannot fail.
-        let mut head = String::with_capacity(256);
-        let _ = write!(head, "{} ", self.method());
-        if proxy.is_some() {
-            let _ = write!(head, "http://{}", self.authority());
+        let mut bytes = Vec::with_capacity(256);
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| bytes.extend(*part));
+        let authority = self.authority();
+        put(&[self.method().as_bytes(), b" "]);
+        match proxy {
+            Some(_) => put(&[b"http://", authority.as_bytes(), self.url.path.as_bytes()]),
+            None if self.is_connect() => put(&[authority.as_bytes()]),
+            None => put(&[self.url.path.as_bytes()]),
         }
-        let _ = write!(head, "{} HTTP/1.1\r\n", self.url.path);
-        let mut field = |name: &str, value: &str| {
-            let _ = write!(head, "{name}: {value}\r\n");
-        };
-        field("Host", &self.authority());
+        put(&[b" HTTP/1.1\r\n"]);
+        let mut field = |name: &str, value: &[u8]| put(&[name.as_bytes(), b": ", value, b"\r\n"]);
+        field("Host", authority.as_bytes());
         self.each_field(&mut field);
         if !self.closes() {
-            field("Connection", "close");
+            field("Connection", b"close");
         }
         if let Some(value) = proxy.and_then(proxy_authorization) {
-            field("Proxy-Authorization", &value);
+            field("Proxy-Authorization", value.as_bytes());
         }
-        head.push_str("\r\n");
+        put(&[b"\r\n"]);
         let body = self.body();
-        let mut bytes = head.into_bytes();
         if self.is_chunked() && body.is_empty() {
             bytes.extend_from_slice(b"0\r\n\r\n");
         } else if self.is_chunked() {
@@ -341,12 +383,19 @@ impl Request<'_> {
     /// The head of the same request in HTTP/2 (RFC 9113 section 8.3.1).
     pub(super) fn h2_head(&self) -> RequestHead {
         let mut head = RequestHead::default();
-        head.push(":method", self.method());
-        head.push(":scheme", if self.url.secure { "https" } else { "http" });
-        head.push(":authority", &self.authority());
-        head.push(":path", &self.url.path);
+        head.push(":method", self.method().as_bytes());
+        // RFC 9113 section 8.5: CONNECT has neither scheme nor path.
+        let is_connect = self.method() == "CONNECT";
+        if !is_connect {
+            let scheme = if self.url.secure { "https" } else { "http" };
+            head.push(":scheme", scheme.as_bytes());
+        }
+        head.push(":authority", self.authority().as_bytes());
+        if !is_connect {
+            head.push(":path", self.url.path.as_bytes());
+        }
         self.each_field(&mut |name, value| {
-            let trailers = name == "Te" && value == "trailers";
+            let trailers = name == "Te" && value == b"trailers";
             if trailers || !OF_CONNECTION.contains(&name) {
                 head.push(name, value);
             }
@@ -391,21 +440,34 @@ impl Request<'_> {
 
     /// Gives each field but `Host`, and the `Connection` that is not
     /// configured, in the order in which they are sent.
-    fn each_field(&self, field: &mut dyn FnMut(&str, &str)) {
-        let agent = self.configured("User-Agent").unwrap_or(USER_AGENT);
+    fn each_field(&self, field: &mut dyn FnMut(&str, &[u8])) {
+        let agent = self.configured("User-Agent");
+        let agent = agent.unwrap_or(USER_AGENT.as_bytes());
         if !agent.is_empty() {
             field("User-Agent", agent);
         }
         let length = self.body().len();
         if self.is_chunked() {
-            field("Transfer-Encoding", "chunked");
+            field("Transfer-Encoding", b"chunked");
             return self.sorted_fields(field);
         }
         // Servers expect a length with methods that usually have a body.
         if length > 0 || matches!(self.method(), "POST" | "PUT" | "PATCH") {
-            field("Content-Length", &length.to_string());
+            field("Content-Length", length.to_string().as_bytes());
         }
         self.sorted_fields(field);
+    }
+
+    /// Whether the host itself is asked for, to dig a tunnel to (RFC 9110 section
+    /// 9.3.6). Go does so only where no path was written; `/` counts as none.
+    fn is_connect(&self) -> bool {
+        self.method() == "CONNECT" && &*self.url.path == "/"
+    }
+
+    /// Whether there is a Host to send, as the ways need on which an empty one is
+    /// none.
+    pub(super) fn has_host(&self) -> bool {
+        self.host.is_none_or(|host| !host.is_empty())
     }
 
     pub(super) fn method(&self) -> &str {
@@ -423,21 +485,21 @@ impl Request<'_> {
         };
         let has = |token: &str| {
             options
-                .split(',')
-                .any(|it| it.trim().eq_ignore_ascii_case(token))
+                .split(|byte| *byte == b',')
+                .any(|it| it.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
         };
         has("close")
             || has("upgrade") && self.configured("Upgrade").is_some_and(|it| !it.is_empty())
     }
 
-    fn configured(&self, name: &str) -> Option<&str> {
+    fn configured(&self, name: &str) -> Option<&[u8]> {
         let fields = &self.module.fields;
         let field = fields.iter().find(|(field, _)| **field == *name);
         field.map(|(_, value)| &**value)
     }
 
     /// Gives the configured fields and those that follow from the run, sorted.
-    fn sorted_fields(&self, field: &mut dyn FnMut(&str, &str)) {
+    fn sorted_fields(&self, field: &mut dyn FnMut(&str, &[u8])) {
         let goes = |name: &str| {
             name != "User-Agent"
                 && !(self.token.is_some() && name == "Authorization")
@@ -445,7 +507,7 @@ impl Request<'_> {
                 && !(self.bare && OF_BODY.contains(&name))
         };
         let configured = self.module.fields.iter();
-        let mut fields: Vec<(&str, Cow<'_, str>)> = configured
+        let mut fields: Vec<(&str, Cow<'_, [u8]>)> = configured
             .filter(|(name, _)| goes(name) && !(self.carried.is_some() && &**name == "Cookie"))
             .map(|(name, value)| (&**name, Cow::Borrowed(&**value)))
             .collect();
@@ -453,20 +515,23 @@ impl Request<'_> {
         fields.extend(
             added
                 .filter(|added| goes(&added.name) && (self.trusted || !added.secret))
-                .map(|added| (&*added.name, Cow::Borrowed(added.value.reveal()))),
+                .map(|added| (&*added.name, Cow::Borrowed(&*added.value))),
         );
-        fields.extend(self.authorization().map(|it| ("Authorization", it.into())));
+        let authorization = self.authorization().map(String::into_bytes);
+        fields.extend(authorization.map(|it| ("Authorization", it.into())));
         if let Some(carried) = self.carried {
             let own = self.configured("Cookie").filter(|_| self.trusted);
+            // No cookie has other bytes (RFC 6265 section 4.1.1).
+            let own = own.and_then(|own| core::str::from_utf8(own).ok());
             fields.extend(
                 carried
                     .jar
                     .field(self.url, own)
-                    .map(|it| ("Cookie", it.into())),
+                    .map(|it| ("Cookie", it.into_bytes().into())),
             );
             let referer = carried.referer.as_deref();
             let referer = referer.filter(|_| self.configured("Referer").is_none());
-            fields.extend(referer.map(|it| ("Referer", it.into())));
+            fields.extend(referer.map(|it| ("Referer", it.as_bytes().into())));
         }
         // Stable: values of one name stay in order.
         fields.sort_by_key(|(name, _)| *name);
@@ -503,200 +568,4 @@ impl Request<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::check::http::config::Config;
-    use crate::config::NoFiles;
-
-    fn module(change: impl FnOnce(&mut Config)) -> Module {
-        let mut config = Config::default();
-        change(&mut config);
-        Module::new(&config, &NoFiles).unwrap()
-    }
-
-    fn render(module: &Module, target: &str) -> String {
-        let url = Url::target(target).unwrap();
-        String::from_utf8(first(module, &url).render()).unwrap()
-    }
-
-    fn first<'a>(module: &'a Module, url: &'a Url) -> Request<'a> {
-        Request {
-            module,
-            url,
-            host: module.host.as_deref(),
-            bare: false,
-            trusted: true,
-            token: None,
-            carried: None,
-        }
-    }
-
-    #[test]
-    fn a_plain_request_is_that_of_blackbox_exporter() {
-        let expected = format!(
-            "GET /x?y HTTP/1.1\r\nHost: a.example:8080\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
-        );
-        assert_eq!(render(&module(|_| {}), "a.example:8080/x?y"), expected);
-        let v6 = render(&module(|_| {}), "http://[::1]/");
-        assert!(v6.contains("\r\nHost: [::1]\r\n"));
-    }
-
-    #[test]
-    fn fields_are_canonical_sorted_and_complete() {
-        let module = module(|config| {
-            config.method = "POST".into();
-            config.body = "{}".into();
-            config.bearer_token = Secret::new("t");
-            for (name, value) in [
-                ("x-b", "2"),
-                ("ACCEPT", " text/plain "),
-                ("host", "vhost.example:1"),
-                ("user-agent", ""),
-                ("content-length", "99"),
-                ("Content-type", "application/json"),
-            ] {
-                config.headers.insert(name.into(), value.into());
-            }
-        });
-        let expected = "POST / HTTP/1.1\r\nHost: vhost.example:1\r\nContent-Length: 2\r\n\
-            Accept: text/plain\r\nAuthorization: Bearer t\r\nContent-Type: application/json\r\n\
-            X-B: 2\r\nConnection: close\r\n\r\n{}";
-        assert_eq!(render(&module, "a"), expected);
-    }
-
-    #[test]
-    fn in_http_2_what_is_about_a_connection_is_left_out() {
-        let module = module(|config| {
-            config.method = "PUT".into();
-            config.body = "{}".into();
-            for (name, value) in [
-                ("Host", "vhost.example"),
-                ("Connection", "keep-alive"),
-                ("Upgrade", "websocket"),
-                ("TE", "trailers"),
-                ("Keep-Alive", "x"),
-                ("X-Key", "secret"),
-            ] {
-                config.headers.insert(name.into(), value.into());
-            }
-        });
-        let url = Url::target("https://a.example/x?y").unwrap();
-        let request = Request {
-            module: &module,
-            url: &url,
-            host: module.host.as_deref(),
-            bare: false,
-            trusted: true,
-            token: None,
-            carried: None,
-        };
-        let mut expected = RequestHead::default();
-        for (name, value) in [
-            (":method", "PUT"),
-            (":scheme", "https"),
-            (":authority", "vhost.example"),
-            (":path", "/x?y"),
-            ("user-agent", USER_AGENT),
-            ("content-length", "2"),
-            ("te", "trailers"),
-            ("x-key", "secret"),
-        ] {
-            expected.push(name, value);
-        }
-        assert_eq!(request.h2_head(), expected);
-        assert_eq!(request.body(), b"{}");
-    }
-
-    #[test]
-    fn a_post_without_body_says_so() {
-        let module = module(|config| config.method = "POST".into());
-        assert!(render(&module, "a").contains("\r\nContent-Length: 0\r\n"));
-    }
-
-    #[test]
-    fn credentials_of_the_url_go_before_those_of_the_module() {
-        let with_token = module(|config| config.bearer_token = Secret::new("t"));
-        assert!(render(&with_token, "http://u:p@a/").contains("\r\nAuthorization: Basic dTpw\r\n"));
-        assert!(render(&with_token, "http://u@a/").contains("\r\nAuthorization: Basic dTo=\r\n"));
-        let with_header = module(|config| {
-            config.headers.insert("Authorization".into(), "X y".into());
-        });
-        let text = render(&with_header, "http://u:p@a/");
-        assert!(text.contains("\r\nAuthorization: X y\r\n") && !text.contains("Basic"));
-    }
-
-    #[test]
-    fn an_untrusted_host_sees_no_credentials_and_a_bare_request_no_body() {
-        let module = module(|config| {
-            config.method = "PUT".into();
-            config.body = "secret".into();
-            config.bearer_token = Secret::new("secret");
-            for (name, value) in [("Cookie", "secret"), ("Content-Type", "secret"), ("X", "y")] {
-                config.headers.insert(name.into(), value.into());
-            }
-        });
-        let url = Url::target("a").unwrap();
-        let request = Request {
-            bare: true,
-            trusted: false,
-            ..first(&module, &url)
-        };
-        let text = String::from_utf8(request.render()).unwrap();
-        assert!(
-            text.starts_with("GET / ") && text.contains("\r\nX: y\r\n"),
-            "{text}"
-        );
-        assert!(
-            !text.contains("secret") && !text.contains("Content-Length"),
-            "{text}"
-        );
-    }
-
-    /// TestIsEncodingAcceptable.
-    #[test]
-    fn what_is_accepted_decides_whether_a_coding_may_come() {
-        for (coding, accepted, may) in [
-            ("gzip", "", true),
-            ("gzip", "gzip", true),
-            ("gzip", "gzip;q=1.0", true),
-            ("gzip", "gzip, compress", true),
-            ("gzip", "compress, gzip", true),
-            ("br", "gzip, compress", false),
-            ("br", "gzip, compress, *", true),
-            ("br", "gzip, compress, *;q=0.1", true),
-            ("br", "gzip, compress, br;q=0.0", false),
-            ("br", "gzip, compress, *;q=0.0", false),
-            ("br", "gzip;q=1.0, compress;q=0.5, br;q=0.1, *;q=0.0", true),
-            ("br", "*;q=0.0, compress;q=0.5, br;q=0.1, gzip;q=1.0", true),
-            (
-                "br",
-                " gzip;q=1.0, compress; q=0.5, br;q=0.1, *; q=0.0 ",
-                true,
-            ),
-            ("gzip", "gzip;q=x", false),
-            ("gzip", "GZIP", false),
-        ] {
-            assert_eq!(accepts(accepted, coding), may, "{coding}: {accepted}");
-        }
-    }
-
-    #[test]
-    fn headers_that_inject_are_refused() {
-        for (name, value) in [
-            ("X\r\nY", "z"),
-            ("", "z"),
-            ("X Y", "z"),
-            ("X:", "z"),
-            ("X", "y\r\nZ: 1"),
-            ("X", "y\nZ"),
-            ("X", "y\0"),
-            ("Host", "a b"),
-            ("Host", "a/b"),
-        ] {
-            let configured = [(name.into(), value.into())].into();
-            assert!(headers(&configured).is_err(), "{name:?}: {value:?}");
-        }
-        let twice = [("x-a".into(), "1".into()), ("X-A".into(), "2".into())].into();
-        assert!(headers(&twice).is_err());
-    }
-}
+mod tests;

@@ -114,7 +114,11 @@ impl Url {
             .ok_or(UrlError::Malformed(
                 "the host is not ASCII (international names are written in their xn-- form)",
             ))?;
-        let (host, explicit_port) = split_host_port(host_port)?;
+        let (host, explicit_port) = match host_port.rsplit_once(':') {
+            // As Go reads it, whatever RFC 3986 says of brackets.
+            Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => (host, port_number(port)?),
+            _ => split_host_port(host_port)?,
+        };
         let path = if path.first() == Some(&b'/') {
             encode(path)?
         } else {
@@ -257,6 +261,20 @@ pub(super) fn host_to_look_up(target: &str) -> Option<&str> {
     .then_some(host)
 }
 
+/// Whether Go's `url.Parse` takes this for host and port, whether or not anything
+/// can be there.
+pub(crate) fn go_takes_host(host_port: &str) -> bool {
+    let (host, port) = match host_port.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (host_port, ""),
+    };
+    let is_host = match host.strip_prefix('[') {
+        Some(inner) => inner.strip_suffix(']').is_some_and(is_address),
+        None => host.bytes().all(is_host_byte_of_go),
+    };
+    is_host && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// What Go's `url.Parse` lets stand in a host that is no address in brackets.
 const fn is_host_byte_of_go(byte: u8) -> bool {
     !byte.is_ascii()
@@ -282,7 +300,7 @@ const fn is_host_byte_of_go(byte: u8) -> bool {
 }
 
 /// RFC 3986 section 3.1.
-fn is_scheme(text: &[u8]) -> bool {
+pub(crate) fn is_scheme(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_alphabetic)
         && text
             .iter()
@@ -331,12 +349,16 @@ pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), UrlErro
             (host, port)
         }
     };
-    if port.is_empty() {
-        return Ok((host, None));
-    }
+    Ok((host, port_number(port)?))
+}
+
+fn port_number(port: &str) -> Result<Option<u16>, UrlError> {
     match port.parse() {
-        Ok(number) if number > 0 && !port.starts_with('+') => Ok((host, Some(number))),
-        _ => wrong("the port is not a number from 1 to 65535"),
+        _ if port.is_empty() => Ok(None),
+        Ok(number) if number > 0 && !port.starts_with('+') => Ok(Some(number)),
+        _ => Err(UrlError::Malformed(
+            "the port is not a number from 1 to 65535",
+        )),
     }
 }
 
@@ -345,14 +367,16 @@ const fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether `text` can be the value of a Host header: `host` or `host:port`.
-pub(super) fn is_authority(text: &str) -> bool {
-    text.is_ascii() && split_host_port(text).is_ok()
-}
-
-/// The host of a valid authority, without brackets.
+/// The host of an authority, without brackets; the port may be any.
 pub(super) fn host_of(authority: &str) -> &str {
-    split_host_port(authority).map_or(authority, |(host, _)| host)
+    let bracketed = authority
+        .strip_prefix('[')
+        .and_then(|it| it.split_once(']'));
+    match (bracketed, authority.split_once(':')) {
+        (Some((host, _)), _) => host,
+        (None, Some((host, port))) if !port.contains(':') => host,
+        _ => authority,
+    }
 }
 
 /// Percent-encodes what must not stand in a request line. In the path these
@@ -450,6 +474,8 @@ mod tests {
             ("HtTp://a.example:80?q", "http://a.example:80/?q", 80),
             ("http://[::1]:81/x", "http://[::1]:81/x", 81),
             ("http://[::1]", "http://[::1]/", 80),
+            ("::1:8006", "http://[::1]:8006/", 8006),
+            ("http://2001:db8::1:81/x", "http://[2001:db8::1]:81/x", 81),
             ("http://a:/x", "http://a/x", 80),
             (
                 "http://a/x y\u{e9}?q=a b#part",
@@ -493,6 +519,8 @@ mod tests {
             "http://a:+1",
             "http://a:http",
             "http://::1",
+            "http://2001:db8::1",
+            "::1:0",
             "http://[::1",
             "http://[a]",
             "http://[::1]x",
@@ -647,7 +675,7 @@ mod tests {
             for url in [base.join(&reference), Url::target(&target)].into_iter().flatten() {
                 prop_assert!(url.path.starts_with('/'));
                 prop_assert!(url.path.bytes().all(|byte| byte.is_ascii_graphic()));
-                prop_assert!(is_authority(&url.authority().to_string()));
+                prop_assert!(split_host_port(&url.authority().to_string()).is_ok());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The `tcp` section of a module, and what it becomes.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,7 +14,7 @@ use crate::config::{
     self, Bytes, Cause, ConfigError, Files, Pattern, Template, TlsConfig, is_default,
 };
 use crate::io::Families;
-use crate::limits::{MAX_EXCHANGES, MAX_INFO_LABELS, MAX_LINE_BYTES};
+use crate::limits::MAX_LINE_BYTES;
 use crate::tls::TlsOptions;
 
 /// The `tcp` section of a module.
@@ -26,7 +27,10 @@ pub struct Config {
     /// Whether the other protocol will do.
     pub ip_protocol_fallback: bool,
     /// Source address of connections.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "config::address"
+    )]
     pub source_ip_address: Option<IpAddr>,
     /// What is said on the connection, in order.
     #[serde(
@@ -145,6 +149,14 @@ impl Module {
             .map_err(|error| error.within("tls_config"));
         let exchanges = &config.query_response;
         let secured = check_dialogue(exchanges, config.tls)?;
+        let patterns = exchanges
+            .iter()
+            .enumerate()
+            .filter_map(|(index, exchange)| {
+                let pattern = exchange.expect.as_ref()?;
+                Some((format!("query_response[{index}].expect"), pattern))
+            });
+        let patterns = ConfigError::set_aside(Pattern::check(patterns))?;
         let secure = match (options, config.tls, secured) {
             // What is not used need not be ready for it.
             (Err(error), _, false) if error.cause != Cause::Mistake => Secure::Never,
@@ -153,6 +165,7 @@ impl Module {
             (Ok(options), false, true) => Secure::Later(options),
             (Ok(_), false, false) => Secure::Never,
         };
+        patterns?;
         Ok(Self {
             families: config::families(&config.preferred_ip_protocol, config.ip_protocol_fallback),
             source: config.source_ip_address,
@@ -173,13 +186,8 @@ impl Module {
 /// Finds mistakes in a dialogue on a connection that is secured from its
 /// beginning, or is not: whether it is in the end.
 pub(crate) fn check_dialogue(exchanges: &[QueryResponse], tls: bool) -> Result<bool, ConfigError> {
-    if exchanges.len() > MAX_EXCHANGES {
-        let found = exchanges.len();
-        let message = format!("expected at most {MAX_EXCHANGES} entries, found {found}");
-        return Err(ConfigError::new("query_response", message));
-    }
     let mut secured = tls;
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = BTreeSet::new();
     for (index, exchange) in exchanges.iter().enumerate() {
         let within = |error: ConfigError| error.within(&format!("query_response[{index}]"));
         exchange.check(&mut names).map_err(within)?;
@@ -197,7 +205,7 @@ pub(crate) fn check_dialogue(exchanges: &[QueryResponse], tls: bool) -> Result<b
 impl QueryResponse {
     /// Finds mistakes. `names` are those of the labels so far: all of a module
     /// are on one series.
-    fn check<'c>(&'c self, names: &mut Vec<&'c str>) -> Result<(), ConfigError> {
+    fn check<'c>(&'c self, names: &mut BTreeSet<&'c str>) -> Result<(), ConfigError> {
         if self.expect.is_some() && !self.expect_bytes.is_empty() {
             let message = "expect and expect_bytes are mutually exclusive";
             return Err(ConfigError::new("expect_bytes", message));
@@ -209,7 +217,7 @@ impl QueryResponse {
         let length = self.expect_bytes.as_slice().len();
         if length > MAX_LINE_BYTES {
             let message = format!("expected at most {MAX_LINE_BYTES} bytes, found {length}");
-            return Err(ConfigError::new("expect_bytes", message));
+            return Err(ConfigError::unspoken("expect_bytes", message));
         }
         for (index, label) in self.labels.iter().enumerate() {
             let name = label.name.as_str();
@@ -217,12 +225,9 @@ impl QueryResponse {
                 format!(
                     "expected letters, digits and underscores, not beginning with a digit or two underscores, found {name:?}"
                 )
-            } else if names.contains(&name) {
+            } else if !names.insert(name) {
                 format!("there is a label {name} already, and all are on one series")
-            } else if names.len() >= MAX_INFO_LABELS {
-                format!("expected at most {MAX_INFO_LABELS} labels in a module")
             } else {
-                names.push(name);
                 continue;
             };
             return Err(ConfigError::new(&format!("labels[{index}].name"), message));

@@ -12,7 +12,9 @@ use crate::check::excerpt::Excerpt;
 use crate::config::{Captures, Template};
 use crate::id::Conn;
 use crate::io::Closed;
-use crate::limits::{MAX_DIALOGUE_BYTES, MAX_INFO_VALUE_BYTES, MAX_LINE_BYTES, MAX_SENT_BYTES};
+use crate::limits::{
+    MAX_DIALOGUE_BYTES, MAX_INFO_BYTES, MAX_INFO_VALUE_BYTES, MAX_LINE_BYTES, MAX_SENT_BYTES,
+};
 use crate::outcome::Reason;
 
 /// A dialogue in progress.
@@ -145,7 +147,11 @@ impl Dialogue {
             cx.trace(format_args!("matched the line {}", Excerpt(line)));
             let matched = Some((line, &captures));
             for (name, value) in labels {
-                cx.label(name, label_value(value, matched));
+                let room = MAX_INFO_BYTES.saturating_sub(cx.core.labels.bytes());
+                cx.label(
+                    name,
+                    label_value(value, matched, room.min(MAX_INFO_VALUE_BYTES)),
+                );
             }
             return say(conn, ended, place, &exchange.send, matched, cx);
         }
@@ -266,14 +272,14 @@ fn say(
 }
 
 /// A value of `probe_expect_info`, which has to be UTF-8 and small enough to be
-/// kept with every target.
-fn label_value(template: &Template, matched: Matched<'_>) -> Box<str> {
+/// kept with every target: `most` bytes.
+fn label_value(template: &Template, matched: Matched<'_>, most: usize) -> Box<str> {
     // Four bytes more: a character may be cut.
-    let bytes = template.expand(matched, MAX_INFO_VALUE_BYTES + 4);
+    let bytes = template.expand(matched, most + 4);
     let mut value = String::from_utf8_lossy(&bytes).into_owned();
-    if value.len() > MAX_INFO_VALUE_BYTES {
+    if value.len() > most {
         let fits = |at: &usize| value.is_char_boundary(*at);
-        let end = (0..=MAX_INFO_VALUE_BYTES).rev().find(fits);
+        let end = (0..=most).rev().find(fits);
         value.truncate(end.unwrap_or(0));
     }
     value.into()

@@ -24,7 +24,8 @@
 //!   configuration is read;
 //! - `send_bytes` sends without adding a line feed;
 //! - a value of a label is cut at
-//!   [`MAX_INFO_VALUE_BYTES`](crate::limits::MAX_INFO_VALUE_BYTES), a dialogue
+//!   [`MAX_INFO_VALUE_BYTES`](crate::limits::MAX_INFO_VALUE_BYTES), those of a run
+//!   together at [`MAX_INFO_BYTES`](crate::limits::MAX_INFO_BYTES); a dialogue
 //!   ends at [`MAX_DIALOGUE_BYTES`](crate::limits::MAX_DIALOGUE_BYTES).
 
 mod config;

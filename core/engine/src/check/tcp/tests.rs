@@ -12,9 +12,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::check::ModuleConfig;
-use crate::config::{NoFiles, Pattern};
+use crate::config::{Cause, NoFiles, Pattern};
 use crate::io::Output;
-use crate::limits::{MAX_DIALOGUE_BYTES, MAX_INFO_VALUE_BYTES, MAX_SENT_BYTES};
+use crate::limits::{MAX_DIALOGUE_BYTES, MAX_INFO_BYTES, MAX_INFO_VALUE_BYTES, MAX_SENT_BYTES};
 use crate::outcome::Reason;
 use crate::tls::{TlsFailure, TlsInfo};
 use crate::{Conn, Engine, GroupId, Instant, Schedule, threshold};
@@ -716,11 +716,6 @@ fn mistakes_of_a_dialogue_are_named() {
             "query_response[0].expect_bytes",
             "expected at most 65536 bytes, found 65537",
         ),
-        (
-            talk(vec![send("x"); 257]),
-            "query_response",
-            "expected at most 256 entries, found 257",
-        ),
     ] {
         let error = module(config).unwrap_err();
         assert_eq!(error.field, format!("tcp.{field}"));
@@ -734,9 +729,32 @@ fn mistakes_of_a_dialogue_are_named() {
             "{error}"
         );
     }
-    let many: Vec<_> = (0..17).map(|n| label(&format!("l{n}"))).collect();
-    let error = module(talk(many)).unwrap_err();
-    assert_eq!(error.field, "tcp.query_response[16].labels[0].name");
+}
+
+#[test]
+fn what_is_right_and_larger_than_there_is_room_for_is_not_refused() {
+    let large = || expect(r"(?i)(\p{L}|\p{N}){1,500}");
+    let error = module(talk(vec![send("x"), large()])).unwrap_err();
+    assert_eq!(
+        (error.cause, &*error.field),
+        (Cause::Unspoken, "tcp.query_response[1].expect")
+    );
+    let error = module(talk(vec![expect_bytes(&"x".repeat(65_537))])).unwrap_err();
+    assert_eq!(error.cause, Cause::Unspoken);
+    // A mistake goes before that.
+    let error = module(talk(vec![large(), expect("").label("9a", "")])).unwrap_err();
+    assert_eq!(error.cause, Cause::Mistake);
+}
+
+#[test]
+fn many_labels_share_the_room_that_there_is() {
+    let label = |n: usize| expect("(.*)").label(&format!("l{n}"), "$1");
+    let line = says(&format!("{}\n", "x".repeat(1_000)).repeat(300));
+    let seen = run((0..300).map(label).collect(), &[line]);
+    seen.succeeded();
+    assert_eq!(seen.labels.len(), 300);
+    let bytes: usize = seen.labels.iter().map(|(_, value)| value.len()).sum();
+    assert_eq!(bytes, MAX_INFO_BYTES);
 }
 
 proptest! {

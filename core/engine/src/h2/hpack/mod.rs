@@ -209,10 +209,10 @@ impl<'a> Block<'a> {
 }
 
 /// Appends a field in its compressed form, its name in lower case.
-pub(super) fn encode(name: &str, value: &str, out: &mut Vec<u8>) {
+pub(super) fn encode(name: &str, value: &[u8], out: &mut Vec<u8>) {
     let known = |(field, _): &&(&str, &str)| field.eq_ignore_ascii_case(name);
     let position = |found: &dyn Fn(&(&str, &str)) -> bool| STATIC.iter().position(found);
-    if let Some(at) = position(&|field| known(&field) && field.1 == value) {
+    if let Some(at) = position(&|field| known(&field) && field.1.as_bytes() == value) {
         return number(at + 1, 7, 0x80, out);
     }
     match position(&|field| known(&field)) {
@@ -224,7 +224,7 @@ pub(super) fn encode(name: &str, value: &str, out: &mut Vec<u8>) {
         }
     }
     number(value.len(), 7, 0, out);
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
 }
 
 /// Section 6.2.3.

@@ -199,7 +199,7 @@ fn a_large_body_is_kept_once_and_sent_after_the_head() {
     for (body, file) in [("y".repeat(10_000), ""), (String::new(), "large")] {
         let config = Config {
             method: "POST".into(),
-            body: body.clone(),
+            body: body.as_str().into(),
             body_file: file.into(),
             ..Config::default()
         };
@@ -227,7 +227,10 @@ fn a_large_body_is_kept_once_and_sent_after_the_head() {
 fn what_is_sent_with_every_run_is_bounded() {
     let (most, found) = (MAX_REQUEST_BODY_BYTES, MAX_REQUEST_BODY_BYTES + 1);
     let rule = format!("expected at most {most} bytes, found {found}");
-    assert_eq!(refusal(|config| config.body = "x".repeat(found)), rule);
+    assert_eq!(
+        refusal(|config| config.body = "x".repeat(found).as_str().into()),
+        rule
+    );
     let file = refusal(|config| config.body_file = "too large".into());
     assert_eq!(file, format!("too large: {rule}"));
 }
