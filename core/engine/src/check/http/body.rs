@@ -146,7 +146,7 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
                 length: 0,
             });
         }
-        ..200 | 204 | 304 => return Ok(empty(0)),
+        100..200 | 204 | 304 => return Ok(empty(0)),
         _ => {}
     }
     if head.version == Version::Http2 {

@@ -1,21 +1,22 @@
 //! Dates of HTTP header fields (RFC 9110 section 5.6.7).
 
+use core::ops::RangeInclusive;
+
 /// Reads a date in one of the three legal forms, as seconds of Unix time:
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
 /// `Sun Nov  6 08:49:37 1994`.
 ///
-/// A year of two digits from 69 is of the last century, as Go reads it. The
-/// name of the day is read but not compared with the date.
+/// What Go's `http.ParseTime` lets pass does: several spaces for one, an hour of
+/// one digit, a fraction of a second, and in the second form any zone, which is
+/// taken for UTC. A year of two digits from 69 is of the last century. The name
+/// of the day is read but not compared with the date.
 pub(super) fn parse(text: &[u8]) -> Option<i64> {
-    let text = core::str::from_utf8(text).ok()?;
-    match text.split_once(", ") {
-        Some((day, rest)) if DAYS.iter().any(|name| name.eq_ignore_ascii_case(day)) => {
-            rfc_850(rest)
-        }
-        Some((day, rest)) if is_short_day(day) => imf_fixdate(rest),
-        Some(_) => None,
-        None => asctime(text),
-    }
+    let forms = [imf_fixdate, rfc_850, asctime];
+    forms.into_iter().find_map(|form| {
+        let mut cursor = Cursor(text);
+        let time = form(&mut cursor)?;
+        cursor.0.is_empty().then_some(time)
+    })
 }
 
 const DAYS: [&str; 7] = [
@@ -28,73 +29,153 @@ const DAYS: [&str; 7] = [
     "Saturday",
 ];
 
+const SHORT_DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-fn is_short_day(text: &str) -> bool {
-    DAYS.iter().any(|name| name[..3].eq_ignore_ascii_case(text))
-}
-
-/// `06 Nov 1994 08:49:37 GMT`
-fn imf_fixdate(text: &str) -> Option<i64> {
-    let mut parts = text.split(' ');
-    let day = digits(parts.next()?, 2)?;
-    let month = month(parts.next()?)?;
-    let year = digits(parts.next()?, 4)?;
-    let time = time(parts.next()?)?;
-    (parts.next()? == "GMT" && parts.next().is_none()).then_some(())?;
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn imf_fixdate(text: &mut Cursor<'_>) -> Option<i64> {
+    text.name(&SHORT_DAYS)?;
+    text.skip(b",")?;
+    text.spaces()?;
+    let day = text.digits(2..=2)?;
+    text.spaces()?;
+    let month = text.month()?;
+    text.spaces()?;
+    let year = text.digits(4..=4)?;
+    text.spaces()?;
+    let time = text.time()?;
+    text.spaces()?;
+    text.skip(b"GMT")?;
     Some(days(year, month, day)? * 86_400 + time)
 }
 
-/// `06-Nov-94 08:49:37 GMT`
-fn rfc_850(text: &str) -> Option<i64> {
-    let mut parts = text.split(' ');
-    let mut date = parts.next()?.split('-');
-    let day = digits(date.next()?, 2)?;
-    let month = month(date.next()?)?;
-    let year = digits(date.next()?, 2)?;
+/// `Sunday, 06-Nov-94 08:49:37 GMT`
+fn rfc_850(text: &mut Cursor<'_>) -> Option<i64> {
+    text.name(&DAYS)?;
+    text.skip(b",")?;
+    text.spaces()?;
+    let day = text.digits(2..=2)?;
+    text.skip(b"-")?;
+    let month = text.month()?;
+    text.skip(b"-")?;
+    let year = text.digits(2..=2)?;
     let year = if year >= 69 { 1900 + year } else { 2000 + year };
-    let time = time(parts.next()?)?;
-    (date.next().is_none() && parts.next()? == "GMT" && parts.next().is_none()).then_some(())?;
+    text.spaces()?;
+    let time = text.time()?;
+    text.spaces()?;
+    text.zone()?;
     Some(days(year, month, day)? * 86_400 + time)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
-fn asctime(text: &str) -> Option<i64> {
-    let mut parts = text.split(' ').filter(|part| !part.is_empty());
-    is_short_day(parts.next()?).then_some(())?;
-    let month = month(parts.next()?)?;
-    let day = parts.next()?;
-    let day = digits(day, day.len().clamp(1, 2))?;
-    let time = time(parts.next()?)?;
-    let year = digits(parts.next()?, 4)?;
-    parts.next().is_none().then_some(())?;
+fn asctime(text: &mut Cursor<'_>) -> Option<i64> {
+    text.name(&SHORT_DAYS)?;
+    text.spaces()?;
+    let month = text.month()?;
+    text.spaces()?;
+    let day = text.digits(1..=2)?;
+    text.spaces()?;
+    let time = text.time()?;
+    text.spaces()?;
+    let year = text.digits(4..=4)?;
     Some(days(year, month, day)? * 86_400 + time)
 }
 
-/// A number of exactly `length` digits.
-fn digits(text: &str, length: usize) -> Option<i64> {
-    (text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| text.parse().ok())?
-}
+/// What is left of a text that is being read.
+struct Cursor<'a>(&'a [u8]);
 
-/// 1 to 12.
-fn month(text: &str) -> Option<i64> {
-    let index = MONTHS
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text))?;
-    Some(index as i64 + 1)
-}
+impl Cursor<'_> {
+    /// Exactly this.
+    fn skip(&mut self, what: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(what)?;
+        Some(())
+    }
 
-/// Seconds since midnight.
-fn time(text: &str) -> Option<i64> {
-    let mut parts = text.split(':');
-    let hours = digits(parts.next()?, 2)?;
-    let minutes = digits(parts.next()?, 2)?;
-    let seconds = digits(parts.next()?, 2)?;
-    (parts.next().is_none() && hours < 24 && minutes < 60 && seconds < 60)
-        .then_some(hours * 3600 + minutes * 60 + seconds)
+    /// At least one space.
+    fn spaces(&mut self) -> Option<()> {
+        self.skip(b" ")?;
+        while self.skip(b" ").is_some() {}
+        Some(())
+    }
+
+    /// The position of one of these, in any case.
+    fn name(&mut self, names: &[&str]) -> Option<usize> {
+        let is_here = |name: &&str| {
+            let here = self.0.get(..name.len());
+            here.is_some_and(|here| here.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let index = names.iter().position(|name| is_here(&name))?;
+        self.0 = &self.0[names[index].len()..];
+        Some(index)
+    }
+
+    /// 1 to 12.
+    fn month(&mut self) -> Option<i64> {
+        self.name(&MONTHS).map(|index| index as i64 + 1)
+    }
+
+    /// A number of as many digits.
+    fn digits(&mut self, length: RangeInclusive<usize>) -> Option<i64> {
+        let most = self.0.iter().take(*length.end());
+        let count = most.take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = length.contains(&count).then(|| self.0.split_at(count))?;
+        self.0 = rest;
+        let number = |number, digit: &u8| number * 10 + i64::from(digit - b'0');
+        Some(digits.iter().fold(0, number))
+    }
+
+    /// Seconds since midnight, without a fraction of one.
+    fn time(&mut self) -> Option<i64> {
+        let hours = self.digits(1..=2)?;
+        self.skip(b":")?;
+        let minutes = self.digits(2..=2)?;
+        self.skip(b":")?;
+        let seconds = self.digits(2..=2)?;
+        if let [b'.' | b',', b'0'..=b'9', ..] = self.0 {
+            let digits = self.0[1..].iter();
+            let count = digits.take_while(|byte| byte.is_ascii_digit()).count();
+            self.0 = &self.0[1 + count..];
+        }
+        (hours < 24 && minutes < 60 && seconds < 60)
+            .then_some(hours * 3600 + minutes * 60 + seconds)
+    }
+
+    /// The abbreviation of a zone, or an offset in hours. What it stands for, Go
+    /// does not know either unless it is the machine's own.
+    fn zone(&mut self) -> Option<()> {
+        if self.skip(b"ChST").or_else(|| self.skip(b"MeST")).is_some() {
+            return Some(());
+        }
+        if self.skip(b"GMT").is_some() {
+            let _ = self.offset();
+            return Some(());
+        }
+        if self.offset().is_some() {
+            return Some(());
+        }
+        let letters = self.0.iter().take(6);
+        let count = letters.take_while(|byte| byte.is_ascii_uppercase()).count();
+        let (name, rest) = self.0.split_at(count);
+        let is_known = match name {
+            [_, _, _] | b"WITA" => true,
+            [_, _, _, last] | [_, _, _, _, last] => *last == b'T',
+            _ => false,
+        };
+        is_known.then(|| self.0 = rest)
+    }
+
+    /// `+1` to `-23`.
+    fn offset(&mut self) -> Option<()> {
+        let mut rest = Cursor(self.0);
+        rest.skip(b"+").or_else(|| rest.skip(b"-"))?;
+        let digits = rest.0.iter().take_while(|byte| byte.is_ascii_digit());
+        let count = digits.count();
+        let hours = rest.digits(count.max(1)..=count.clamp(1, 18))?;
+        (hours < 24).then(|| self.0 = rest.0)
+    }
 }
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar, or `None` if it
@@ -147,6 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn what_go_lets_pass_does() {
+        for text in [
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37.5 GMT",
+            "Sun, 06 Nov 1994 08:49:37,123456789 GMT",
+            "Sun,  06  Nov 1994   08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 CET",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Sunday, 06-Nov-94 08:49:37 CEST",
+            "Sunday, 06-Nov-94 08:49:37 WITA",
+            "Sunday, 06-Nov-94 08:49:37 ChST",
+            "Sunday, 06-Nov-94 08:49:37 GMT+3",
+            "Sunday, 06-Nov-94 08:49:37 -03",
+            "sun nov 6 8:49:37.9 1994",
+        ] {
+            assert_eq!(parse(text.as_bytes()), Some(784_111_777), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_date_is_none() {
         for text in [
             "",
@@ -164,6 +265,15 @@ mod tests {
             "Xyz, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-1994 08:49:37 GMT",
             "2026-01-01T00:00:00Z",
+            "Sun,06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37. GMT",
+            "Sun, 06 Nov 1994 08:49:37 gmt",
+            "Sun, 06 Nov 1994 08:49:37 GMT+1",
+            "Sunday, 06-Nov-94 08:49:37 cet",
+            "Sunday, 06-Nov-94 08:49:37 ABCD",
+            "Sunday, 06-Nov-94 08:49:37 ABCDEF",
+            "Sunday, 06-Nov-94 08:49:37 +24",
+            "Sunday, 06-Nov-94 08:49:37 CET x",
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }

@@ -65,8 +65,7 @@ pub(super) fn headers(module: &Module, head: &Head<'_, '_>) -> Option<Fault> {
     ];
     for (list, matchers) in lists {
         for (index, matcher) in (0_u16..).zip(&**matchers) {
-            // Go takes the field off a response before anybody sees it.
-            let hidden = matcher.header.eq_ignore_ascii_case("Connection");
+            let hidden = is_hidden(&matcher.header, head);
             let values = head.values(&matcher.header).filter(|_| !hidden);
             let mut values = values.peekable();
             if values.peek().is_none() {
@@ -82,6 +81,21 @@ pub(super) fn headers(module: &Module, head: &Head<'_, '_>) -> Option<Fault> {
         }
     }
     None
+}
+
+/// Whether Go takes a field of this name off a response before anybody sees it.
+fn is_hidden(name: &str, head: &Head<'_, '_>) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    if is("Connection") {
+        let mut options = head
+            .values(name)
+            .flat_map(|value| value.split(|byte| *byte == b','));
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    } else if is("Content-Length") || is("Trailer") {
+        head.version.has_chunks() && head.value("Transfer-Encoding").is_some()
+    } else {
+        is("Transfer-Encoding")
+    }
 }
 
 /// Judges whether the body can be decoded as it is asked for.
@@ -359,6 +373,54 @@ mod tests {
         let raw = Raw::new(text.as_bytes()).unwrap();
         let head = Head::parse(&raw, &mut fields).unwrap();
         said(&module, headers(&module, &head))
+    }
+
+    #[test]
+    fn fields_about_the_connection_are_hidden_as_by_go() {
+        for (fields, name, hidden) in [
+            (
+                "HTTP/1.1 200 OK\r\nConnection: keep-alive",
+                "connection",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: x, Close",
+                "Connection",
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1",
+                "Content-Length",
+                false,
+            ),
+            ("HTTP/1.1 200 OK\r\nTrailer: X", "Trailer", false),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
+                "content-length",
+                true,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
+                "Content-Length",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTrailer: X\r\nTransfer-Encoding: chunked",
+                "Trailer",
+                true,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
+                "transfer-encoding",
+                true,
+            ),
+        ] {
+            let text = format!("{fields}\r\n\r\n");
+            let mut room = Head::fields();
+            let raw = Raw::new(text.as_bytes()).unwrap();
+            let head = Head::parse(&raw, &mut room).unwrap();
+            assert_eq!(is_hidden(name, &head), hidden, "{fields}: {name}");
+        }
     }
 
     #[test]

@@ -3,54 +3,90 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem::MaybeUninit;
+use core::ops::Range;
 
+use super::request::is_token_byte;
 use super::version::Version;
 use crate::check::excerpt::Excerpt;
 use crate::h2;
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::outcome::Reason;
 
-/// Room for the fields of a head, on the stack of whoever parses.
-pub(super) type Fields<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_HEADERS];
+/// Room for where the fields of a head stand, on the stack of whoever parses.
+pub(super) type Fields = [Span; MAX_HEADERS];
 
-/// The same for a head that has been taken apart already.
-pub(super) type ListedFields<'a> = [httparse::Header<'a>; MAX_HEADERS];
+/// The same for a head that has been taken apart already: names and values.
+pub(super) type ListedFields<'a> = [(&'a str, &'a [u8]); MAX_HEADERS];
+
+/// Where a field stands: its name up to the colon, its value from there to the
+/// end of its last line. Small, because there are many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    start: u16,
+    colon: u16,
+    end: u16,
+}
+
+const _: () = assert!(MAX_HEAD_BYTES <= 1 << 16, "a span has 16 bits");
 
 /// A complete head of a response.
 #[derive(Debug)]
 pub(super) struct Head<'h, 'b> {
     pub(super) version: Version,
-    /// 100 to 999.
+    /// 0 to 999, of which HTTP has those from 100 to 599.
     pub(super) status: u16,
     /// Whether it is known that nothing follows it, whatever its fields say:
     /// the stream has ended (HTTP/2).
     pub(super) ended: bool,
-    fields: &'h [httparse::Header<'b>],
+    fields: Source<'h, 'b>,
+}
+
+/// Fields in one of two forms.
+#[derive(Clone, Copy, Debug)]
+enum Source<'h, 'b> {
+    /// As they were written.
+    Written(&'b [u8], &'h [Span]),
+    /// Taken apart.
+    Listed(&'h [(&'b str, &'b [u8])]),
+}
+
+impl<'b> Source<'_, 'b> {
+    const fn len(self) -> usize {
+        match self {
+            Self::Written(_, spans) => spans.len(),
+            Self::Listed(fields) => fields.len(),
+        }
+    }
+
+    fn get(self, index: usize) -> (&'b [u8], &'b [u8]) {
+        match self {
+            Self::Written(text, spans) => {
+                let Span { start, colon, end } = spans[index];
+                let [start, colon, end] = [start, colon, end].map(usize::from);
+                (text[start..colon].trim_ascii_end(), &text[colon + 1..end])
+            }
+            Self::Listed(fields) => {
+                let (name, value) = fields[index];
+                (name.as_bytes(), value)
+            }
+        }
+    }
 }
 
 /// The bytes of a complete head: what [`Heads::next`] found.
 #[derive(Debug)]
 pub(super) struct Raw<'b> {
     version: Version,
-    /// With one of the versions that the parser knows.
-    text: Cow<'b, [u8]>,
+    text: &'b [u8],
 }
 
 impl<'b> Raw<'b> {
-    pub(super) fn new(bytes: &'b [u8]) -> Result<Self, HeadError<'b>> {
-        let version = Version::read(bytes).ok_or(HeadError::NotHttp(bytes))?;
-        let text = match version {
-            Version::Written {
-                major: 1,
-                minor: 0 | 1,
-            } => Cow::Borrowed(bytes),
-            _ => Cow::Owned([b"HTTP/1.1", &bytes[8..]].concat()),
-        };
+    pub(super) fn new(text: &'b [u8]) -> Result<Self, HeadError<'b>> {
+        let version = Version::read(text).ok_or(HeadError::NotHttp(text))?;
         Ok(Self { version, text })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.text.len()
     }
 }
@@ -61,7 +97,7 @@ pub(super) enum HeadError<'b> {
     /// It does not begin like one. What it begins with.
     NotHttp(&'b [u8]),
     /// It does, but violates the grammar (RFC 9112 sections 4 and 5).
-    Malformed(httparse::Error),
+    Malformed(&'static str),
     /// It is larger than [`MAX_HEAD_BYTES`].
     TooLarge,
     /// It has more fields than [`MAX_HEADERS`].
@@ -86,7 +122,7 @@ impl fmt::Display for HeadError<'_> {
             Self::NotHttp(found) => {
                 write!(f, "expected an HTTP response, found {}", Excerpt(found))
             }
-            Self::Malformed(error) => write!(f, "the response head is malformed: {error}"),
+            Self::Malformed(what) => write!(f, "the response head is malformed: {what}"),
             Self::TooLarge => write!(f, "the response head is larger than {MAX_HEAD_BYTES} bytes"),
             Self::TooManyFields => {
                 write!(f, "the response head has more than {MAX_HEADERS} fields")
@@ -100,44 +136,67 @@ const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 impl<'h, 'b> Head<'h, 'b> {
     /// Room for [`Head::parse`].
-    pub(super) const fn fields() -> Fields<'b> {
-        [const { MaybeUninit::uninit() }; MAX_HEADERS]
+    pub(super) const fn fields() -> Fields {
+        [Span {
+            start: 0,
+            colon: 0,
+            end: 0,
+        }; MAX_HEADERS]
     }
 
-    /// Reads a head that is complete.
-    pub(super) fn parse(
-        raw: &'b Raw<'_>,
-        fields: &'h mut Fields<'b>,
-    ) -> Result<Self, HeadError<'b>> {
-        let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default()
-            // A client must cope with folded lines (RFC 9112 section 5.2).
-            .allow_obsolete_multiline_headers_in_responses(true)
-            // Go lets it pass; the danger that RFC 9112 section 5.1 sees in it
-            // is that of an intermediary, and here the response ends.
-            .allow_spaces_after_header_name_in_responses(true)
-            .parse_response_with_uninit_headers(&mut response, &raw.text, fields);
-        match parsed {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(HeadError::NotHttp(&raw.text)),
-            Err(httparse::Error::Version) => return Err(HeadError::NotHttp(&raw.text)),
-            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
-            Err(error) => return Err(HeadError::Malformed(error)),
+    /// Reads a head that is complete, and takes what Go takes: any reason, space
+    /// before a status or a colon and within a name, folded lines (RFC 9112
+    /// section 5.2). The danger that RFC 9112 sees in these is that of an
+    /// intermediary, and here the response ends.
+    pub(super) fn parse(raw: &Raw<'b>, fields: &'h mut Fields) -> Result<Self, HeadError<'b>> {
+        let text = raw.text;
+        let mut lines = Lines { text, at: 0 };
+        let first = lines.next().unwrap_or_default();
+        let status = status(&text[first]);
+        let status = status.ok_or(HeadError::Malformed("the status is not three digits"))?;
+        let mut count = 0;
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let content = &text[line.clone()];
+            let colon = content.iter().position(|byte| *byte == b':');
+            let malformed = |what| Err(HeadError::Malformed(what));
+            let value = match (content.first(), colon) {
+                (Some(b' ' | b'\t'), _) if count == 0 => {
+                    return malformed("the first field continues a line that there is not");
+                }
+                (Some(b' ' | b'\t'), _) => {
+                    fields[count - 1].end = line.end as u16;
+                    content
+                }
+                (_, None) => return malformed("a line has no colon"),
+                (_, Some(colon)) if !is_name(&content[..colon]) => {
+                    return malformed("the name of a field has a character that no name has");
+                }
+                (_, Some(colon)) => {
+                    let field = fields.get_mut(count).ok_or(HeadError::TooManyFields)?;
+                    *field = Span {
+                        start: line.start as u16,
+                        colon: (line.start + colon) as u16,
+                        end: line.end as u16,
+                    };
+                    count += 1;
+                    &content[colon + 1..]
+                }
+            };
+            if !is_value(value) {
+                return malformed("the value of a field has a control character");
+            }
         }
-        match response.code {
-            Some(status) if status >= 100 => Ok(Self {
-                version: raw.version,
-                status,
-                ended: false,
-                fields: response.headers,
-            }),
-            _ => Err(HeadError::Malformed(httparse::Error::Status)),
-        }
+        Ok(Self {
+            version: raw.version,
+            status,
+            ended: false,
+            fields: Source::Written(text, &fields[..count]),
+        })
     }
 
     /// Room for [`Head::listed`].
     pub(super) const fn listed_fields() -> ListedFields<'b> {
-        [httparse::EMPTY_HEADER; MAX_HEADERS]
+        [("", &[]); MAX_HEADERS]
     }
 
     /// The head of an HTTP/2 response.
@@ -148,24 +207,25 @@ impl<'h, 'b> Head<'h, 'b> {
         fields: &'h mut ListedFields<'b>,
     ) -> Self {
         let mut length = 0;
-        for (field, (name, value)) in fields.iter_mut().zip(list.iter()) {
-            *field = httparse::Header { name, value };
+        for (field, listed) in fields.iter_mut().zip(list.iter()) {
+            *field = listed;
             length += 1;
         }
         Self {
             version: Version::Http2,
             status,
             ended,
-            fields: &fields[..length],
+            fields: Source::Listed(&fields[..length]),
         }
     }
 
     /// All values of a field, in order, without the space around them.
     pub(super) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
-        self.fields
-            .iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value.trim_ascii())
+        let fields = self.fields;
+        (0..fields.len())
+            .map(move |index| fields.get(index))
+            .filter(move |(written, _)| written.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.trim_ascii())
     }
 
     /// The first value of a field.
@@ -176,21 +236,62 @@ impl<'h, 'b> Head<'h, 'b> {
     /// Whether this is an interim response, to be followed by another. 101 is
     /// not: it ends HTTP on the connection (RFC 9110 section 15.2.2).
     pub(super) const fn is_interim(&self) -> bool {
-        self.status < 200 && self.status != 101
+        matches!(self.status, 100 | 102..200)
     }
 }
 
-/// A value as it should be matched: the ends of folded lines are spaces (RFC
-/// 9112 section 5.2).
+/// The lines of a head, without their ends.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
+        let feed = rest.iter().position(|byte| *byte == b'\n');
+        let length = feed.unwrap_or(rest.len());
+        self.at = start + length + 1;
+        let line = &rest[..length];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        Some(start..start + line.len())
+    }
+}
+
+/// The status in the first line, which begins with a version.
+fn status(line: &[u8]) -> Option<u16> {
+    let rest = line.get(8..)?.strip_prefix(b" ")?;
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let code = rest[spaces..].split(|byte| *byte == b' ').next()?;
+    let is_code = code.len() == 3 && code.iter().all(u8::is_ascii_digit);
+    let number = |number, digit: &u8| number * 10 + u16::from(digit - b'0');
+    is_code.then(|| code.iter().fold(0, number))
+}
+
+/// A token (RFC 9110 section 5.6.2), or several with spaces between and behind
+/// them: nobody asks for such a field, and Go takes it.
+fn is_name(name: &[u8]) -> bool {
+    let is_part = |byte: &u8| *byte == b' ' || is_token_byte(*byte);
+    !name.is_empty() && name.iter().all(is_part)
+}
+
+/// RFC 9110 section 5.5. Every byte is looked at, so that it can be many at once.
+fn is_value(value: &[u8]) -> bool {
+    let is_fine = |byte: &u8| (*byte >= b' ') & (*byte != 0x7f) | (*byte == b'\t');
+    value.iter().fold(true, |fine, byte| fine & is_fine(byte))
+}
+
+/// A value as it should be matched: folded lines are one (RFC 9112 section 5.2).
 pub(super) fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.contains(&b'\n') {
         return Cow::Borrowed(value);
     }
-    let space = |byte: &u8| match byte {
-        b'\r' | b'\n' => b' ',
-        byte => *byte,
-    };
-    Cow::Owned(value.iter().map(space).collect())
+    let lines = value.split(|byte| *byte == b'\n');
+    let lines: Vec<&[u8]> = lines.map(<[u8]>::trim_ascii).collect();
+    Cow::Owned(lines.join(&b' '))
 }
 
 /// What arrived of a head that is not complete. Empty most of the time, since
@@ -333,6 +434,12 @@ mod tests {
             ("HTTP/1.1 999 X\r\nA: b\n\r\nbody", 999),
             ("HTTP/2.0 200 OK\r\n\r\n", 200),
             ("HTTP/0.9 204 OK\r\n\r\n", 204),
+            ("HTTP/1.1  200 OK\r\n\r\n", 200),
+            ("HTTP/1.1 200 OK\r\r\n\r\n", 200),
+            ("HTTP/1.1 200 \0\x1b\x7f\r\nA: b\r\n\r\n", 200),
+            ("HTTP/1.1 200 OK\r\nFoo Bar: x\r\n\r\n", 200),
+            ("HTTP/1.1 200 OK\r\nA:b\r\n \r\n\tc\r\n\r\n", 200),
+            ("HTTP/1.1 099 OK\r\n\r\n", 99),
         ] {
             assert_eq!(parse(text), Ok(status), "{text}");
         }
@@ -348,9 +455,15 @@ mod tests {
             "HTTP/1 200 OK\r\n\r\n",
             "HTTP/1.10 200 OK\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
-            "HTTP/1.1 099 OK\r\n\r\n",
             "HTTP/1.1 2000 OK\r\n\r\n",
-            "HTTP/1.1  200 OK\r\n\r\n",
+            "HTTP/1.1\t200 OK\r\n\r\n",
+            "HTTP/1.1 200\tOK\r\n\r\n",
+            "HTTP/1.1 200\r\r\n\r\n",
+            "HTTP/1.1 -20 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA\t: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n \x7f\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA b\r\n\r\n",
             "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n",
@@ -395,8 +508,14 @@ mod tests {
         let head = Head::parse(&raw, &mut fields).unwrap();
         let cookies: Vec<_> = head.values("SET-COOKIE").collect();
         assert_eq!(cookies, [b"a", b"b"]);
-        assert_eq!(&*unfolded(head.value("x").unwrap()), b"1    2");
+        assert_eq!(&*unfolded(head.value("x").unwrap()), b"1 2");
         assert_eq!(head.value("y"), None);
+        let text = b"HTTP/1.1 200 OK\r\nA b: 1\r\nC : 2\r\n\r\n";
+        let raw = Raw::new(text).unwrap();
+        let mut fields = Head::fields();
+        let head = Head::parse(&raw, &mut fields).unwrap();
+        assert_eq!(head.value("a b"), Some(&b"1"[..]));
+        assert_eq!(head.value("c"), Some(&b"2"[..]));
     }
 
     #[test]
