@@ -1,7 +1,7 @@
 //! What of an answer is compared: a flat list of named values. A time is only
-//! compared as to whether it is zero, and not even that where a short one may
-//! be below what a clock shows; that of a body that a case says is slow, as to
-//! whether it is long.
+//! compared as to whether it is zero; where a short one may be below what a clock
+//! shows, or nothing was to be measured, only ours may be zero. That of a body that
+//! a case says is slow is compared as to whether it is long.
 
 use std::collections::BTreeMap;
 
@@ -114,13 +114,13 @@ fn is_time(family: &str) -> bool {
     family.ends_with("_duration_seconds") || family.ends_with("_lookup_time_seconds")
 }
 
-/// Times that are nothing for a literal address, a body that came with its
-/// head, or a probe that failed at once.
-fn is_short(series: &str) -> bool {
-    series == "probe_duration_seconds"
-        || series.ends_with("_lookup_time_seconds")
-        || series.ends_with("{phase=\"resolve\"}")
-        || series.ends_with("{phase=\"transfer\"}")
+/// Fields of times that are nothing for a literal address, a body that came with
+/// its head, or a probe that failed at once.
+pub(crate) fn is_short(field: &str) -> bool {
+    field.ends_with("series probe_duration_seconds")
+        || field.ends_with("_lookup_time_seconds")
+        || field.ends_with("{phase=\"resolve\"}")
+        || field.ends_with("{phase=\"transfer\"}")
 }
 
 /// Seconds of a transfer that is long.
@@ -163,7 +163,6 @@ fn exposition(
         }
         order.push((family, series));
         let value = match value {
-            _ if is_short(series) => "a time",
             "0" => "0",
             _ if is_time(family) => "a time",
             value => value,

@@ -6,7 +6,7 @@ pub(super) const LISTED: &[Listed] = &[
     listed(
         "oauth2::jwt_key_*",
         "status",
-        "200",
+        "200: probe_success 0",
         "503: The probe could not be made (local_file): *",
         "a prober that cannot look answers 503 and says why: that is no failure of the target",
     ),
@@ -20,21 +20,21 @@ pub(super) const LISTED: &[Listed] = &[
     listed(
         "oauth2::jwt_claims_nan",
         "status",
-        "200",
+        "200: probe_success 0",
         "503: The probe could not be made (unspoken): *",
         "no token could be had: said at load, and no failure of the target",
     ),
     listed(
         "oauth2::jwt_claims_infinite",
         "status",
-        "200",
+        "200: probe_success 0",
         "503: The probe could not be made (unspoken): *",
         "no token could be had: said at load, and no failure of the target",
     ),
     listed(
         "oauth2::jwt_small_key",
         "status",
-        "200",
+        "200: probe_success 1",
         "503: The probe could not be made (local_file): *",
         "RFC 7518 section 3.3: no key of less than 2048 bits signs assertions",
     ),
