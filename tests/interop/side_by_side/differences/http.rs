@@ -321,7 +321,7 @@ pub(super) const LISTED: &[Listed] = &[
     listed(
         "cel::too_*",
         "status",
-        "200",
+        "200: probe_success 1",
         "503: The probe could not be made (local_bound): *",
         "one evaluation is bounded to 2,000,000 steps and 2 MiB of JSON, since others wait for the worker: that is no failure of the target",
     ),
@@ -562,27 +562,6 @@ pub(super) const LISTED: &[Listed] = &[
         "1",
         "0",
         "without a body_size_limit at most 64 MiB are decoded: a few bytes may stand for gigabytes",
-    ),
-    listed(
-        "cel::longer_than_read",
-        "series probe_failed_due_to_cel",
-        "0",
-        "1",
-        "at most 2 MiB are read as JSON: what a peer can make us hold is bounded",
-    ),
-    listed(
-        "cel::longer_than_read",
-        "series probe_http_uncompressed_body_length",
-        "2.200003e+06",
-        "2.097152e+06",
-        "at most 2 MiB are read as JSON: what a peer can make us hold is bounded",
-    ),
-    listed(
-        "cel::longer_than_read",
-        "series probe_success",
-        "1",
-        "0",
-        "at most 2 MiB are read as JSON: what a peer can make us hold is bounded",
     ),
     listed(
         "cel::pattern_that_is_none",
