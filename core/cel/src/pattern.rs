@@ -45,7 +45,14 @@ impl Matcher {
     /// # Errors
     /// What is wrong with it, in the words of [`Pattern::new`].
     pub(crate) fn new(source: &str) -> Result<Self, String> {
+        let refused = |why: &dyn fmt::Display| {
+            format!("\"Could not compile regular expression\" regexp=\"{source}\": {why}")
+        };
         let pattern = Pattern::new(source)?;
+        let translated = pattern.translated().ok_or_else(|| {
+            let most = Pattern::MAX_COMPILED_BYTES;
+            refused(&format_args!("it takes more than {most} bytes compiled"))
+        })?;
         let automaton = Builder::new()
             .syntax(syntax::Config::new().nest_limit(Pattern::MAX_NEST))
             .thompson(
@@ -58,10 +65,8 @@ impl Matcher {
                     .cache_capacity(STATES)
                     .skip_cache_capacity_check(true),
             )
-            .build(pattern.translated())
-            .map_err(|error| {
-                format!("\"Could not compile regular expression\" regexp=\"{source}\": {error}")
-            })?;
+            .build(translated)
+            .map_err(|error| refused(&error))?;
         let state = 8 + automaton.get_nfa().states().len() / PARTS_PER_STEP;
         Ok(Self { automaton, state })
     }

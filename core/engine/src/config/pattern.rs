@@ -112,9 +112,9 @@ impl Pattern {
     }
 
     /// The pattern in the syntax of the `regex` crate, for who has another
-    /// automaton for it.
-    pub fn translated(&self) -> &str {
-        self.regex.as_str()
+    /// automaton for it; `None` if it is too large.
+    pub fn translated(&self) -> Option<&str> {
+        self.regex.as_ref().map(Regex::as_str)
     }
 
     /// The pattern as it was written.
