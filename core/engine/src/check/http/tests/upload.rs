@@ -165,7 +165,7 @@ fn kept(part: Range<u64>, answered: Option<u64>) -> Said {
     let at = |millis| Instant::ZERO + Duration::from_millis(millis);
     let spec = spec_with("http://192.0.2.7/", |config| {
         config.method = "POST".into();
-        config.body = "x".repeat(1_000);
+        config.body = "x".repeat(1_000).as_str().into();
     });
     let mut engine = Engine::new(crate::Config::default(), at(0));
     let second = Duration::from_secs(1);
