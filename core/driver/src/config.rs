@@ -18,7 +18,7 @@ pub struct Config {
     /// At most half of all are.
     pub reserve: u64,
     /// How names are resolved. `Default` reads `/etc/resolv.conf` and
-    /// `/etc/hosts`. One that delegates to its host is of no use here: such
+    /// `/etc/hosts`, and knows the machine's name. One that delegates to its host is of no use here: such
     /// look-ups end as `Unknown(internal)`.
     pub resolver: ResolverConfig,
     /// Connections per second towards one destination address, over all
@@ -45,12 +45,20 @@ impl Default for Config {
             workers: 0,
             in_flight: 0,
             reserve: Self::RESERVE,
-            resolver: ResolverConfig::system(&read("/etc/resolv.conf"), &read("/etc/hosts")),
+            resolver: ResolverConfig::system(&read("/etc/resolv.conf"), &read("/etc/hosts"))
+                .host_name(&host_name()),
             starts_per_destination: 0,
             burst_per_destination: probity_engine::Limits::default().burst_per_destination,
             seed: None,
         }
     }
+}
+
+/// The name of this machine, or nothing if it cannot be read: see
+/// [`ResolverConfig::host_name`].
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.unwrap_or_default().trim_end().into()
 }
 
 /// What a running driver can do.

@@ -124,7 +124,7 @@ mod stats;
 mod tls;
 mod worker;
 
-pub use config::{Capacity, Config, StartError};
+pub use config::{Capacity, Config, StartError, host_name};
 pub use handle::{Busy, Change, Driver, Handle, Once, Stopped, Ticket};
 pub use limits::raise_descriptor_limit;
 pub use notices::{Notice, Notices};

@@ -261,7 +261,8 @@ impl Dns {
         Ok(ResolverConfig::system(
             &read(&self.resolv_conf, Self::RESOLV_CONF)?,
             &read(&self.hosts, Self::HOSTS)?,
-        ))
+        )
+        .host_name(&probity_driver::host_name()))
     }
 }
 

@@ -15,7 +15,7 @@ use super::hosts::Hosts;
 /// Servers that are used; the others are ignored (resolv.conf(5): MAXNS).
 pub const MAX_SERVERS: usize = 3;
 /// Search domains that are used (resolv.conf(5)).
-pub const MAX_SEARCH: usize = 6;
+pub const MAX_SEARCH: usize = 32;
 /// The largest `timeout:` (resolv.conf(5)).
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest `attempts:` (resolv.conf(5)).
@@ -80,11 +80,11 @@ impl ResolverConfig {
     /// Reads the contents of `/etc/resolv.conf` and `/etc/hosts`.
     ///
     /// resolv.conf: `nameserver` (the first three; IPv6 addresses with a zone
-    /// are ignored), `search` and `domain` (the last line counts, up to six
+    /// are ignored), `search` and `domain` (the last line counts, up to 32
     /// domains), `options` `ndots:`, `timeout:`, `attempts:` and `rotate`,
     /// each cut to the bounds of resolv.conf(5). Comments begin with `#` or
     /// `;`. Without a `nameserver` the servers are 127.0.0.1 and ::1. Without
-    /// a domain nothing is searched: the engine does not know the host's name.
+    /// a domain nothing is searched, unless [`ResolverConfig::host_name`] says one.
     ///
     /// hosts: an address and its names on each line, comments from `#`. A
     /// name's addresses keep their order.
@@ -125,10 +125,23 @@ impl ResolverConfig {
         self.set(|stub| stub.hosts = Hosts::parse(hosts))
     }
 
-    /// Replaces the search list: the first six domains that are valid.
+    /// Replaces the search list: the first 32 domains that are valid.
     #[must_use]
     pub fn search(self, domains: &[&str]) -> Self {
         self.set(|stub| stub.set_search(domains.iter().copied()))
+    }
+
+    /// Tells the name of this machine: where no domain is to be searched, its own is
+    /// (resolv.conf(5), and Go), if the name has one.
+    #[must_use]
+    pub fn host_name(self, name: &str) -> Self {
+        self.set(|stub| {
+            if stub.search.is_empty()
+                && let Some((_, domain)) = name.split_once('.')
+            {
+                stub.set_search(core::iter::once(domain));
+            }
+        })
     }
 
     /// Dots that a name must have to be tried as it is before the search list
@@ -338,19 +351,47 @@ mod tests {
             ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]
         );
         let search: Vec<_> = stub.search.iter().map(|name| &**name).collect();
-        let six = [
+        let seven = [
             "a.example",
             "b.example",
             "c.example",
             "d.example",
             "e.example",
             "f.example",
+            "g.example",
         ];
-        assert_eq!(search, six);
+        assert_eq!(search, seven);
         assert_eq!(stub.ndots, 2);
         assert_eq!(stub.timeout, Duration::from_secs(3));
         assert_eq!(stub.attempts, 4);
         assert!(stub.rotate);
+    }
+
+    /// As many as Kubernetes lets a pod have.
+    #[test]
+    fn many_domains_are_searched() {
+        let domains: Vec<String> = (0..40).map(|n| format!("d{n}.example")).collect();
+        let conf = format!("search {}", domains.join(" "));
+        let names = candidates(&conf, "web");
+        assert_eq!(names.len(), 33);
+        assert_eq!((&*names[31], &*names[32]), ("web.d31.example", "web"));
+    }
+
+    #[test]
+    fn the_machine_s_own_domain_is_searched_where_no_other_is() {
+        let searched = |conf: &str, name: &str| {
+            let stub = stub(ResolverConfig::system(conf, "").host_name(name));
+            stub.candidates("web")
+                .into_iter()
+                .map(String::from)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(searched("", "box.Ns.example"), ["web.ns.example", "web"]);
+        assert_eq!(searched("", "box"), ["web"]);
+        assert_eq!(searched("", ""), ["web"]);
+        for conf in ["search a.example", "domain a.example"] {
+            assert_eq!(searched(conf, "box.ns.example"), ["web.a.example", "web"]);
+        }
     }
 
     #[test]
