@@ -287,6 +287,7 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
     let module = module.ok_or(probity_result::NoModule)?;
     let params = TargetParams {
         hostname: Some(hostname).filter(|it| !it.is_empty()),
+        ports: None,
     };
     let check = module
         .target(name, params)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probity_engine::check::{Module, TargetParams};
+use probity_engine::check::Module;
 use probity_engine::{Schedule, threshold};
 
 use crate::discovery::FilePattern;
@@ -12,6 +12,7 @@ use crate::duration::JobDuration;
 use crate::error::Mistake;
 use crate::file::Modules;
 use crate::groups::Group;
+use crate::services::system_params;
 use crate::suggest;
 use crate::written::{
     Buckets, FileSdConfig, KubeThreshold, MOST_RESULTS, Seconds, Threshold, Written,
@@ -180,7 +181,7 @@ fn unprobeable(group: &Group, module: &Module) -> Vec<Mistake> {
         if target.trim().is_empty() {
             continue;
         }
-        if let Err(error) = module.target(target, TargetParams::default()) {
+        if let Err(error) = module.target(target, system_params()) {
             mistakes.push(Mistake::new(format!("targets[{index}]"), error.to_string()));
         }
     }

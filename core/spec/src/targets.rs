@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use probity_engine::check::TargetParams;
 use probity_engine::{GroupId, Spec, TargetId};
 
 use crate::discovery::FileSd;
@@ -12,6 +11,7 @@ use crate::groups::Group;
 use crate::identity;
 use crate::job::Job;
 use crate::label::{self, Labels};
+use crate::services::system_params;
 
 /// One target of one job. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -188,7 +188,7 @@ impl Builder {
                 "has the labels of another target, their series could not be told apart".into(),
             );
         }
-        let check = job.module().target(name, TargetParams::default());
+        let check = job.module().target(name, system_params());
         let check = check.unwrap_or_else(|error| job.module().unusable(error.to_string()));
         let spec = Arc::new(Spec {
             check,

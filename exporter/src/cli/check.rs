@@ -130,6 +130,7 @@ fn specs(args: &Check) -> Result<Vec<Arc<Spec>>, String> {
     let threshold = threshold::Config::new(Kind::Plain, 1, 1).map_err(|error| error.to_string())?;
     let params = TargetParams {
         hostname: args.hostname.as_deref(),
+        ..probity_spec::system_params()
     };
     let usable = module.module().ok_or_else(|| {
         let why = module.rejection().unwrap_or_default();

@@ -11,7 +11,6 @@ use std::time::Duration;
 use listenfd::ListenFd;
 use probity_driver::{Driver, Handle};
 use probity_engine::Level;
-use probity_engine::check::TargetParams;
 use probity_spec::{Dropped, Fleet, Groups, LoadError, words};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -141,7 +140,10 @@ fn check(source: &Source) -> ExitCode {
     for target in &fleet.targets {
         let job = &file.jobs()[target.job];
         // At run time a check that fails: here is who can mend it.
-        if let Err(error) = job.module().target(&target.name, TargetParams::default()) {
+        if let Err(error) = job
+            .module()
+            .target(&target.name, probity_spec::system_params())
+        {
             let (job, target) = (job.name(), &*target.name);
             tracing::error!(job, target, err = %error, "Target cannot be probed");
             bad = true;

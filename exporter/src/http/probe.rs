@@ -69,6 +69,7 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     let checked = module.module.map_err(bad)?;
     let params = TargetParams {
         hostname: query.given("hostname"),
+        ..probity_spec::system_params()
     };
     let check = checked.attempt(&target, params).map_err(bad)?;
 

@@ -55,6 +55,7 @@ impl Native {
         let module = named.module().ok_or_else(String::new)?;
         let params = TargetParams {
             hostname: Some(it.hostname.as_str()).filter(|it| !it.is_empty()),
+            ports: None,
         };
         let or = |nanos, usual| match nanos {
             0 => usual,

@@ -159,6 +159,9 @@ pub struct TargetParams<'a> {
     /// The `hostname` parameter of `/probe`: the Host header of `http`, the
     /// TLS server name of `tcp`.
     pub hostname: Option<&'a str>,
+    /// TCP ports by the names that the host has for them beside those that every
+    /// machine knows. The engine reads no services(5).
+    pub ports: Option<fn(&str) -> Option<u16>>,
 }
 
 /// A target that cannot be probed by its module: what was expected and what

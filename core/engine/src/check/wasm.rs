@@ -507,7 +507,7 @@ impl Kind for Wasm {
         let usual = module.plugin.description().default_port;
         let (host, port) = match usual.and_then(|port| Some((bare_host(target)?, port))) {
             Some(found) => found,
-            None => host_and_port(target)?,
+            None => host_and_port(target, params)?,
         };
         let configured = Some(&*module.server_name).filter(|name| !name.is_empty());
         Ok(Spec {

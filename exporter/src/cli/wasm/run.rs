@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use probity_driver::{Driver, Once};
-use probity_engine::check::{ModuleConfig, TargetParams};
+use probity_engine::check::ModuleConfig;
 use probity_engine::config::{Expression, Files, RsaAlgorithm, Signer};
 use probity_engine::guest::{
     Action, Context, Description, Event, Fault, Plugin, Refusal, Session, Sink, Source, Verdict,
@@ -89,7 +89,7 @@ fn spec(args: &Check, script: &Script) -> Result<Spec, String> {
     let module = module
         .compile(&watched)
         .map_err(|error| error.to_string())?;
-    let check = module.target(&args.target, TargetParams::default());
+    let check = module.target(&args.target, probity_spec::system_params());
     let check = check.map_err(|error| printable(&error.to_string()).into_owned())?;
     let schedule = Schedule::new(args.timeout, args.timeout, Duration::ZERO);
     Ok(Spec {

@@ -432,6 +432,7 @@ fn a_target_is_refused_before_it_is_probed() {
     );
     let params = TargetParams {
         hostname: Some("a\r\nb"),
+        ..TargetParams::default()
     };
     assert!(matches!(
         module.target("a", params),

@@ -130,7 +130,7 @@ impl Kind for Tcp {
         target: &str,
         params: TargetParams<'_>,
     ) -> Result<Spec, TargetError> {
-        let (host, port) = host_and_port(target)?;
+        let (host, port) = host_and_port(target, params)?;
         let configured = Some(&*module.server_name).filter(|name| !name.is_empty());
         Ok(Spec {
             module: Arc::clone(module),

@@ -2,11 +2,14 @@
 
 use alloc::format;
 
-use crate::check::TargetError;
+use crate::check::{TargetError, TargetParams};
 
 /// Reads `host:port`. The port is mandatory, and may be one of the names in
-/// [`NAMED`].
-pub(crate) fn host_and_port(target: &str) -> Result<(&str, u16), TargetError> {
+/// [`NAMED`], or one that the host knows.
+pub(crate) fn host_and_port<'a>(
+    target: &'a str,
+    params: TargetParams<'_>,
+) -> Result<(&'a str, u16), TargetError> {
     let wrong = |found: &str| {
         TargetError::Target(format!(
             "expected host:port (an IPv6 address in brackets), found {target:?}: {found}"
@@ -22,7 +25,8 @@ pub(crate) fn host_and_port(target: &str) -> Result<(&str, u16), TargetError> {
             "zones of IPv6 addresses are not supported by this version",
         ));
     }
-    match number(port) {
+    let named = || params.ports.and_then(|ports| ports(port));
+    match number(port).or_else(named) {
         Some(port) if port > 0 => Ok((host, port)),
         _ => Err(wrong(
             "the port is neither a number from 1 to 65535 nor the name of a well-known one",
@@ -57,8 +61,8 @@ fn split_host_port(target: &str) -> Result<(&str, &str), &'static str> {
     Ok((host, port))
 }
 
-/// Ports by the names that Go's dialer knows without a services file. It reads
-/// that of the system too; the engine has no files.
+/// Ports by the names that Go's dialer knows without a services file. What that of
+/// the system adds is in [`TargetParams::ports`].
 const NAMED: [(&str, u16); 15] = [
     ("domain", 53),
     ("ftp", 21),
@@ -105,7 +109,8 @@ mod tests {
             ("a:ssh", ("a", 22)),
             ("[fe80::1]:IMAPS", ("fe80::1", 993)),
         ] {
-            assert_eq!(host_and_port(target).unwrap(), expected);
+            let found = host_and_port(target, TargetParams::default());
+            assert_eq!(found.unwrap(), expected);
         }
         for target in [
             "",
@@ -129,10 +134,23 @@ mod tests {
             "a:80 ",
             "[fe80::1%eth0]:80",
         ] {
-            let error = host_and_port(target).unwrap_err().to_string();
+            let found = host_and_port(target, TargetParams::default());
+            let error = found.unwrap_err().to_string();
             assert!(error.starts_with("expected host:port"), "{error}");
             assert!(error.contains(&format!("{target:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_host_may_know_more_names_of_ports() {
+        let params = TargetParams {
+            ports: Some(|name| (name == "http-alt").then_some(8080)),
+            ..TargetParams::default()
+        };
+        assert_eq!(host_and_port("a:http-alt", params).unwrap(), ("a", 8080));
+        assert_eq!(host_and_port("a:ssh", params).unwrap(), ("a", 22));
+        assert!(host_and_port("a:gopherspace", params).is_err());
+        assert!(host_and_port("a:65536", params).is_err());
     }
 
     #[test]
