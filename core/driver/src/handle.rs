@@ -15,7 +15,7 @@ use crate::config::{Capacity, Config, StartError};
 use crate::inbox::{Command, Inbox, Refused, on_our_thread};
 use crate::limits::{self, COMMANDS_PER_TURN};
 use crate::notices::{self, Notices};
-use crate::report::{Done, OwnedReport};
+use crate::report::{Done, OwnedReport, Place};
 use crate::snapshot::{Fleet, FleetJob, FleetQuery, StatsJob};
 use crate::stats::Stats;
 use crate::worker::{self, Worker};
@@ -98,8 +98,10 @@ struct Shared {
     clerk: Clerk,
     /// Held once by each copy under way, and here.
     copies: Arc<()>,
-    /// The worker that gets the next single run.
+    /// Counts single runs.
     next: AtomicUsize,
+    /// Single runs that each worker has to do.
+    loads: Arc<[AtomicUsize]>,
     /// Workers, then the clerk; empty once they are joined.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -151,6 +153,7 @@ impl Driver {
                 clerk,
                 copies: Arc::new(()),
                 next: AtomicUsize::new(0),
+                loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
                 threads: Mutex::new(vec![clerk_thread]),
             }),
         };
@@ -250,7 +253,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Starts one run outside any schedule.
+    /// Starts one run outside any schedule, on the worker that has the fewest such
+    /// runs.
     ///
     /// `done` is called exactly once, on a thread of the driver, and must not
     /// block. If too many such runs are in flight it gets `Unknown(overload)`,
@@ -278,8 +282,16 @@ impl Handle {
             trace,
         };
         let workers = self.shared.inboxes.len();
+        let loads = &self.shared.loads;
+        // In turn where they have equally much to do.
+        let next = |offset| first.wrapping_add(offset) % workers;
+        let idlest = |worker: &usize| loads[*worker].load(Ordering::Relaxed);
+        let best = { 0..workers }.map(next).min_by_key(idlest).unwrap_or(0);
         for offset in 0..workers {
-            let worker = first.wrapping_add(offset) % workers;
+            let worker = best.wrapping_add(offset) % workers;
+            if let Command::Once { done, .. } = &mut command {
+                done.stand(Place::new(loads, worker));
+            }
             command = match self.shared.inboxes[worker].try_push(command) {
                 Ok(()) => return Ok(Ticket { worker, number }),
                 Err(Refused::Full(command) | Refused::Stopped(command)) => command,

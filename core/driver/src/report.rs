@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use probity_engine::fact::{Facts, Labels, Samples};
@@ -97,6 +98,30 @@ pub(crate) struct Done {
     asked: Instant,
     /// Which of the driver's single runs it is.
     number: u64,
+    place: Option<Place>,
+}
+
+/// A single run that its worker has to do, from the moment it is asked for until it
+/// is over.
+pub(crate) struct Place {
+    loads: Arc<[AtomicUsize]>,
+    worker: usize,
+}
+
+impl Place {
+    pub(crate) fn new(loads: &Arc<[AtomicUsize]>, worker: usize) -> Self {
+        loads[worker].fetch_add(1, Ordering::Relaxed);
+        Self {
+            loads: Arc::clone(loads),
+            worker,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.loads[self.worker].fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Done {
@@ -117,7 +142,13 @@ impl Done {
             spec,
             asked,
             number,
+            place: None,
         }
+    }
+
+    /// It counts for this worker now.
+    pub(crate) fn stand(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     pub(crate) const fn number(&self) -> u64 {
@@ -141,6 +172,7 @@ impl Done {
     }
 
     fn call(&mut self, report: OwnedReport) {
+        self.place = None;
         if let Some(callback) = self.callback.take() {
             guarded(|| callback(report));
         }

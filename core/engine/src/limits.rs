@@ -128,7 +128,7 @@ pub struct Limits {
     /// Scheduled runs in flight at once, name look-ups not counted.
     pub in_flight: u32,
     /// Runs asked for with `run_once` in flight at once, on top of
-    /// [`Limits::in_flight`].
+    /// [`Limits::in_flight`]; they may also have what targets cannot use of that.
     pub once_in_flight: u32,
     /// Name look-ups in flight at once, on top of the runs that wait for them. Each
     /// has one socket, and none of those runs has one.

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use probity_driver::{Busy, Change, Driver, FleetQuery, Once, Stopped};
+use probity_driver::{Busy, Change, Config, Driver, FleetQuery, Once, OwnedReport, Stopped};
 use probity_engine::{Outcome, Reason, TargetId};
 
 use crate::support::{
@@ -244,7 +244,11 @@ fn what_waits_in_an_inbox_at_the_end_is_answered() {
 
 #[test]
 fn too_many_single_runs_are_our_own_overload() {
-    let handle = Driver::start(config(1)).expect("the driver starts");
+    let handle = Driver::start(Config {
+        in_flight: 1,
+        ..config(1)
+    });
+    let handle = handle.expect("the driver starts");
     let url = format!("http://{}/", silent_server());
     let (tx, rx) = mpsc::channel();
     let target = spec(&http(), &url, 1_000, 0);
@@ -269,6 +273,52 @@ fn too_many_single_runs_are_our_own_overload() {
     assert_eq!(first, Outcome::Unknown(Reason::Overload));
     handle.shutdown(Duration::ZERO);
     assert_eq!(1 + rx.try_iter().count(), count);
+}
+
+/// Each worker has its part of the room: who has some gets the next run, whatever
+/// order others end in.
+#[test]
+fn single_runs_go_where_there_is_room() {
+    const WORKERS: usize = 4;
+    let handle = Driver::start(Config {
+        in_flight: WORKERS,
+        ..config(WORKERS)
+    });
+    let handle = handle.expect("the driver starts");
+    let url = format!("http://{}/", silent_server());
+    let target = spec(&http(), &url, 1_000, 0);
+    let (tx, rx) = mpsc::channel();
+    let begin = || {
+        let once = Once {
+            spec: Arc::clone(&target),
+            timeout: 10 * PATIENCE,
+            trace: false,
+        };
+        let tx = tx.clone();
+        let done = move |report: OwnedReport| tx.send(report.outcome).unwrap_or_default();
+        handle.run_once(once, done).expect("the inbox has room")
+    };
+    // All but a few of what a driver of one worker takes.
+    let tickets: Vec<_> = (0..800).map(|_| begin()).collect();
+    wait_until("all are in flight", || {
+        stats(&handle).engine.in_flight == 800
+    });
+    // Two workers are relieved; in turn, half of what comes would go to the others.
+    for ticket in tickets.iter().enumerate().filter(|(at, _)| at % 4 < 2) {
+        handle.cancel(*ticket.1);
+    }
+    let cancelled = Outcome::Unknown(Reason::Cancelled);
+    for _ in 0..400 {
+        assert_eq!(rx.recv_timeout(PATIENCE), Ok(cancelled));
+    }
+    for _ in 0..400 {
+        begin();
+    }
+    wait_until("all are in flight", || {
+        stats(&handle).engine.in_flight == 800
+    });
+    assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Empty));
+    handle.shutdown(Duration::ZERO);
 }
 
 #[test]

@@ -206,7 +206,9 @@ impl Engine {
     /// the run learns is remembered for those of the schedule.
     ///
     /// # Errors
-    /// [`Full`] if [`Limits::once_in_flight`] such runs are in flight.
+    /// [`Full`] if [`Limits::once_in_flight`] such runs are in flight, and as many
+    /// more as [`Limits::in_flight`] exceeds the targets: each of these has one
+    /// run at a time, so that what is left nobody else can use.
     pub fn run_once(
         &mut self,
         spec: Arc<Spec>,
@@ -215,7 +217,10 @@ impl Engine {
         now: Instant,
     ) -> Result<RunId, Full> {
         self.release_reported();
-        if self.runs.in_flight.once >= self.limits.once_in_flight {
+        let targets = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        let idle = self.limits.in_flight.saturating_sub(targets);
+        let most = self.limits.once_in_flight.saturating_add(idle);
+        if self.runs.in_flight.once >= most || !self.has_slot() {
             return Err(Full);
         }
         self.runs.in_flight.once += 1;

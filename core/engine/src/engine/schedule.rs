@@ -96,9 +96,21 @@ impl Engine {
         pass == Pass::Probe
     }
 
+    /// Whether another scheduled run may start. Single runs may have borrowed
+    /// slots before there were so many targets.
+    fn has_room(&self) -> bool {
+        self.runs.in_flight.scheduled < self.limits.in_flight && self.has_slot()
+    }
+
+    /// Whether any run may start.
+    pub(super) fn has_slot(&self) -> bool {
+        let most = { self.limits.in_flight }.saturating_add(self.limits.once_in_flight);
+        self.in_flight() < most
+    }
+
     pub(super) fn start_or_queue(&mut self, slot: u32, due: Instant, now: Instant) {
         // Nobody overtakes those who wait: they are started in a moment.
-        if self.queue.is_empty() && self.runs.in_flight.scheduled < self.limits.in_flight {
+        if self.queue.is_empty() && self.has_room() {
             self.start(slot, due, now);
         } else if let Some(target) = self.targets.get_mut(slot) {
             target.turn = Turn::Queued { due };
@@ -204,7 +216,7 @@ impl Engine {
 
     /// Starts the queued target that has waited longest if there is room.
     pub(super) fn start_queued(&mut self, now: Instant) -> bool {
-        if self.runs.in_flight.scheduled >= self.limits.in_flight {
+        if !self.has_room() {
             return false;
         }
         let Some((_, slot)) = self.queue.first().copied() else {

@@ -360,6 +360,7 @@ fn a_removed_target_reports_and_is_gone() {
 fn limits_are_held() {
     let limits = Limits {
         targets: 1,
+        in_flight: 1,
         once_in_flight: 1,
         ..Limits::default()
     };
@@ -371,6 +372,39 @@ fn limits_are_held() {
     let now = Instant::ZERO;
     engine.run_once(tcp(), SECOND, false, now).unwrap();
     assert_eq!(engine.run_once(tcp(), SECOND, false, now), Err(Full));
+}
+
+/// What no target can use is there for single runs, and comes back with their end.
+#[test]
+fn single_runs_use_what_targets_cannot() {
+    let limits = Limits {
+        in_flight: 3,
+        once_in_flight: 1,
+        ..Limits::default()
+    };
+    let mut engine = engine_with(limits);
+    let now = Instant::ZERO;
+    let once = |engine: &mut Engine| engine.run_once(tcp(), SECOND, false, now);
+    let runs: Vec<_> = (0..4).map(|_| once(&mut engine).unwrap()).collect();
+    assert_eq!(once(&mut engine), Err(Full));
+    // Targets that come later wait for a slot: there are no more than four.
+    for id in 1..=2 {
+        engine.upsert(TargetId(id), tcp(), now).unwrap();
+    }
+    engine.begin(now);
+    let late = at(0.9);
+    engine.handle_timeout(late);
+    drain(&mut engine);
+    assert_eq!(engine.in_flight(), 4);
+    // Two targets leave one slot to borrow: the next one gets none.
+    for run in runs.into_iter().take(2) {
+        engine.cancel(run, late);
+    }
+    drain(&mut engine);
+    engine.handle_timeout(late);
+    drain(&mut engine);
+    assert!(engine.in_flight() <= 4, "{}", engine.in_flight());
+    assert_eq!(once(&mut engine), Err(Full));
 }
 
 #[test]
