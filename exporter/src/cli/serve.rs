@@ -304,6 +304,7 @@ impl Server {
         let listeners = options.listen.open().await?;
         let handle = start_engine(&options.engine)?;
         let places = http::server::connections(handle.capacity().descriptors);
+        let lobby = Arc::default();
         let places = Arc::new(Semaphore::new(places));
         let (control, app) = Control::new(source, loaded, Bridge::new(handle), options.probes);
         let control = control.polling(options.auto_reload);
@@ -318,6 +319,7 @@ impl Server {
             let doors = Doors {
                 router: http::router(Arc::clone(&app), &options.base, guard.clone()),
                 places: Arc::clone(&places),
+                lobby: Arc::clone(&lobby),
                 guard: guard.clone(),
             };
             let stopped = stopped.clone();

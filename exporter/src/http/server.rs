@@ -4,7 +4,9 @@
 //! The prober lives on the same descriptors. Clients have a small share of
 //! them, and whoever neither asks nor reads loses his place.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -54,9 +56,11 @@ pub fn connections(descriptors: u64) -> usize {
 pub struct Doors {
     /// What answers.
     pub router: Router,
-    /// Connections at once. While all places are taken, further ones wait in
-    /// the system's queue.
+    /// Connections at once. When all places are taken, who has asked for nothing
+    /// the longest loses his; further ones wait in the system's queue.
     pub places: Arc<Semaphore>,
+    /// Who has a place and does not need it.
+    pub lobby: Arc<Lobby>,
     /// Who speaks TLS, if anybody does.
     pub guard: Option<Arc<Guard>>,
 }
@@ -73,10 +77,21 @@ async fn serve_within(
     request: Duration,
 ) {
     let mut open = JoinSet::new();
+    let lobby = Arc::clone(&doors.lobby);
     loop {
+        // Somebody is there before a place is looked for, so that nobody has to go
+        // for nothing.
         let next = async {
-            let place = Arc::clone(&doors.places).acquire_owned().await;
-            (place, listener.accept().await)
+            let accepted = listener.accept().await;
+            let places = Arc::clone(&doors.places);
+            let place = match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => Ok(place),
+                Err(_) => {
+                    lobby.send_one_away();
+                    places.acquire_owned().await
+                }
+            };
+            (place, accepted)
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
@@ -86,8 +101,12 @@ async fn serve_within(
         match accepted {
             Ok((stream, _)) => {
                 let (doors, stopped) = (doors.clone(), stopped.clone());
+                let guest = Arc::new(Guest::enter(&lobby));
                 open.spawn(async move {
-                    answer(stream, doors, stopped, request).await;
+                    tokio::select! {
+                        () = answer(stream, doors, stopped, request, &guest) => {}
+                        () = guest.is_useless() => {}
+                    }
                     drop(place);
                 });
             }
@@ -106,12 +125,13 @@ async fn answer(
     doors: Doors,
     stopped: watch::Receiver<bool>,
     request: Duration,
+    guest: &Arc<Guest>,
 ) {
     // What is refused here only makes answers slower, or goes on for longer.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
     let Some(guard) = doors.guard.filter(|guard| guard.is_secured()) else {
-        return over_http1(stream, doors.router, stopped, request).await;
+        return over_http1(stream, doors.router, stopped, request, guest).await;
     };
     let handshake = async {
         let stream = who_speaks_tls(stream).await?;
@@ -123,9 +143,9 @@ async fn answer(
         return;
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        over_http2(stream, doors.router, stopped, request).await;
+        over_http2(stream, doors.router, stopped, request, guest).await;
     } else {
-        over_http1(stream, doors.router, stopped, request).await;
+        over_http1(stream, doors.router, stopped, request, guest).await;
     }
 }
 
@@ -157,15 +177,17 @@ async fn over_http1(
     router: Router,
     mut stopped: watch::Receiver<bool>,
     request: Duration,
+    guest: &Arc<Guest>,
 ) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(request)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), Arc::clone(guest).served_by(router));
     let mut connection = std::pin::pin!(connection);
     // An error is the client's: it has gone, or does not speak HTTP.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = guest.is_sent_away() => connection.as_mut().graceful_shutdown(),
         () = told(&mut stopped) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
@@ -176,26 +198,16 @@ async fn over_http2(
     router: Router,
     mut stopped: watch::Receiver<bool>,
     request: Duration,
+    guest: &Arc<Guest>,
 ) {
-    // How many requests are being answered; a change of it is a sign of life.
-    let (under_way, mut busy) = watch::channel(0_usize);
-    let service = TowerToHyperService::new(router);
-    let service = service_fn(move |asked: hyper::Request<Incoming>| {
-        under_way.send_modify(|count| *count += 1);
-        let ended = Ended(under_way.clone());
-        let answer = service.call(asked);
-        async move {
-            let _ended = ended;
-            answer.await
-        }
-    });
+    let mut busy = guest.under_way.subscribe();
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(FIELDS)
         .keep_alive_interval(UNREAD)
         .keep_alive_timeout(UNREAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), Arc::clone(guest).served_by(router));
     let mut connection = std::pin::pin!(connection);
     let idle = async {
         loop {
@@ -212,18 +224,141 @@ async fn over_http2(
     tokio::select! {
         _ = connection.as_mut() => return,
         () = idle => connection.as_mut().graceful_shutdown(),
+        () = guest.is_sent_away() => connection.as_mut().graceful_shutdown(),
         () = told(&mut stopped) => connection.as_mut().graceful_shutdown(),
     }
     // Whoever does not take what was sent loses it.
     let _ = tokio::time::timeout(UNREAD, connection).await;
 }
 
-/// A request that is being answered; over when it is dropped.
-struct Ended(watch::Sender<usize>);
+/// Those who have a place and ask for nothing, by how long.
+#[derive(Debug, Default)]
+pub struct Lobby {
+    /// Numbers grow with time.
+    idle: Mutex<BTreeMap<u64, watch::Sender<bool>>>,
+    next: AtomicU64,
+}
 
-impl Drop for Ended {
+impl Lobby {
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<u64, watch::Sender<bool>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends away who has been idle longest: somebody else wants the place.
+    fn send_one_away(&self) {
+        if let Some((_, away)) = self.idle().pop_first() {
+            away.send_replace(true);
+        }
+    }
+}
+
+/// Somebody who has a place.
+#[derive(Debug)]
+struct Guest {
+    lobby: Arc<Lobby>,
+    /// Tells that the place is wanted.
+    away: watch::Sender<bool>,
+    /// The number in the lobby, while it is idle.
+    number: Mutex<Option<u64>>,
+    /// How many requests are being answered; a change of it is a sign of life.
+    under_way: watch::Sender<usize>,
+}
+
+impl Guest {
+    fn enter(lobby: &Arc<Lobby>) -> Self {
+        let guest = Self {
+            lobby: Arc::clone(lobby),
+            away: watch::Sender::new(false),
+            number: Mutex::new(None),
+            under_way: watch::Sender::new(0),
+        };
+        guest.rest();
+        guest
+    }
+
+    fn number(&self) -> MutexGuard<'_, Option<u64>> {
+        self.number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It asks for nothing from now on.
+    fn rest(&self) {
+        let next = self.lobby.next.fetch_add(1, Ordering::Relaxed);
+        *self.number() = Some(next);
+        self.lobby.idle().insert(next, self.away.clone());
+    }
+
+    /// It is not idle, or not there any more.
+    fn rise(&self) {
+        if let Some(number) = self.number().take() {
+            self.lobby.idle().remove(&number);
+        }
+    }
+
+    /// The router, with a note of how many requests it answers.
+    fn served_by(
+        self: Arc<Self>,
+        router: Router,
+    ) -> impl hyper::service::Service<
+        hyper::Request<Incoming>,
+        Response = axum::response::Response,
+        Error = std::convert::Infallible,
+        Future = impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + Send,
+    > + use<> {
+        let service = TowerToHyperService::new(router);
+        service_fn(move |asked: hyper::Request<Incoming>| {
+            let request = Request::begin(&self);
+            let answer = service.call(asked);
+            async move {
+                let _request = request;
+                answer.await
+            }
+        })
+    }
+
+    /// Ends when the place is wanted for somebody else.
+    async fn is_sent_away(&self) {
+        let _ = self.away.subscribe().wait_for(|away| *away).await;
+    }
+
+    /// Ends when the place is wanted and nothing was ever asked.
+    async fn is_useless(&self) {
+        let mut busy = self.under_way.subscribe();
+        tokio::select! {
+            biased;
+            // An error would mean that it is gone.
+            _ = busy.changed() => std::future::pending().await,
+            () = self.is_sent_away() => {}
+        }
+    }
+}
+
+impl Drop for Guest {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.rise();
+    }
+}
+
+/// A request that is being answered; over when it is dropped.
+struct Request(Arc<Guest>);
+
+impl Request {
+    fn begin(guest: &Arc<Guest>) -> Self {
+        guest.rise();
+        guest.under_way.send_modify(|count| *count += 1);
+        Self(Arc::clone(guest))
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let mut last = false;
+        self.0.under_way.send_modify(|count| {
+            *count -= 1;
+            last = *count == 0;
+        });
+        if last {
+            self.0.rest();
+        }
     }
 }
 
@@ -246,10 +381,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
+        let router = Router::new()
+            .route("/", axum::routing::get(|| async { "here" }))
+            .route("/never", axum::routing::get(std::future::pending::<()>));
         let doors = Doors {
             router,
             places: Arc::new(Semaphore::new(places)),
+            lobby: Arc::default(),
             guard: None,
         };
         tokio::spawn(serve_within(listener, doors, stopped, request));
@@ -292,7 +430,11 @@ mod tests {
     fn connections_beyond_the_bound_wait_for_a_place() {
         run(async {
             let (address, _stop) = start(1, NEVER).await;
-            let first = TcpStream::connect(address).await.unwrap();
+            let mut first = TcpStream::connect(address).await.unwrap();
+            let slow = b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n";
+            first.write_all(slow).await.unwrap();
+            // So that it is asked for before the next one comes.
+            tokio::time::sleep(SOON).await;
             // Served once the first one's place is free, whenever it was accepted.
             let mut second = TcpStream::connect(address).await.unwrap();
             let asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -302,6 +444,30 @@ mod tests {
             assert!(early.is_err(), "answered without a place");
             drop(first);
             assert!(rest(&mut second).await.contains("here"));
+        });
+    }
+
+    #[test]
+    fn who_asks_for_nothing_gives_his_place_to_who_does() {
+        run(async {
+            let (address, _stop) = start(2, NEVER).await;
+            let asked = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            // One says nothing, and one has had his answer.
+            let mut silent = TcpStream::connect(address).await.unwrap();
+            let mut idle = TcpStream::connect(address).await.unwrap();
+            idle.write_all(asked).await.unwrap();
+            let mut byte = [0];
+            idle.read_exact(&mut byte).await.unwrap();
+            for _ in 0..2 {
+                let mut other = TcpStream::connect(address).await.unwrap();
+                other.write_all(asked).await.unwrap();
+                let answer = tokio::time::timeout(LIMIT, other.read_exact(&mut byte));
+                answer.await.expect("there is a place").unwrap();
+                // Stays, and asks for nothing more.
+                std::mem::forget(other);
+            }
+            assert_eq!(rest(&mut silent).await, "");
+            assert!(rest(&mut idle).await.ends_with("here"));
         });
     }
 
