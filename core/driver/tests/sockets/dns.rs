@@ -66,7 +66,7 @@ fn start_with(resolver: ResolverConfig) -> Handle {
 }
 
 #[test]
-fn a_name_is_resolved_once_and_remembered() {
+fn who_asks_for_one_run_is_told_what_the_name_is_now() {
     let (server, queries) = dns_server();
     let handle = start_with(ResolverConfig::with_servers(&[server]));
     let address = closing_server();
@@ -77,10 +77,11 @@ fn a_name_is_resolved_once_and_remembered() {
     assert!(report.phases.get(Phase::Resolve).is_some());
     let asked = queries.load(Ordering::SeqCst);
     assert!(asked > 0);
+    // What targets of jobs would remember is not taken here.
     let report = probe(&handle, &tcp(), &target);
     assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
-    assert_eq!(queries.load(Ordering::SeqCst), asked);
-    assert_eq!(stats(&handle).engine.resolver.cache_hits, 1);
+    assert_eq!(queries.load(Ordering::SeqCst), 2 * asked);
+    assert_eq!(stats(&handle).engine.resolver.cache_hits, 0);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Cursor<'_> {
             let here = self.0.get(..name.len());
             here.is_some_and(|here| here.eq_ignore_ascii_case(name.as_bytes()))
         };
-        let index = names.iter().position(|name| is_here(&name))?;
+        let index = names.iter().position(is_here)?;
         self.0 = &self.0[names[index].len()..];
         Some(index)
     }
