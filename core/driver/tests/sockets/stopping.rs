@@ -298,25 +298,26 @@ fn single_runs_go_where_there_is_room() {
         let done = move |report: OwnedReport| tx.send(report.outcome).unwrap_or_default();
         handle.run_once(once, done).expect("the inbox has room")
     };
-    // All but a few of what a driver of one worker takes.
-    let tickets: Vec<_> = (0..800).map(|_| begin()).collect();
-    wait_until("all are in flight", || {
-        stats(&handle).engine.in_flight == 800
-    });
-    // Two workers are relieved; in turn, half of what comes would go to the others.
-    for ticket in tickets.iter().enumerate().filter(|(at, _)| at % 4 < 2) {
-        handle.cancel(*ticket.1);
+    // Most of what there is room for.
+    let spendable = handle.capacity().descriptors - Config::RESERVE;
+    let room = usize::try_from((spendable / 32).clamp(16, 1_024)).expect("few");
+    let count = (room * 7 / 8).next_multiple_of(8).min(room / 8 * 8);
+    let all_in_flight = || stats(&handle).engine.in_flight as usize == count;
+    let tickets: Vec<_> = (0..count).map(|_| begin()).collect();
+    wait_until("all are in flight", all_in_flight);
+    // Half of the workers are relieved; in turn, half of what comes next would go
+    // to the others.
+    for (_, ticket) in tickets.iter().enumerate().filter(|(at, _)| at % 4 < 2) {
+        handle.cancel(*ticket);
     }
     let cancelled = Outcome::Unknown(Reason::Cancelled);
-    for _ in 0..400 {
+    for _ in 0..count / 2 {
         assert_eq!(rx.recv_timeout(PATIENCE), Ok(cancelled));
     }
-    for _ in 0..400 {
+    for _ in 0..count / 2 {
         begin();
     }
-    wait_until("all are in flight", || {
-        stats(&handle).engine.in_flight == 800
-    });
+    wait_until("all are in flight", all_in_flight);
     assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Empty));
     handle.shutdown(Duration::ZERO);
 }
