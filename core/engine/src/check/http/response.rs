@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::request::is_token_byte;
@@ -144,12 +145,20 @@ impl<'h, 'b> Head<'h, 'b> {
         }; MAX_HEADERS]
     }
 
-    /// Reads a head that is complete, and takes what Go takes: any reason, space
-    /// before a status or a colon and within a name, folded lines (RFC 9112
-    /// section 5.2). The danger that RFC 9112 sees in these is that of an
+    /// Reads a head that is complete. What is not well-formed is taken if Go takes
+    /// it: any reason, space before a status or a colon and within a name, folded
+    /// lines (RFC 9112 section 5.2). The danger that RFC 9112 sees in these is that of an
     /// intermediary, and here the response ends.
     pub(super) fn parse(raw: &Raw<'b>, fields: &'h mut Fields) -> Result<Self, HeadError<'b>> {
         let text = raw.text;
+        if let Some((status, count)) = well_formed(text, fields) {
+            return Ok(Self {
+                version: raw.version,
+                status,
+                ended: false,
+                fields: Source::Written(text, &fields[..count]),
+            });
+        }
         let mut lines = Lines { text, at: 0 };
         let first = lines.next().unwrap_or_default();
         let status = status(&text[first]);
@@ -238,6 +247,34 @@ impl<'h, 'b> Head<'h, 'b> {
     pub(super) const fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..200)
     }
+}
+
+/// Reads a head of HTTP/1.0 or 1.1 with nothing odd in it, as nearly all are: its
+/// status, and how many fields it has.
+fn well_formed(text: &[u8], fields: &mut Fields) -> Option<(u16, usize)> {
+    let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut response, text, &mut room)
+        .ok()?;
+    if parsed.is_partial() {
+        return None;
+    }
+    let place = |part: &[u8]| (part.as_ptr().addr()).checked_sub(text.as_ptr().addr());
+    for (field, header) in fields.iter_mut().zip(response.headers.iter()) {
+        let start = place(header.name.as_bytes())?;
+        let colon = start + header.name.len();
+        let end = match header.value {
+            [] => colon + 1,
+            value => place(value)? + value.len(),
+        };
+        *field = Span {
+            start: u16::try_from(start).ok()?,
+            colon: u16::try_from(colon).ok()?,
+            end: u16::try_from(end).ok()?,
+        };
+    }
+    Some((response.code?, response.headers.len()))
 }
 
 /// The lines of a head, without their ends.
