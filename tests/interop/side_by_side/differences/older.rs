@@ -132,6 +132,9 @@ pub(super) const LISTED: &[Listed] = &[
         "server 0 bytes",
         "",
         "-",
+        GO,
+    ),
+    listed(
         "framing::field_name_not_ascii*",
         "series probe_http_content_length",
         "5",
