@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::body::Incoming;
@@ -31,6 +31,11 @@ const REQUEST: Duration = Duration::from_secs(90);
 const UNREAD: Duration = Duration::from_secs(30);
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Shortest time for which somebody asked for nothing before his place is given to
+/// somebody else: a request may be on its way.
+const IDLE: Duration = Duration::from_secs(1);
+/// Wait for a place before somebody is sent away, and then the next one.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How a request in plain HTTP begins.
 const HTTP: [&[u8; 5]; 5] = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"];
 /// The answer to it where TLS was expected.
@@ -83,12 +88,11 @@ async fn serve_within(
         // for nothing.
         let next = async {
             let accepted = listener.accept().await;
-            let places = Arc::clone(&doors.places);
-            let place = match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => Ok(place),
-                Err(_) => {
-                    lobby.send_one_away();
-                    places.acquire_owned().await
+            let place = loop {
+                let place = Arc::clone(&doors.places).acquire_owned();
+                match tokio::time::timeout(LOOK_AGAIN, place).await {
+                    Ok(place) => break place,
+                    Err(_) => lobby.send_one_away(),
                 }
             };
             (place, accepted)
@@ -234,20 +238,23 @@ async fn over_http2(
 /// Those who have a place and ask for nothing, by how long.
 #[derive(Debug, Default)]
 pub struct Lobby {
-    /// Numbers grow with time.
-    idle: Mutex<BTreeMap<u64, watch::Sender<bool>>>,
+    /// Since when, and how each is told to go. Numbers grow with time.
+    idle: Mutex<BTreeMap<u64, (Instant, watch::Sender<bool>)>>,
     next: AtomicU64,
 }
 
 impl Lobby {
-    fn idle(&self) -> MutexGuard<'_, BTreeMap<u64, watch::Sender<bool>>> {
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<u64, (Instant, watch::Sender<bool>)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends away who has been idle longest: somebody else wants the place.
     fn send_one_away(&self) {
-        if let Some((_, away)) = self.idle().pop_first() {
-            away.send_replace(true);
+        let mut idle = self.idle();
+        if let Some(first) = idle.first_entry()
+            && first.get().0.elapsed() >= IDLE
+        {
+            first.remove().1.send_replace(true);
         }
     }
 }
@@ -284,7 +291,8 @@ impl Guest {
     fn rest(&self) {
         let next = self.lobby.next.fetch_add(1, Ordering::Relaxed);
         *self.number() = Some(next);
-        self.lobby.idle().insert(next, self.away.clone());
+        let now = Instant::now();
+        self.lobby.idle().insert(next, (now, self.away.clone()));
     }
 
     /// It is not idle, or not there any more.
@@ -452,7 +460,8 @@ mod tests {
         run(async {
             let (address, _stop) = start(2, NEVER).await;
             let asked = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-            // One says nothing, and one has had his answer.
+            // One says nothing, one has had his answer; both are there for long enough
+            // when all places have been taken for a while.
             let mut silent = TcpStream::connect(address).await.unwrap();
             let mut idle = TcpStream::connect(address).await.unwrap();
             idle.write_all(asked).await.unwrap();
