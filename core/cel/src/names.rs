@@ -3,53 +3,19 @@
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr};
 
-/// Identifiers that stand for types.
-const TYPES: &[&str] = &[
-    "bool",
-    "bytes",
-    "double",
-    "duration",
-    "dyn",
-    "google",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-];
+use crate::calls;
+use crate::value::Kind;
 
-/// The functions of the standard library that are written as such. Operators
-/// have names that no identifier has.
-const FUNCTIONS: &[&str] = &[
-    "bool",
-    "bytes",
-    "contains",
-    "double",
-    "duration",
-    "dyn",
-    "endsWith",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getFullYear",
-    "getHours",
-    "getMilliseconds",
-    "getMinutes",
-    "getMonth",
-    "getSeconds",
-    "int",
-    "matches",
-    "size",
-    "startsWith",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-];
+/// Whether an identifier stands for a type, or begins the name of one.
+fn is_type(name: &str) -> bool {
+    name == "google" || Kind::named(name).is_some()
+}
+
+/// Whether the standard library has a function of this name. Operators have names
+/// that no identifier has.
+fn is_function(name: &str) -> bool {
+    name == "matches" || calls::named(name).is_some()
+}
 
 /// What the expression refers to in vain, if anything.
 pub(crate) fn check(expression: &IdedExpr) -> Result<(), String> {
@@ -75,7 +41,7 @@ impl<'a> Walk<'a> {
             Expr::Ident(name) => {
                 let known = name == "body"
                     || self.variables.iter().any(|variable| variable == name)
-                    || TYPES.contains(&name.as_str());
+                    || is_type(name);
                 match known {
                     true => Ok(()),
                     false => Err(format!(
@@ -85,8 +51,7 @@ impl<'a> Walk<'a> {
             }
             Expr::Call(call) => {
                 let name = &*call.func_name;
-                if name.starts_with(|first: char| first.is_ascii_alphabetic())
-                    && !FUNCTIONS.contains(&name)
+                if name.starts_with(|first: char| first.is_ascii_alphabetic()) && !is_function(name)
                 {
                     return Err(format!("undeclared reference to the function `{name}`"));
                 }

@@ -51,7 +51,7 @@ const FIELDS: u32 = 64 * 1024;
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// Connections at once for a process that may have so many descriptors: a
-/// sixteenth, which is twice what the driver takes of single probes.
+/// sixteenth. The rest is the driver's.
 pub fn connections(descriptors: u64) -> usize {
     usize::try_from((descriptors / 16).clamp(64, 2_048)).unwrap_or(64)
 }
@@ -62,7 +62,7 @@ pub struct Doors {
     /// What answers.
     pub router: Router,
     /// Connections at once. When all places are taken, who has asked for nothing
-    /// the longest loses his; further ones wait in the system's queue.
+    /// the longest loses his; one more waits for it, further ones in the system's queue.
     pub places: Arc<Semaphore>,
     /// Who has a place and does not need it.
     pub lobby: Arc<Lobby>,
@@ -351,22 +351,23 @@ struct Request(Arc<Guest>);
 
 impl Request {
     fn begin(guest: &Arc<Guest>) -> Self {
-        guest.rise();
-        guest.under_way.send_modify(|count| *count += 1);
+        // Within, so that no other request ends meanwhile.
+        guest.under_way.send_modify(|count| {
+            guest.rise();
+            *count += 1;
+        });
         Self(Arc::clone(guest))
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        let mut last = false;
         self.0.under_way.send_modify(|count| {
             *count -= 1;
-            last = *count == 0;
+            if *count == 0 {
+                self.0.rest();
+            }
         });
-        if last {
-            self.0.rest();
-        }
     }
 }
 
@@ -477,6 +478,22 @@ mod tests {
             }
             assert_eq!(rest(&mut silent).await, "");
             assert!(rest(&mut idle).await.ends_with("here"));
+        });
+    }
+
+    #[test]
+    fn who_has_just_come_may_ask_though_others_wait() {
+        run(async {
+            let (address, _stop) = start(1, NEVER).await;
+            let asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let mut first = TcpStream::connect(address).await.unwrap();
+            let mut second = TcpStream::connect(address).await.unwrap();
+            second.write_all(asked).await.unwrap();
+            // Longer than until somebody is looked for who may go.
+            tokio::time::sleep(2 * LOOK_AGAIN).await;
+            first.write_all(asked).await.unwrap();
+            assert!(rest(&mut first).await.contains("here"));
+            assert!(rest(&mut second).await.contains("here"));
         });
     }
 

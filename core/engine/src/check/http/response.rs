@@ -59,18 +59,24 @@ impl<'b> Source<'_, 'b> {
         }
     }
 
-    fn get(self, index: usize) -> (&'b [u8], &'b [u8]) {
-        match self {
+    /// The value of a field if that is its name; spaces may follow it where it was
+    /// written.
+    fn named(self, index: usize, name: &[u8]) -> Option<&'b [u8]> {
+        let (written, value) = match self {
             Self::Written(text, spans) => {
                 let Span { start, colon, end } = spans[index];
                 let [start, colon, end] = [start, colon, end].map(usize::from);
-                (text[start..colon].trim_ascii_end(), &text[colon + 1..end])
+                (&text[start..colon], &text[colon + 1..end])
             }
             Self::Listed(fields) => {
                 let (name, value) = fields[index];
                 (name.as_bytes(), value)
             }
-        }
+        };
+        // Nearly all are of another length.
+        let (same, rest) = written.split_at_checked(name.len())?;
+        let is_it = rest.trim_ascii_start().is_empty() && same.eq_ignore_ascii_case(name);
+        is_it.then_some(value)
     }
 }
 
@@ -151,50 +157,10 @@ impl<'h, 'b> Head<'h, 'b> {
     /// intermediary, and here the response ends.
     pub(super) fn parse(raw: &Raw<'b>, fields: &'h mut Fields) -> Result<Self, HeadError<'b>> {
         let text = raw.text;
-        if let Some((status, count)) = well_formed(text, fields) {
-            return Ok(Self {
-                version: raw.version,
-                status,
-                ended: false,
-                fields: Source::Written(text, &fields[..count]),
-            });
-        }
-        let mut lines = Lines { text, at: 0 };
-        let first = lines.next().unwrap_or_default();
-        let status = status(&text[first]);
-        let status = status.ok_or(HeadError::Malformed("the status is not three digits"))?;
-        let mut count = 0;
-        for line in lines.take_while(|line| !line.is_empty()) {
-            let content = &text[line.clone()];
-            let colon = content.iter().position(|byte| *byte == b':');
-            let malformed = |what| Err(HeadError::Malformed(what));
-            let value = match (content.first(), colon) {
-                (Some(b' ' | b'\t'), _) if count == 0 => {
-                    return malformed("the first field continues a line that there is not");
-                }
-                (Some(b' ' | b'\t'), _) => {
-                    fields[count - 1].end = line.end as u16;
-                    content
-                }
-                (_, None) => return malformed("a line has no colon"),
-                (_, Some(colon)) if !is_name(&content[..colon]) => {
-                    return malformed("the name of a field has a character that no name has");
-                }
-                (_, Some(colon)) => {
-                    let field = fields.get_mut(count).ok_or(HeadError::TooManyFields)?;
-                    *field = Span {
-                        start: line.start as u16,
-                        colon: (line.start + colon) as u16,
-                        end: line.end as u16,
-                    };
-                    count += 1;
-                    &content[colon + 1..]
-                }
-            };
-            if !is_value(value) {
-                return malformed("the value of a field has a control character");
-            }
-        }
+        let (status, count) = match well_formed(text, fields) {
+            Some(read) => read,
+            None => as_go_reads(text, fields)?,
+        };
         Ok(Self {
             version: raw.version,
             status,
@@ -232,9 +198,8 @@ impl<'h, 'b> Head<'h, 'b> {
     pub(super) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
         let fields = self.fields;
         (0..fields.len())
-            .map(move |index| fields.get(index))
-            .filter(move |(written, _)| written.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value.trim_ascii())
+            .filter_map(move |index| fields.named(index, name.as_bytes()))
+            .map(<[u8]>::trim_ascii)
     }
 
     /// The first value of a field.
@@ -275,6 +240,47 @@ fn well_formed(text: &[u8], fields: &mut Fields) -> Option<(u16, usize)> {
         };
     }
     Some((response.code?, response.headers.len()))
+}
+
+/// The same of any head that Go takes: see [`Head::parse`].
+fn as_go_reads<'b>(text: &[u8], fields: &mut Fields) -> Result<(u16, usize), HeadError<'b>> {
+    let mut lines = Lines { text, at: 0 };
+    let first = lines.next().unwrap_or_default();
+    let status = status(&text[first]);
+    let status = status.ok_or(HeadError::Malformed("the status is not three digits"))?;
+    let mut count = 0;
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let content = &text[line.clone()];
+        let colon = content.iter().position(|byte| *byte == b':');
+        let malformed = |what| Err(HeadError::Malformed(what));
+        let value = match (content.first(), colon) {
+            (Some(b' ' | b'\t'), _) if count == 0 => {
+                return malformed("the first field continues a line that there is not");
+            }
+            (Some(b' ' | b'\t'), _) => {
+                fields[count - 1].end = line.end as u16;
+                content
+            }
+            (_, None) => return malformed("a line has no colon"),
+            (_, Some(colon)) if !is_name(&content[..colon]) => {
+                return malformed("the name of a field has a character that no name has");
+            }
+            (_, Some(colon)) => {
+                let field = fields.get_mut(count).ok_or(HeadError::TooManyFields)?;
+                *field = Span {
+                    start: line.start as u16,
+                    colon: (line.start + colon) as u16,
+                    end: line.end as u16,
+                };
+                count += 1;
+                &content[colon + 1..]
+            }
+        };
+        if !is_value(value) {
+            return malformed("the value of a field has a control character");
+        }
+    }
+    Ok((status, count))
 }
 
 /// The lines of a head, without their ends.
