@@ -283,14 +283,14 @@ impl App {
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(running);
     }
 
-    /// Whether the fleet has been handed to the engine.
+    /// Whether the fleet has been handed to the engine, and the process does not end.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// The fleet has been handed to the engine.
-    pub fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+    /// The fleet has been handed to the engine, or the process is told to end.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
     }
 
     /// Reads the configuration again; all or nothing.

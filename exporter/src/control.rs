@@ -208,7 +208,7 @@ impl Control {
             // The driver has stopped: so does the process.
             return;
         }
-        self.app.set_ready();
+        self.app.set_ready(true);
         self.app.reloaded(true, unix_now());
         let jobs = self.file.jobs().len();
         tracing::info!(jobs, targets = self.targets.len(), "Fleet loaded");

@@ -143,14 +143,17 @@ fn cases(authority: &Authority) -> Vec<Case> {
             "http://",
             endless_body(),
         ),
-        case(
-            "endless body to be matched",
-            "matched",
-            "body_limit",
-            "transfer",
-            "http://",
-            flood(),
-        ),
+        Case {
+            outcome: "unknown",
+            ..case(
+                "endless body to be matched",
+                "matched",
+                "local_bound",
+                "transfer",
+                "http://",
+                flood(),
+            )
+        },
         http(
             "body cut short",
             "body_truncated",

@@ -140,6 +140,9 @@ fn a_second_signal_ends_it_at_once() {
     until("it has heard", || {
         (!server.log().lines(&["SIGTERM"]).is_empty()).then_some(())
     });
+    until("nobody is sent to it any more", || {
+        (server.get("/-/ready").status == 503).then_some(())
+    });
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(0));
     assert!(begun.elapsed() < BUSY, "{:?}", begun.elapsed());

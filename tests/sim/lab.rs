@@ -135,3 +135,10 @@ pub(crate) fn assert_failure(record: &Record, reason: Reason, words: &str) {
     assert_eq!(record.outcome, Outcome::Failure(reason), "{detail}");
     assert!(detail.contains(words), "expected {words:?} in {detail:?}");
 }
+
+/// Asserts that nothing is known of the target, for a reason, said with these words.
+pub(crate) fn assert_unknown(record: &Record, reason: Reason, words: &str) {
+    let detail = &record.detail;
+    assert_eq!(record.outcome, Outcome::Unknown(reason), "{detail}");
+    assert!(detail.contains(words), "expected {words:?} in {detail:?}");
+}

@@ -10,8 +10,8 @@
 //! cannot be told to stop, and copies what a macro goes over, so that what is
 //! parsed is made a plan of our own, and gone through with a count.
 //!
-//! The pattern of `matches` has to be a literal; it is compiled with the
-//! expression, in the syntax and with the semantics of RE2.
+//! The pattern of `matches` is compiled with the expression, in the syntax and with
+//! the semantics of RE2. One that is no literal [cannot be had](NoAnswer::Beyond).
 //!
 //! # Bounds
 //!

@@ -181,9 +181,10 @@ impl<'e> Planner<'e> {
         };
         let text = self.boxed(text)?;
         let Expr::Literal(LiteralValue::String(source)) = &pattern.expr else {
-            return Err("expected a string literal as the pattern of `matches`: \
-                 patterns are compiled when the module is loaded"
-                .into());
+            // As for messages: the file loads, as it does upstream.
+            let why = "the pattern of `matches` has to be a literal here: \
+                 patterns are compiled when the module is loaded";
+            return Ok(Plan::Unspoken(why.into()));
         };
         self.patterns.push(Matcher::new(source.inner())?);
         Ok(Plan::Matches(text, self.patterns.len() - 1))

@@ -69,7 +69,9 @@ impl OwnedReport {
             outcome: Outcome::Unknown(reason),
             runs: 1,
             detail: match reason {
-                Reason::Overload => "too many runs are in flight: the prober is overloaded".into(),
+                Reason::Overload => "too many single runs are in flight: ask for fewer at once, or let the process have \
+                     more descriptors (ulimit -n)"
+                    .into(),
                 _ => format!("the run was ended by the prober: {reason}").into(),
             },
             phase: Phase::Resolve,

@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     buffer: Box<[u8]>,
     busy: Busy,
     turns: u64,
+    /// Single runs for which the engine had no room: those it never saw.
+    refused: u64,
     /// Turns since the engine was last told of the time.
     untimed: usize,
     /// Set once the worker was told to stop: when it has to be done.
@@ -126,6 +128,7 @@ impl Worker {
             buffer: vec![0; READ_BUFFER].into(),
             busy: Busy::new(now),
             turns: 0,
+            refused: 0,
             untimed: 0,
             stop_at: None,
             clock,
@@ -429,7 +432,10 @@ impl Worker {
                 Ok(run) => {
                     self.book.waiting.insert(run, done);
                 }
-                Err(probity_engine::Full) => done.refuse(),
+                Err(probity_engine::Full) => {
+                    self.refused += 1;
+                    done.refuse();
+                }
             },
             Command::Cancel(number) => {
                 let mut waiting = self.book.waiting.iter();
@@ -484,8 +490,12 @@ impl Worker {
     }
 
     fn stats(&self, groups: Vec<(GroupId, GroupStats)>) -> ShardStats {
+        let mut engine = self.engine.stats(self.clock.now());
+        let refused = Outcome::Unknown(Reason::Overload);
+        engine.runs[refused.index()] += self.refused;
+        engine.unknown[Reason::Overload as usize] += self.refused;
         ShardStats {
-            engine: self.engine.stats(self.clock.now()),
+            engine,
             worker: WorkerStats {
                 worker: self.number,
                 busy_ratio: self.busy.ratio(),

@@ -80,6 +80,28 @@ fn no_descriptor_is_never_the_targets_fault() {
     assert_eq!(probe(&handle, &tcp(), &target).outcome, Outcome::Success);
 }
 
+/// Who asks for more than there is room for sees it in the figures.
+#[test]
+fn refused_single_runs_are_counted() {
+    let _alone = alone();
+    let url = format!("http://{}/", support::silent_server());
+    let handle = start(1);
+    let asked = LIMIT;
+    let waiting: Vec<_> = (0..asked)
+        .map(|_| support::begin(&handle, &http(), &url, support::PATIENCE))
+        .collect();
+    wait_until("each has a place or was refused", || {
+        let seen = stats(&handle).engine;
+        let refused = seen.unknown[Reason::Overload as usize];
+        refused > 0 && refused == seen.runs[3] && refused + u64::from(seen.in_flight) == asked
+    });
+    let refused = waiting.iter().filter_map(|it| it.try_recv().ok());
+    for report in refused.inspect(|it| assert!(it.detail.contains("ulimit -n"), "{it:?}")) {
+        assert_eq!(report.outcome, Outcome::Unknown(Reason::Overload));
+    }
+    handle.shutdown(std::time::Duration::ZERO);
+}
+
 #[test]
 fn thousands_of_runs_leave_no_descriptor_behind() {
     let _alone = alone();

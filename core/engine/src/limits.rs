@@ -41,8 +41,8 @@ pub const MAX_REQUEST_BODY_BYTES: usize = 32 * 1024 * 1024;
 pub const MAX_OWN_BODY_BYTES: usize = 512;
 
 /// Bytes of an HTTP body that are held for matching when a module sets no
-/// `body_size_limit`. A larger body fails with `body_limit` only if something
-/// has to be matched against it.
+/// `body_size_limit`. A larger body is unknown (`local_bound`) if something has to
+/// be matched against it, and else counted only.
 pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of an HTTP body that CEL expressions look at. What is larger is unknown
@@ -51,7 +51,8 @@ pub const MAX_MATCHED_BODY_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_JSON_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bytes that a compressed HTTP body may decode to when a module sets no
-/// `body_size_limit`: a few bytes may stand for gigabytes.
+/// `body_size_limit`: a few bytes may stand for gigabytes. A larger body is unknown
+/// (`local_bound`).
 pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Bytes that all runs together decode between two calls of

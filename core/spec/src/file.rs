@@ -66,7 +66,12 @@ impl File {
             _ if root.is_null() => &[],
             _ => {
                 let expected = format!("expected a mapping with {}", KEYS.join(" and "));
-                let message = format!("{expected}, found {}", root.describe());
+                // Of a text nothing is shown: somebody may have named his key.
+                let found = match root.value {
+                    Value::Sequence(_) => "a list",
+                    _ => "a text",
+                };
+                let message = format!("{expected}, found {found}");
                 mistakes.push(Mistake::new("", message).at(root.position));
                 return Err(Errors::new(name, mistakes));
             }
@@ -78,7 +83,8 @@ impl File {
             }
         }
         let mut warnings = Vec::new();
-        let modules = match root.get("modules").filter(|node| !node.is_null()) {
+        let modules = match root.get("modules") {
+            Some(node) if node.is_null() => Modules::default(),
             Some(node) => Modules::read(name, node, files, &mut mistakes, &mut warnings),
             None => Modules::defaults(name, files, &mut mistakes),
         };

@@ -43,7 +43,7 @@ fn the_file_as_a_whole() {
         ),
         (
             "modules\n",
-            "f.yml:1:1: expected a mapping with modules and jobs, found \"modules\"",
+            "f.yml:1:1: expected a mapping with modules and jobs, found a text",
         ),
         (
             "modules: {\n",

@@ -49,6 +49,11 @@ pub fn main(args: &Serve) -> ExitCode {
         return check(&source);
     }
     introduce();
+    if let Source::Defaults = source {
+        tracing::warn!(
+            "Started without --config.file, and there is no blackbox.yml here: the built-in modules serve"
+        );
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed("Error starting", &error.to_string()),
@@ -153,8 +158,14 @@ fn check(source: &Source) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let (modules, jobs) = (file.modules().count(), file.jobs().len());
-    let targets = fleet.targets.len();
-    tracing::info!(modules, jobs, targets, "Config file is ok exiting...");
+    let (warnings, targets) = (file.warnings().len(), fleet.targets.len());
+    tracing::info!(
+        modules,
+        warnings,
+        jobs,
+        targets,
+        "Config file is ok exiting..."
+    );
     ExitCode::SUCCESS
 }
 
@@ -379,6 +390,7 @@ impl Server {
     /// Ends the runs in flight, within the grace, and within two seconds more the
     /// requests, and the log.
     pub async fn stop(self) {
+        self.app.set_ready(false);
         self.app.bridge.shutdown(self.grace).await;
         // Without receivers there is nobody to tell.
         let _ = self.stop.send(true);

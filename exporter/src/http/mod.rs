@@ -140,14 +140,15 @@ async fn healthy() -> &'static str {
     "Healthy"
 }
 
-/// Ready once the fleet of the file has been handed to the engine.
+/// Ready once the fleet of the file has been handed to the engine, until the process
+/// is told to end.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.is_ready() {
         "Ready".into_response()
     } else {
         plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            "Starting: the fleet is being loaded",
+            "Not ready: the fleet is being loaded, or the process is ending",
         )
     }
 }

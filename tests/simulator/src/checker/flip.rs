@@ -88,6 +88,7 @@ fn is_cut_off(report: &Report<'_>) -> bool {
         && !matches!(
             report.outcome,
             Outcome::Failure(Reason::BodyLimit | Reason::BodyEncoding)
+                | Outcome::Unknown(Reason::LocalBound)
         )
 }
 

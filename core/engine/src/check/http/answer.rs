@@ -46,39 +46,61 @@ enum Progress {
     Read,
 }
 
+/// How many bytes of a body are read at most, decoded if it is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Largest {
+    /// The module's `body_size_limit`: a larger body is a failure.
+    Module(u64),
+    /// As much as CEL looks at here.
+    Parsed(u64),
+    /// As much as is held here to be matched, unless the module says otherwise.
+    Matched(u64),
+    /// As much as is decoded here, unless the module says otherwise.
+    Decoded(u64),
+}
+
+impl Largest {
+    pub(super) const fn bytes(self) -> u64 {
+        match self {
+            Self::Module(bytes)
+            | Self::Parsed(bytes)
+            | Self::Matched(bytes)
+            | Self::Decoded(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Largest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes();
+        f.write_str("the body is larger than ")?;
+        match self {
+            Self::Module(_) => write!(f, "{bytes} bytes"),
+            Self::Parsed(_) => write!(
+                f,
+                "the {bytes} bytes that expressions in CEL look at: ask the target for less, \
+                 or set a smaller body_size_limit to fail it"
+            ),
+            Self::Matched(_) => write!(
+                f,
+                "the {bytes} bytes that are held to be matched: set a larger body_size_limit to \
+                 have more matched, or a smaller one to fail it"
+            ),
+            Self::Decoded(_) => write!(
+                f,
+                "the {bytes} bytes that are decoded: set a larger body_size_limit to have more \
+                 decoded, or a smaller one to fail it"
+            ),
+        }
+    }
+}
+
 /// Why no more of a body is read.
 enum Stop {
-    /// It is larger than this.
-    Limit(u64),
-    /// It is larger than this, which the module does not say: nobody may have more
-    /// looked at by CEL.
-    Bound(u64),
+    /// It is larger than that.
+    Limit(Largest),
     /// It is not what `compression` says.
     Coding(DecodeError),
-}
-
-impl Stop {
-    const fn reason(&self) -> Reason {
-        match self {
-            Self::Limit(_) => Reason::BodyLimit,
-            Self::Bound(_) => Reason::LocalBound,
-            Self::Coding(_) => Reason::BodyEncoding,
-        }
-    }
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Limit(limit) => write!(f, "the body is larger than {limit} bytes"),
-            Self::Bound(limit) => write!(
-                f,
-                "the body is larger than the {limit} bytes that expressions in CEL look at: \
-                 ask the target for less, or set a smaller body_size_limit to fail it"
-            ),
-            Self::Coding(error) => error.fmt(f),
-        }
-    }
 }
 
 /// Bytes that a decoder writes before they are counted.
@@ -223,20 +245,15 @@ impl Answer {
         content: &[u8],
         cx: &mut Cx<'_>,
     ) -> Result<Option<usize>, Stop> {
-        let module = &place.spec.module;
-        let limit = module.largest_body(self.matched);
-        let taken = match self.decoder.take() {
+        let limit = place.spec.module.largest_body(self.matched);
+        match self.decoder.take() {
             None => self.keep(content, limit, cx).map(|()| None),
             Some(mut decoder) => {
                 let taken = self.decode(&mut decoder, content, limit, cx);
                 self.decoder = Some(decoder);
                 taken
             }
-        };
-        taken.map_err(|stop| match stop {
-            Stop::Limit(limit) if module.is_bound(self.matched) => Stop::Bound(limit),
-            stop => stop,
-        })
+        }
     }
 
     /// See [`Answer::take`].
@@ -244,7 +261,7 @@ impl Answer {
         &mut self,
         decoder: &mut Decoder,
         mut content: &[u8],
-        limit: u64,
+        limit: Largest,
         cx: &mut Cx<'_>,
     ) -> Result<Option<usize>, Stop> {
         let mut decoded = [0; DECODED_AT_ONCE];
@@ -271,8 +288,8 @@ impl Answer {
     }
 
     /// Counts a piece of the decoded body, and keeps it if it is to be matched.
-    fn keep(&mut self, content: &[u8], limit: u64, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        let room = usize::try_from(limit - self.received).unwrap_or(usize::MAX);
+    fn keep(&mut self, content: &[u8], limit: Largest, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        let room = usize::try_from(limit.bytes() - self.received).unwrap_or(usize::MAX);
         let fits = content.len().min(room);
         self.received += fits as u64;
         cx.set(BODY_LENGTH, self.received as f64);
@@ -299,8 +316,16 @@ impl Answer {
     fn stop(&mut self, place: Place<'_>, stop: &Stop, cx: &mut Cx<'_>) {
         self.progress = Progress::Read;
         match stop {
-            Stop::Bound(_) if self.fault.is_none() => beyond(format_args!("{stop}"), cx),
-            _ => self.unreadable(place, stop.reason(), format_args!("{stop}"), cx),
+            Stop::Limit(limit @ Largest::Module(_)) => {
+                self.unreadable(place, Reason::BodyLimit, format_args!("{limit}"), cx);
+            }
+            Stop::Limit(bound) if self.fault.is_none() => beyond(format_args!("{bound}"), cx),
+            Stop::Limit(bound) => {
+                self.unreadable(place, Reason::LocalBound, format_args!("{bound}"), cx);
+            }
+            Stop::Coding(error) => {
+                self.unreadable(place, Reason::BodyEncoding, format_args!("{error}"), cx);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::answer::Largest;
 use super::decode::Coding;
 use super::request::{self, Added, Fields};
 use super::size::ByteSize;
@@ -521,28 +522,31 @@ impl Module {
         self.cel_forbidden.is_some() || self.cel_required.is_some()
     }
 
-    /// Bytes of a body that are read at most.
-    pub(super) fn largest_body(&self, matched: bool) -> u64 {
-        let decoded = match self.coding.decodes() {
-            true => MAX_DECODED_BODY_BYTES,
-            false => u64::MAX,
-        };
-        let held = match matched {
-            true => MAX_MATCHED_BODY_BYTES as u64,
-            false => u64::MAX,
-        };
+    /// How much of a body is read at most, and who says so. Who asks for more than
+    /// the defaults gets it; not for a parser.
+    pub(super) fn largest_body(&self, matched: bool) -> Largest {
         let parsed = match matched && self.matches_json() {
             true => MAX_JSON_BODY_BYTES as u64,
             false => u64::MAX,
         };
-        // Who asks for more than the defaults gets it; not for a parser.
-        self.body_limit.unwrap_or(decoded.min(held)).min(parsed)
-    }
-
-    /// Whether that is our bound for what CEL looks at, and not the module's.
-    pub(super) fn is_bound(&self, matched: bool) -> bool {
-        let bound = MAX_JSON_BODY_BYTES as u64;
-        matched && self.matches_json() && self.body_limit.is_none_or(|limit| limit > bound)
+        if let Some(limit) = self.body_limit
+            && limit <= parsed
+        {
+            return Largest::Module(limit);
+        }
+        let held = match matched && self.body_limit.is_none() {
+            true => MAX_MATCHED_BODY_BYTES as u64,
+            false => u64::MAX,
+        };
+        let decoded = match self.coding.decodes() && self.body_limit.is_none() {
+            true => MAX_DECODED_BODY_BYTES,
+            false => u64::MAX,
+        };
+        match parsed.min(held).min(decoded) {
+            bytes if bytes == parsed => Largest::Parsed(bytes),
+            bytes if bytes == held => Largest::Matched(bytes),
+            bytes => Largest::Decoded(bytes),
+        }
     }
 
     pub(super) fn is_head(&self) -> bool {

@@ -176,7 +176,7 @@ fn a_bomb_is_defused() {
     let seen = run_with("192.0.2.7", &[coded("", &bodies)], |config| {
         config.compression = "gzip".into();
     });
-    assert_eq!(seen.outcome, Outcome::Failure(Reason::BodyLimit));
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
     let limit = crate::limits::MAX_DECODED_BODY_BYTES as f64;
     assert_eq!(seen.fact("http_uncompressed_body_length"), Some(limit));
 }
