@@ -45,6 +45,7 @@ pub struct App {
     pub journal: Journal,
     /// Requests for modules that do not exist.
     pub unknown_modules: AtomicU64,
+    turned_away: TurnedAway,
     /// Scrapes of the exporter itself.
     pub own_requests: Requests,
     /// Places for scrapes of the fleet.
@@ -253,6 +254,7 @@ impl App {
             journal: Journal::start(probes.level, move |at| handle.unix_time(at)),
             history: Mutex::new(History::new(probes.history_limit)),
             unknown_modules: AtomicU64::new(0),
+            turned_away: TurnedAway::default(),
             own_requests: Requests::default(),
             scrapes: Arc::new(Semaphore::new(SCRAPES)),
             own_scrapes: Arc::new(Semaphore::new(OWN_SCRAPES)),
@@ -378,6 +380,19 @@ impl App {
         lock(&self.events)
     }
 
+    /// Counts a probe that was refused at the door, and says so now and then.
+    pub fn turn_away(&self) {
+        let TurnedAway { count, said } = &self.turned_away;
+        let probes = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = Instant::now();
+        let mut said = lock(said);
+        if said.is_none_or(|said| now >= said + TurnedAway::PAUSE) {
+            *said = Some(now);
+            let why = "all connections that clients may have are taken by requests under way";
+            tracing::warn!(probes, why, "Probes are refused");
+        }
+    }
+
     /// Counts notices that the driver had no room for.
     pub fn count_dropped(&self, notices: u64) {
         self.events_dropped.fetch_add(notices, Ordering::Relaxed);
@@ -390,6 +405,7 @@ impl App {
             reload_successful: last.successful,
             reload_succeeded_at: last.succeeded_at,
             unknown_modules: self.unknown_modules.load(Ordering::Relaxed),
+            turned_away: self.turned_away.count.load(Ordering::Relaxed),
             events_dropped: self.events_dropped.load(Ordering::Relaxed),
             unlogged: self.unlogged.load(Ordering::Relaxed),
             sd_read_errors: self.discovery.errors.load(Ordering::Relaxed),
@@ -400,6 +416,18 @@ impl App {
             guests: crate::guests::figures(),
         }
     }
+}
+
+/// Probes that were refused because there was no connection for who asked.
+#[derive(Debug, Default)]
+struct TurnedAway {
+    count: AtomicU64,
+    /// When it was last said.
+    said: Mutex<Option<Instant>>,
+}
+
+impl TurnedAway {
+    const PAUSE: Duration = Duration::from_secs(10);
 }
 
 /// Unix time in seconds, by the wall clock.

@@ -66,6 +66,15 @@ impl Source {
         }
     }
 
+    /// As a person would name it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Defaults => "the built-in configuration".into(),
+            Self::Text(name, _) => (*name).into(),
+        }
+    }
+
     /// What the paths of discovery files are relative to: the directory of the
     /// configuration file, as in Prometheus.
     pub fn directory(&self) -> PathBuf {
@@ -119,9 +128,9 @@ pub fn load(source: &Source) -> Result<Loaded, LoadError> {
     // Before it is parsed: what changes meanwhile is then seen to have.
     let checksum = source.checksum();
     let file = match source {
-        Source::File(path) => File::load(&path.display().to_string(), &host)?,
+        Source::File(_) => File::load(&source.name(), &host)?,
         Source::Defaults => {
-            File::parse("the built-in configuration", DEFAULT, &host).map_err(LoadError::Wrong)?
+            File::parse(&source.name(), DEFAULT, &host).map_err(LoadError::Wrong)?
         }
         Source::Text(name, text) => File::parse(name, text, &host).map_err(LoadError::Wrong)?,
     };
@@ -211,7 +220,9 @@ impl Control {
         self.app.set_ready(true);
         self.app.reloaded(true, unix_now());
         let jobs = self.file.jobs().len();
-        tracing::info!(jobs, targets = self.targets.len(), "Fleet loaded");
+        let (config, modules) = (self.source.name(), self.file.modules().count());
+        let targets = self.targets.len();
+        tracing::info!(config, modules, jobs, targets, "Fleet loaded");
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut polled = Instant::now();

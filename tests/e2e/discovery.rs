@@ -238,7 +238,7 @@ fn config_check_reads_discovery_files_too() {
     folder.write("targets/a.json", &json(&peer, &["one", "two"]));
     let ended = check();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let counts = "modules=1 jobs=1 targets=2";
+    let counts = "modules=1 warnings=0 jobs=1 targets=2";
     assert!(ended.stderr.contains(counts), "{ended:?}");
     for (content, told) in [
         ("- targets: [", "b.yml:1:"),

@@ -4,6 +4,7 @@
 mod bad_input;
 mod check;
 mod config;
+mod crowd;
 mod demo;
 mod discovery;
 mod fleet;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         trials.extend(bad_input::trials());
         trials.extend(check::trials());
         trials.extend(config::trials());
+        trials.extend(crowd::trials());
         trials.extend(demo::trials());
         trials.extend(discovery::trials());
         trials.extend(fleet::trials());

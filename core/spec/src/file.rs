@@ -247,6 +247,8 @@ impl NamedModule {
                 let why = self.place.of(error);
                 let rejected = || format!("the module is rejected: {why}; {MEND}");
                 match error.cause {
+                    // In upstream's words, when it is asked for.
+                    Cause::Unsupported if self.config.prober.is_empty() => None,
                     Cause::Unsupported => {
                         self.rejection = Some(rejected());
                         None
@@ -400,16 +402,19 @@ fn read_module(
     Ok((named, warnings))
 }
 
-/// What is wrong with the prober of a module, if it is a text that names none.
+/// What is wrong with the prober of a module, if it is a text that no prober has as
+/// its name.
 fn unknown_prober(node: &Node<'_>) -> Option<Mistake> {
-    let (name, position) = match node.get("prober") {
-        None => ("", node.position),
-        Some(prober) => match &prober.value {
-            Value::Scalar(_) => (prober.text().unwrap_or_default(), prober.position),
-            // That it should be a text is said where it is read.
-            Value::Mapping(_) | Value::Sequence(_) => return None,
-        },
+    let prober = node.get("prober")?;
+    let (name, position) = match &prober.value {
+        Value::Scalar(_) => (prober.text().unwrap_or_default(), prober.position),
+        // That it should be a text is said where it is read.
+        Value::Mapping(_) | Value::Sequence(_) => return None,
     };
+    // That there is none, where it is compiled.
+    if name.is_empty() {
+        return None;
+    }
     let known = [KINDS, UNSUPPORTED].concat();
     let mistake = || Mistake::new("prober", suggest::no_prober(name, &known)).at(position);
     (!known.contains(&name)).then(mistake)

@@ -104,10 +104,6 @@ fn modules() {
             "f.yml:1:14: modules.a: expected a module, found \"http\"",
         ),
         (
-            "modules: {a: {}}",
-            "f.yml:1:14: modules.a.prober: prober '' is not valid, expected one of http, tcp, wasm, icmp, dns, grpc, unix, websocket",
-        ),
-        (
             "modules: {a: {prober: htpp}}",
             "f.yml:1:23: modules.a.prober: prober 'htpp' is not valid, did you mean `http`?",
         ),

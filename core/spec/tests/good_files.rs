@@ -446,6 +446,30 @@ jobs:
     assert!(matches!(file.jobs()[0].module(), Module::Unready(_)));
 }
 
+/// What others are made from has to stand somewhere, and no other key may.
+#[test]
+fn a_module_without_a_prober_is_rejected_alone() {
+    let text = "\
+modules:
+  usual: &usual {timeout: 3s}
+  empty: {}
+  web: {<<: *usual, prober: http}
+";
+    let file = File::parse("f.yml", text, &NoFiles).unwrap();
+    let web = file.module("web").unwrap();
+    assert_eq!(web.timeout(), Some(Duration::from_secs(3)));
+    assert!(web.module().is_some());
+    let said: Vec<_> = file.warnings().iter().map(ToString::to_string).collect();
+    let expected =
+        "modules.usual.prober: expected one of http, tcp, wasm, found none; the module is rejected";
+    assert!(said[0].contains(expected), "{said:?}");
+    assert_eq!(said.len(), 2, "{said:?}");
+    for name in ["usual", "empty"] {
+        let rejection = file.module(name).unwrap().rejection();
+        assert_eq!(rejection.unwrap(), "Unknown prober \"\"", "{name}");
+    }
+}
+
 #[test]
 fn kinds_without_a_check_are_read_all_the_same() {
     let text = "\

@@ -133,6 +133,15 @@ pub struct Serve {
         value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]
     web_config_file: Option<PathBuf>,
+    /// Connections that clients may have at once; without it, a quarter of the
+    /// descriptors, between 64 and 8192. Each probe that somebody waits for takes one.
+    /// Further probes are answered with 503.
+    #[arg(
+        long = "web.max-connections",
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_connections: Option<u32>,
     /// Results of /probe that are kept for its page and /logs; as many failed
     /// ones are kept on when they fall out. No more than 64 MiB together.
     #[arg(
@@ -194,8 +203,8 @@ pub struct Engine {
     pub workers: usize,
     /// Scheduled runs in flight at once; 0 is what the descriptor limit allows.
     /// Those that /probe is asked for are not among them: of these as many may
-    /// be in flight as a 32nd of the descriptors (at least 16, at most 1024),
-    /// and /probe answers further ones with 503.
+    /// be in flight as a 32nd of the descriptors (at least 16, at most 1024), and on
+    /// top what the targets of jobs cannot use. /probe answers further ones with 503.
     #[arg(long = "engine.in-flight", value_name = "N", default_value_t = 0)]
     pub in_flight: usize,
     /// Connections per second towards one address; 0 is no limit. Each worker

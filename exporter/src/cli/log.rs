@@ -23,8 +23,10 @@ pub const PROBES: &str = "probes";
 /// Sends log lines to standard error from now on. May be called once.
 pub fn init(log: &Log) {
     let prober = prober_level(log);
+    // What libraries do is nobody's business, but for what goes wrong there.
     let levels = Targets::new()
-        .with_default(filter(log.level))
+        .with_default(filter(log.level).min(tracing::Level::INFO))
+        .with_target("probity", filter(log.level))
         .with_target(PROBES, filter(prober.unwrap_or(Level::Info)));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

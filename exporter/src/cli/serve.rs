@@ -14,7 +14,7 @@ use probity_engine::Level;
 use probity_spec::{Dropped, Fleet, Groups, LoadError, words};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::args::{self, Engine, Serve};
 use super::{FAILED, log};
@@ -26,6 +26,7 @@ use crate::guests::{self, Setup};
 use crate::http;
 use crate::http::base::Base;
 use crate::http::guard::Guard;
+use crate::http::lobby::{DOORSTEP, Places};
 use crate::http::server::Doors;
 use crate::render::own::GOARCH;
 
@@ -67,6 +68,7 @@ pub fn main(args: &Serve) -> ExitCode {
         probes: probes(args),
         base: args.base(),
         web_config: args.web_config().map(Into::into),
+        connections: args.max_connections.map(|it| it as usize),
         auto_reload: args.auto_reload(),
         engine: args.engine.clone(),
     };
@@ -251,6 +253,9 @@ pub struct Options {
     pub base: Base,
     /// The web configuration file.
     pub web_config: Option<PathBuf>,
+    /// Connections that clients may have at once; as many as suit the process if
+    /// nobody says.
+    pub connections: Option<usize>,
     /// How often to look whether the configuration file has changed.
     pub auto_reload: Option<Duration>,
     /// The engine's flags.
@@ -313,10 +318,11 @@ impl Server {
         let guard = options.web_config.as_deref().map(Guard::load).transpose();
         let guard = guard.map_err(StartError::Other)?.map(Arc::new);
         let listeners = options.listen.open().await?;
-        let handle = start_engine(&options.engine)?;
-        let places = http::server::connections(handle.capacity().descriptors);
-        let lobby = Arc::default();
-        let places = Arc::new(Semaphore::new(places));
+        let connections = options
+            .connections
+            .unwrap_or_else(|| http::server::connections(probity_driver::raise_descriptor_limit()));
+        let handle = start_engine(&options.engine, connections)?;
+        let places = Arc::new(Places::new(connections));
         let (control, app) = Control::new(source, loaded, Bridge::new(handle), options.probes);
         let control = control.polling(options.auto_reload);
         let (stop, stopped) = watch::channel(false);
@@ -324,13 +330,14 @@ impl Server {
         let mut addresses = Vec::new();
         for listener in listeners {
             if let Ok(address) = listener.local_addr() {
-                tracing::info!(address = %address, "Listening on");
+                let tls = guard.as_ref().is_some_and(|guard| guard.is_secured());
+                tracing::info!(address = %address, tls, "Listening on");
                 addresses.push(address);
             }
             let doors = Doors {
                 router: http::router(Arc::clone(&app), &options.base, guard.clone()),
+                doorstep: http::doorstep(Arc::clone(&app), &options.base, guard.clone()),
                 places: Arc::clone(&places),
-                lobby: Arc::clone(&lobby),
                 guard: guard.clone(),
             };
             let stopped = stopped.clone();
@@ -412,9 +419,9 @@ impl Server {
 }
 
 /// Starts the driver and says what it has to work with.
-pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
+fn start_engine(flags: &Engine, connections: usize) -> Result<Handle, StartError> {
     // What clients may hold is not there to probe with.
-    let clients = http::server::connections(probity_driver::raise_descriptor_limit());
+    let clients = connections + DOORSTEP;
     let config = probity_driver::Config {
         resolver: flags.dns.resolver().map_err(StartError::Other)?,
         workers: flags.workers,
@@ -431,6 +438,7 @@ pub(crate) fn start_engine(flags: &Engine) -> Result<Handle, StartError> {
         workers = capacity.workers,
         descriptors = capacity.descriptors,
         in_flight = capacity.in_flight,
+        connections,
         "Engine started"
     );
     if flags.in_flight > capacity.in_flight {
@@ -481,6 +489,7 @@ mod tests {
             probes: Probes::default(),
             base: Base::default(),
             web_config: None,
+            connections: None,
             auto_reload: None,
             engine: args.engine,
         };

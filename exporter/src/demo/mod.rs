@@ -78,6 +78,7 @@ fn prepare(args: &Demo) -> Result<(Targets, Options, Source), String> {
         probes: Probes::default(),
         base: Base::default(),
         web_config: None,
+        connections: None,
         auto_reload: None,
         engine: args.engine.clone(),
     };

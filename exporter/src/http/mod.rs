@@ -5,6 +5,7 @@ pub mod base;
 mod fleet;
 pub mod guard;
 mod landing;
+pub mod lobby;
 mod logs;
 mod metrics;
 mod probe;
@@ -18,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::mpsc;
@@ -42,6 +43,36 @@ pub fn router(app: Arc<App>, base: &Base, guard: Option<Arc<Guard>>) -> Router {
         None => router,
     }
 }
+
+/// The same for clients for whom there is no place: what may take long is refused,
+/// and nobody stays.
+pub fn doorstep(app: Arc<App>, base: &Base, guard: Option<Arc<Guard>>) -> Router {
+    let refused: Arc<str> = base.path("/probe").into();
+    let router = open_router(Arc::clone(&app), base);
+    let router = router.layer(from_fn_with_state((app, refused), turn_away));
+    match guard {
+        Some(guard) => router.layer(from_fn_with_state(guard, guard::admit)),
+        None => router,
+    }
+}
+
+async fn turn_away(
+    State((app, refused)): State<(Arc<App>, Arc<str>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = if request.uri().path() == &*refused {
+        app.turn_away();
+        plain(StatusCode::SERVICE_UNAVAILABLE, CROWDED)
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+const CROWDED: &str = "The probe could not be made (overload): all connections that clients may have are taken by requests under way: ask for fewer at once, or let there be more of them (--web.max-connections, ulimit -n)\n";
 
 fn open_router(app: Arc<App>, base: &Base) -> Router {
     let at = |page| base.path(page);

@@ -16,6 +16,7 @@ use probity_engine::{GroupId, Schedule, Spec};
 use super::query::{self, Params};
 use super::{Wanted, page, plain};
 use crate::app::App;
+use crate::cli::log::PROBES;
 use crate::exposition::{self, Encoder};
 use crate::history::Probed;
 use crate::render;
@@ -66,7 +67,12 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     let target = target.ok_or_else(|| bad("Target parameter is missing".into()))?;
     // Once more, as blackbox_exporter does since people encode twice.
     let target = query::unescape(target).unwrap_or_else(|| target.to_owned());
-    let checked = module.module.map_err(bad)?;
+    let refused = |why: String| {
+        // Who scrapes does not see the answer's text.
+        tracing::warn!(target: PROBES, module = name, target, err = %why, "Probe refused");
+        bad(why)
+    };
+    let checked = module.module.map_err(refused)?;
     let params = TargetParams {
         hostname: query.given("hostname"),
         ..probity_spec::system_params()

@@ -4,24 +4,20 @@
 //! The prober lives on the same descriptors. Clients have a small share of
 //! them, and whoever neither asks nor reads loses his place.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::guard::Guard;
+use super::lobby::{Guest, Place, Places};
 
 /// Longest wait for a request, from the first byte of a connection or the end
 /// of the last response to the end of its headers. Longer than the interval at
@@ -31,11 +27,8 @@ const REQUEST: Duration = Duration::from_secs(90);
 const UNREAD: Duration = Duration::from_secs(30);
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Shortest time for which somebody asked for nothing before his place is given to
-/// somebody else: a request may be on its way.
-const IDLE: Duration = Duration::from_secs(1);
-/// Wait for a place before somebody is sent away, and then the next one.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The same for who stands on the doorstep.
+const BRIEF: Duration = Duration::from_secs(5);
 /// How a request in plain HTTP begins.
 const HTTP: [&[u8; 5]; 5] = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"];
 /// The answer to it where TLS was expected.
@@ -50,10 +43,12 @@ const FIELDS: u32 = 64 * 1024;
 /// Wait after the system had no descriptor for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
-/// Connections at once for a process that may have so many descriptors: a
-/// sixteenth. The rest is the driver's.
+/// Connections at once for a process that may have so many descriptors, unless its
+/// user says otherwise: a quarter. Each may wait for a probe that has another
+/// descriptor, and Prometheus keeps those that it does not need just now. The rest is
+/// the driver's.
 pub fn connections(descriptors: u64) -> usize {
-    usize::try_from((descriptors / 16).clamp(64, 2_048)).unwrap_or(64)
+    usize::try_from((descriptors / 4).clamp(64, 8_192)).unwrap_or(64)
 }
 
 /// What all connections share.
@@ -61,11 +56,10 @@ pub fn connections(descriptors: u64) -> usize {
 pub struct Doors {
     /// What answers.
     pub router: Router,
-    /// Connections at once. When all places are taken, who has asked for nothing
-    /// the longest loses his; one more waits for it, further ones in the system's queue.
-    pub places: Arc<Semaphore>,
-    /// Who has a place and does not need it.
-    pub lobby: Arc<Lobby>,
+    /// What answers on the doorstep, where nobody may stay.
+    pub doorstep: Router,
+    /// Places for clients.
+    pub places: Arc<Places>,
     /// Who speaks TLS, if anybody does.
     pub guard: Option<Arc<Guard>>,
 }
@@ -82,20 +76,12 @@ async fn serve_within(
     request: Duration,
 ) {
     let mut open = JoinSet::new();
-    let lobby = Arc::clone(&doors.lobby);
     loop {
         // Somebody is there before a place is looked for, so that nobody has to go
         // for nothing.
         let next = async {
             let accepted = listener.accept().await;
-            let place = loop {
-                let place = Arc::clone(&doors.places).acquire_owned();
-                match tokio::time::timeout(LOOK_AGAIN, place).await {
-                    Ok(place) => break place,
-                    Err(_) => lobby.send_one_away(),
-                }
-            };
-            (place, accepted)
+            (doors.places.find().await, accepted)
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
@@ -104,8 +90,15 @@ async fn serve_within(
         while open.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let (doors, stopped) = (doors.clone(), stopped.clone());
-                let guest = Arc::new(Guest::enter(&lobby));
+                let (mut doors, stopped) = (doors.clone(), stopped.clone());
+                let request = match place {
+                    Place::Inside(_) => request,
+                    Place::Doorstep(_) => {
+                        doors.router = doors.doorstep.clone();
+                        BRIEF
+                    }
+                };
+                let guest = Arc::new(Guest::enter(&doors.places.lobby));
                 open.spawn(async move {
                     tokio::select! {
                         () = answer(stream, doors, stopped, request, &guest) => {}
@@ -137,14 +130,22 @@ async fn answer(
     let Some(guard) = doors.guard.filter(|guard| guard.is_secured()) else {
         return over_http1(stream, doors.router, stopped, request, guest).await;
     };
+    let client = stream.peer_addr().ok();
+    let refused = |why: &dyn std::fmt::Display| {
+        let client = client.map(tracing::field::display);
+        tracing::info!(client, err = %why, "TLS handshake error");
+    };
     let handshake = async {
         let stream = who_speaks_tls(stream).await?;
         // A file that is wrong serves nobody; the log says what is wrong.
         let config = guard.server().await?;
-        TlsAcceptor::from(config).accept(stream).await.ok()
+        let accepted = TlsAcceptor::from(config).accept(stream).await;
+        accepted.inspect_err(|error| refused(error)).ok()
     };
-    let Ok(Some(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else {
-        return;
+    let stream = match tokio::time::timeout(HANDSHAKE, handshake).await {
+        Ok(Some(stream)) => stream,
+        Ok(None) => return,
+        Err(_) => return refused(&format_args!("none within {HANDSHAKE:?}")),
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         over_http2(stream, doors.router, stopped, request, guest).await;
@@ -235,142 +236,6 @@ async fn over_http2(
     let _ = tokio::time::timeout(UNREAD, connection).await;
 }
 
-/// Those who have a place and ask for nothing, by how long.
-#[derive(Debug, Default)]
-pub struct Lobby {
-    /// Since when, and how each is told to go. Numbers grow with time.
-    idle: Mutex<BTreeMap<u64, (Instant, watch::Sender<bool>)>>,
-    next: AtomicU64,
-}
-
-impl Lobby {
-    fn idle(&self) -> MutexGuard<'_, BTreeMap<u64, (Instant, watch::Sender<bool>)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends away who has been idle longest: somebody else wants the place.
-    fn send_one_away(&self) {
-        let mut idle = self.idle();
-        if let Some(first) = idle.first_entry()
-            && first.get().0.elapsed() >= IDLE
-        {
-            first.remove().1.send_replace(true);
-        }
-    }
-}
-
-/// Somebody who has a place.
-#[derive(Debug)]
-struct Guest {
-    lobby: Arc<Lobby>,
-    /// Tells that the place is wanted.
-    away: watch::Sender<bool>,
-    /// The number in the lobby, while it is idle.
-    number: Mutex<Option<u64>>,
-    /// How many requests are being answered; a change of it is a sign of life.
-    under_way: watch::Sender<usize>,
-}
-
-impl Guest {
-    fn enter(lobby: &Arc<Lobby>) -> Self {
-        let guest = Self {
-            lobby: Arc::clone(lobby),
-            away: watch::Sender::new(false),
-            number: Mutex::new(None),
-            under_way: watch::Sender::new(0),
-        };
-        guest.rest();
-        guest
-    }
-
-    fn number(&self) -> MutexGuard<'_, Option<u64>> {
-        self.number.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// It asks for nothing from now on.
-    fn rest(&self) {
-        let next = self.lobby.next.fetch_add(1, Ordering::Relaxed);
-        *self.number() = Some(next);
-        let now = Instant::now();
-        self.lobby.idle().insert(next, (now, self.away.clone()));
-    }
-
-    /// It is not idle, or not there any more.
-    fn rise(&self) {
-        if let Some(number) = self.number().take() {
-            self.lobby.idle().remove(&number);
-        }
-    }
-
-    /// The router, with a note of how many requests it answers.
-    fn served_by(
-        self: Arc<Self>,
-        router: Router,
-    ) -> impl hyper::service::Service<
-        hyper::Request<Incoming>,
-        Response = axum::response::Response,
-        Error = std::convert::Infallible,
-        Future = impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + Send,
-    > + use<> {
-        let service = TowerToHyperService::new(router);
-        service_fn(move |asked: hyper::Request<Incoming>| {
-            let request = Request::begin(&self);
-            let answer = service.call(asked);
-            async move {
-                let _request = request;
-                answer.await
-            }
-        })
-    }
-
-    /// Ends when the place is wanted for somebody else.
-    async fn is_sent_away(&self) {
-        let _ = self.away.subscribe().wait_for(|away| *away).await;
-    }
-
-    /// Ends when the place is wanted and nothing was ever asked.
-    async fn is_useless(&self) {
-        let mut busy = self.under_way.subscribe();
-        tokio::select! {
-            biased;
-            // An error would mean that it is gone.
-            _ = busy.changed() => std::future::pending().await,
-            () = self.is_sent_away() => {}
-        }
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.rise();
-    }
-}
-
-/// A request that is being answered; over when it is dropped.
-struct Request(Arc<Guest>);
-
-impl Request {
-    fn begin(guest: &Arc<Guest>) -> Self {
-        // Within, so that no other request ends meanwhile.
-        guest.under_way.send_modify(|count| {
-            guest.rise();
-            *count += 1;
-        });
-        Self(Arc::clone(guest))
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        self.0.under_way.send_modify(|count| {
-            *count -= 1;
-            if *count == 0 {
-                self.0.rest();
-            }
-        });
-    }
-}
-
 /// Waits until the process is told to end, or the one who would tell is gone.
 async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
@@ -394,9 +259,9 @@ mod tests {
             .route("/", axum::routing::get(|| async { "here" }))
             .route("/never", axum::routing::get(std::future::pending::<()>));
         let doors = Doors {
+            doorstep: Router::new().fallback(|| async { "crowded" }),
             router,
-            places: Arc::new(Semaphore::new(places)),
-            lobby: Arc::default(),
+            places: Arc::new(Places::new(places)),
             guard: None,
         };
         tokio::spawn(serve_within(listener, doors, stopped, request));
@@ -436,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_beyond_the_bound_wait_for_a_place() {
+    fn who_comes_when_all_places_are_needed_waits_a_little_and_is_told() {
         run(async {
             let (address, _stop) = start(1, NEVER).await;
             let mut first = TcpStream::connect(address).await.unwrap();
@@ -444,15 +309,23 @@ mod tests {
             first.write_all(slow).await.unwrap();
             // So that it is asked for before the next one comes.
             tokio::time::sleep(SOON).await;
-            // Served once the first one's place is free, whenever it was accepted.
-            let mut second = TcpStream::connect(address).await.unwrap();
             let asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-            second.write_all(asked).await.unwrap();
+            let come = async || {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(asked).await.unwrap();
+                stream
+            };
+            let mut second = come().await;
             let mut byte = [0];
             let early = tokio::time::timeout(SOON, second.read(&mut byte)).await;
             assert!(early.is_err(), "answered without a place");
+            // It is told before it has a place, and so is everybody after it.
+            for mut stream in [second, come().await, come().await] {
+                assert!(rest(&mut stream).await.contains("crowded"));
+            }
             drop(first);
-            assert!(rest(&mut second).await.contains("here"));
+            tokio::time::sleep(SOON).await;
+            assert!(rest(&mut come().await).await.contains("here"));
         });
     }
 
@@ -490,7 +363,7 @@ mod tests {
             let mut second = TcpStream::connect(address).await.unwrap();
             second.write_all(asked).await.unwrap();
             // Longer than until somebody is looked for who may go.
-            tokio::time::sleep(2 * LOOK_AGAIN).await;
+            tokio::time::sleep(SOON).await;
             first.write_all(asked).await.unwrap();
             assert!(rest(&mut first).await.contains("here"));
             assert!(rest(&mut second).await.contains("here"));
@@ -514,8 +387,8 @@ mod tests {
     }
 
     #[test]
-    fn clients_have_a_small_share_of_the_descriptors() {
-        for (descriptors, places) in [(256, 64), (20_000, 1_250), (u64::MAX, 2_048)] {
+    fn clients_have_a_quarter_of_the_descriptors() {
+        for (descriptors, places) in [(200, 64), (1_024, 256), (20_000, 5_000), (u64::MAX, 8_192)] {
             assert_eq!(connections(descriptors), places);
         }
     }

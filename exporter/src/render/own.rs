@@ -30,6 +30,9 @@ pub struct Facts {
     pub reload_succeeded_at: f64,
     /// Requests to `/probe` for modules that do not exist.
     pub unknown_modules: u64,
+    /// Requests to `/probe` that were refused for want of a connection. The engine
+    /// does not know of them.
+    pub turned_away: u64,
     /// Events that the control plane knows to be lost.
     pub events_dropped: u64,
     /// Single probes of which no line was logged, for want of room.
@@ -50,7 +53,10 @@ pub struct Facts {
 
 /// The families of one scrape. `jobs` are the names of the groups; groups
 /// without a name belong to a job that is just being removed and are left out.
-pub fn registry(stats: Stats, facts: Facts, jobs: Vec<(GroupId, String)>) -> Registry {
+pub fn registry(mut stats: Stats, facts: Facts, jobs: Vec<(GroupId, String)>) -> Registry {
+    let refused = Outcome::Unknown(Reason::Overload);
+    stats.engine.runs[refused.index()] += facts.turned_away;
+    stats.engine.unknown[Reason::Overload as usize] += facts.turned_away;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Own {
         stats,

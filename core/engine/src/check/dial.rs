@@ -620,12 +620,27 @@ pub(crate) fn not_connected(host: &str, why: &Closed, cx: &mut Cx<'_>) {
         Closed::TimedOut => Reason::ConnectTimeout,
         Closed::Reset => Reason::ConnectReset,
         Closed::End | Closed::Tls(_) | Closed::Other(_) => Reason::ConnectFailed,
-        Closed::Local(reason) => {
-            let detail = format_args!("the prober could not connect: {reason}");
-            return cx.finish(Outcome::Unknown(*reason), detail);
-        }
+        Closed::Local(reason) => return not_tried(*reason, cx),
     };
     cx.fail(reason, format_args!("connect to {host} ({address}): {why}"));
+}
+
+/// Ends the run: we could not even try to connect.
+pub(crate) fn not_tried(reason: Reason, cx: &mut Cx<'_>) {
+    let words = match reason {
+        Reason::NoDescriptors => {
+            "it is out of file descriptors: let it have more (ulimit -n, LimitNOFILE)"
+        }
+        Reason::NoSourcePort => {
+            "it has no free source port, or the source address is not this machine's: \
+             probe less at once, or widen net.ipv4.ip_local_port_range"
+        }
+        Reason::NoMemory => "the system has no memory for another socket",
+        Reason::LocalDenied => "this machine forbids it: look at its firewall and sandbox",
+        other => other.name(),
+    };
+    let detail = format_args!("the prober could not connect: {words}");
+    cx.finish(Outcome::Unknown(reason), detail);
 }
 
 /// Ends the run: the handshake has failed.

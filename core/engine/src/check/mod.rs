@@ -563,6 +563,14 @@ impl ModuleConfig {
                 ..ConfigError::new("prober", message)
             };
         }
+        if self.prober.is_empty() {
+            // As upstream: such modules are what others are made from by merge keys.
+            let message = format!("expected one of {known}, found none");
+            return ConfigError {
+                cause: Cause::Unsupported,
+                ..ConfigError::new("prober", message)
+            };
+        }
         let message = format!(
             "prober '{}' is not valid: expected one of {known}",
             self.prober

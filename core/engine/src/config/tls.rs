@@ -229,7 +229,10 @@ impl TlsConfig {
                 Ok(Arc::new(options))
             }
             // Files may still be in the middle of being replaced.
-            Err(error) if !named.is_empty() => Err(ConfigError::unready("", error)),
+            Err(error) if !named.is_empty() => {
+                let message = format!("{error} ({})", named.join(", "));
+                Err(ConfigError::unready("", message))
+            }
             Err(error) => Err(ConfigError::new("", error)),
         }
     }

@@ -9,6 +9,7 @@ use super::run::{Owner, Run, State};
 use super::shared::Effect;
 use super::target::{Again, Last, Turn};
 use crate::check::cx::{Party, RunCore, Waiting};
+use crate::check::dial::not_tried;
 use crate::check::{AnyCheck, Cx};
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
@@ -45,8 +46,7 @@ impl Engine {
                 if let Input::Closed(_, Closed::Local(reason)) = input
                     && !check.has_another_way()
                 {
-                    let detail = format_args!("the prober could not connect: {reason}");
-                    cx.finish(Outcome::Unknown(reason), detail);
+                    not_tried(reason, &mut cx);
                 } else {
                     check.on(&spec.check, input, &mut cx);
                 }

@@ -130,20 +130,6 @@ pub(super) const LISTED: &[Listed] = &[
         "refused at load with its line, as on upstream's master: no probe could be made of it",
     ),
     listed(
-        "config::module_prober_missing",
-        "exit",
-        "0",
-        "1",
-        "refused at load with its line, as on upstream's master: no probe could be made of it",
-    ),
-    listed(
-        "config::module_prober_missing",
-        "sentence",
-        "-",
-        "*prober '*' is not valid*",
-        "refused at load with its line, as on upstream's master: no probe could be made of it",
-    ),
-    listed(
         "config::module_prober_in_capitals",
         "exit",
         "0",
