@@ -382,6 +382,15 @@ impl Phases {
         self.begun &= self.done | !(1 << phase as u8);
     }
 
+    /// Records that all time in `phase` beyond `kept`, and `more`, was spent on the
+    /// way to a connection.
+    pub(crate) fn count_as_connect(&mut self, phase: Phase, kept: Duration, more: Duration) {
+        let total = &mut self.nanos[phase as usize];
+        let moved = total.saturating_sub(nanos(kept));
+        *total -= moved;
+        self.add(Phase::Connect, Duration::from_nanos(moved) + more);
+    }
+
     /// Records that `phase` was completed once more and took `spent`.
     pub(crate) fn add(&mut self, phase: Phase, spent: Duration) {
         self.done |= 1 << phase as u8;

@@ -508,6 +508,18 @@ impl Cx<'_> {
         self.core.since = None;
     }
 
+    /// Ends the current phase, because another connection is needed: what the last
+    /// one took counts as `connect`, but for handshakes of the time `before`. So
+    /// blackbox_exporter shows it, of which the `tls` and `processing` are those of the
+    /// last connection.
+    pub(crate) fn connect_again(&mut self, before: Duration) {
+        self.core.end_keep(self.now);
+        let since = self.core.since.take();
+        let spent = since.map_or(Duration::ZERO, |since| self.now - since);
+        let phases = &mut self.core.phases;
+        phases.count_as_connect(Phase::Tls, before, spent);
+    }
+
     /// Sets a number of the kind's table.
     pub(crate) fn set(&mut self, slot: usize, value: f64) {
         if self.core.party == Party::Target {

@@ -181,6 +181,19 @@ impl Dial {
         }
     }
 
+    /// Goes on from [`Dial::Idle`] to where the last connection led. It may be in any
+    /// phase that is over.
+    pub(crate) fn again(&mut self, to: Destination<'_>, cx: &mut Cx<'_>) {
+        match cx.core.address {
+            Some(address) => self.reach(to, Found::At(address.ip()), cx),
+            // Only a proxy knows where it is.
+            None => {
+                cx.begin(Phase::Resolve);
+                self.start(to, cx);
+            }
+        }
+    }
+
     /// Goes on from [`Dial::Idle`] to what was looked up before.
     pub(crate) fn reach(&mut self, to: Destination<'_>, found: Found, cx: &mut Cx<'_>) {
         let first = match &found {

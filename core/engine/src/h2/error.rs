@@ -12,9 +12,11 @@ use crate::limits::{MAX_H2_CONTROL_FRAMES, MAX_HEAD_BYTES, MAX_HEADERS};
 pub(crate) struct ErrorCode(pub(crate) u32);
 
 impl ErrorCode {
+    pub(crate) const NO_ERROR: Self = Self(0x0);
     pub(crate) const PROTOCOL_ERROR: Self = Self(0x1);
     pub(crate) const FLOW_CONTROL_ERROR: Self = Self(0x3);
     pub(crate) const FRAME_SIZE_ERROR: Self = Self(0x6);
+    pub(crate) const REFUSED_STREAM: Self = Self(0x7);
     pub(crate) const COMPRESSION_ERROR: Self = Self(0x9);
     pub(crate) const ENHANCE_YOUR_CALM: Self = Self(0xb);
 

@@ -423,6 +423,9 @@ impl Client {
             (Kind::GoAway, [l0, l1, l2, l3, c0, c1, c2, c3, ..]) => {
                 let last = frame::unsigned31([*l0, *l1, *l2, *l3]);
                 let code = ErrorCode(u32::from_be_bytes([*c0, *c1, *c2, *c3]));
+                // As for Go, an error that was named before stays the reason.
+                let named = self.leaving.filter(|code| *code != ErrorCode::NO_ERROR);
+                let code = named.unwrap_or(code);
                 if last < STREAM {
                     self.stream = Stream::Over;
                     return Ok(Some(Step::Refused(code)));

@@ -7,6 +7,9 @@
 //!    ^                               |  `-- 1xx: the next head follows
 //!    `------------ redirect ---------'
 //! ```
+//! A request that an HTTP/2 server says it did not process is sent again, on another
+//! connection to the same address.
+//!
 //! A redirect that is refused is judged without its body. Whatever arrives
 //! after the body is not looked at.
 //!
@@ -138,8 +141,10 @@ pub(crate) struct Http {
     token: Option<Box<Secret>>,
     /// Where a redirect led; `None` while the run is at its target.
     hop: Option<Box<Hop>>,
-    /// Requests sent.
+    /// Requests sent, each counted once.
     requests: u8,
+    /// How many of them were sent again.
+    repeats: u8,
 }
 
 #[derive(Debug)]
@@ -296,6 +301,7 @@ impl Check for Http {
             token: None,
             hop: None,
             requests: 0,
+            repeats: 0,
         }
     }
 
@@ -620,7 +626,7 @@ impl Http {
     }
 
     /// Goes where a redirect points.
-    fn follow(&mut self, spec: &Spec, conn: Conn, hop: Hop, cx: &mut Cx<'_>) {
+    fn follow(&mut self, spec: &Spec, conn: Conn, mut hop: Hop, cx: &mut Cx<'_>) {
         cx.note(format_args!("redirected to {}", hop.url));
         // Only what the final response needs to arrive is `transfer`.
         cx.abandon_phase();
@@ -628,6 +634,7 @@ impl Http {
         // What the handshake of this hop showed is not about the final
         // response.
         cx.core.tls = None;
+        hop.handshakes = cx.core.phases.get(Phase::Tls).unwrap_or_default();
         let hop = &**self.hop.insert(Box::new(hop));
         let mut dial = Dial::Idle;
         cx.begin(Phase::Resolve);

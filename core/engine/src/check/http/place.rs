@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
+use core::time::Duration;
 
 use super::Spec;
 use super::cookie::Jar;
@@ -24,6 +25,8 @@ pub(super) struct Hop {
     bare: bool,
     /// See [`Request::trusted`].
     trusted: bool,
+    /// How long the handshakes before it took.
+    pub(super) handshakes: Duration,
 }
 
 /// What a redirect adds to the next request.
@@ -134,6 +137,7 @@ impl<'a> Place<'a> {
                 && !url::has_scheme(location)
                 && url.is_same_host(&self.spec.url),
             trusted,
+            handshakes: Duration::ZERO,
             // RFC 9110 section 15.4: 307 and 308 repeat the request; after
             // the others every client in use asks with GET.
             bare: request.bare || !matches!(head.status, 307 | 308),

@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use super::answer::{self, Answer};
 use super::place::Place;
@@ -14,6 +15,7 @@ use crate::check::dial::Dial;
 use crate::h2::{Client, Error, ErrorCode, Event, RequestHead};
 use crate::id::Conn;
 use crate::io::Closed;
+use crate::limits::MAX_REPEATS;
 use crate::outcome::{Phase, Reason};
 use crate::tls::TlsInfo;
 
@@ -183,6 +185,13 @@ impl Http {
                     }
                 }
                 (Ok(Some(Event::End)), Some(answer)) => answer.on_end(place, cx),
+                (
+                    Ok(Some(
+                        Event::Reset(ErrorCode::REFUSED_STREAM)
+                        | Event::Refused(ErrorCode::NO_ERROR),
+                    )),
+                    None,
+                ) if self.may_repeat(place) => return self.repeat(spec, conn, cx),
                 (Ok(Some(Event::Reset(code))), answer) => reset(answer, code, place, cx),
                 (Ok(Some(Event::Refused(code))), answer) => refused(answer, code, place, cx),
                 (Err(error), answer) => violated(answer, error, place, cx),
@@ -197,6 +206,29 @@ impl Http {
             exchange.send_body(conn, cx);
         }
         self.state = State::Asked(conn, Protocol::H2(exchange));
+    }
+
+    /// Whether a request may be sent again that the peer says it has not processed
+    /// (RFC 9113 section 8.7), as Go does.
+    fn may_repeat(&self, place: Place<'_>) -> bool {
+        self.repeats < MAX_REPEATS && place.request().can_be_repeated()
+    }
+
+    /// Asks again on another connection.
+    fn repeat(&mut self, spec: &Spec, conn: Conn, cx: &mut Cx<'_>) {
+        cx.note(format_args!(
+            "the peer did not process the request, asking again"
+        ));
+        self.repeats += 1;
+        self.requests -= 1;
+        let hop = self.hop.as_deref();
+        cx.connect_again(hop.map_or(Duration::ZERO, |hop| hop.handshakes));
+        cx.close(conn);
+        cx.core.tls = None;
+        let to = Place { spec, hop }.destination();
+        let mut dial = Dial::Idle;
+        dial.again(to, cx);
+        self.state = State::Dialing(dial);
     }
 }
 

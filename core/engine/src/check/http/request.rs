@@ -434,8 +434,12 @@ impl Request<'_> {
     /// Whether a redirect with this status can be followed: Go does not send a
     /// file a second time.
     pub(super) fn can_follow(&self, status: u16) -> bool {
-        let again = matches!(status, 307 | 308) && !self.bare;
-        !(again && matches!(self.module.body, Body::File(_)))
+        !matches!(status, 307 | 308) || self.can_be_repeated()
+    }
+
+    /// Whether it can be sent a second time.
+    pub(super) fn can_be_repeated(&self) -> bool {
+        self.bare || !matches!(self.module.body, Body::File(_))
     }
 
     /// Gives each field but `Host`, and the `Connection` that is not

@@ -6,6 +6,7 @@ mod coded;
 mod oauth2;
 mod proxy;
 mod redirects;
+mod repeated;
 mod signing;
 mod upload;
 mod world;

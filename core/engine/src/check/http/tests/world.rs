@@ -37,6 +37,8 @@ pub(super) struct Peer {
     pub(super) closes: Option<Closed>,
     /// Instead of a TLS handshake.
     pub(super) tls_failure: Option<Reason>,
+    /// Whether a handshake agrees on HTTP/2.
+    pub(super) is_h2: bool,
     /// What it does when it is asked for the n-th time, if not the same.
     pub(super) turns: Vec<Self>,
 }
@@ -154,11 +156,11 @@ impl Seen {
     }
 }
 
-fn info() -> Arc<TlsInfo> {
+fn info(peer: &Peer) -> Arc<TlsInfo> {
     Arc::new(TlsInfo {
         version: "TLS 1.3",
         cipher: "TLS_AES_128_GCM_SHA256",
-        alpn: None,
+        alpn: peer.is_h2.then(|| b"h2".as_slice().into()),
         chain: None,
     })
 }
@@ -322,7 +324,10 @@ pub(super) fn drive(
                     seen.open.remove(&conn);
                     engine.handle_input(id, Input::Closed(conn, why), now);
                 }
-                News::Secured(conn) => engine.handle_input(id, Input::Secured(conn, &info()), now),
+                News::Secured(conn) => {
+                    let info = info(&peer(conn));
+                    engine.handle_input(id, Input::Secured(conn, &info), now);
+                }
                 News::Refused(conn, reason) => {
                     seen.open.remove(&conn);
                     engine.handle_input(id, Input::Closed(conn, failure(reason)), now);
