@@ -131,66 +131,49 @@ pub(super) struct Announced {
 /// Applies RFC 9112 section 6.3 to the head of a response to a request with
 /// or without the method HEAD.
 pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced, BodyError> {
-    let empty = |length| Announced {
-        framing: Framing::Length(0),
-        length,
-    };
+    if head.version == Version::Http2 {
+        return Ok(framed(head, to_head));
+    }
     // An HTTP/1.0 server does not know the field (RFC 9112 section 6.1 calls
     // it faulty); like Go, go by what HTTP/1.0 has.
     let chunked = head.version.has_chunks() && is_chunked(head)?;
-    match head.status {
+    // It has to be a number also where there is no body.
+    let said = content_length(head)?;
+    let (framing, length) = match head.status {
         // Whatever the new protocol is, it goes on until the peer closes.
-        101 if !to_head && head.version != Version::Http2 => {
-            return Ok(Announced {
-                framing: Framing::UntilClose,
-                length: 0,
-            });
-        }
-        100..200 | 204 | 304 => return Ok(empty(0)),
-        _ => {}
-    }
-    if head.version == Version::Http2 {
-        return framed(head, to_head);
-    }
-    if chunked {
+        101 if !to_head => (Framing::UntilClose, 0),
+        _ if to_head => (Framing::Length(0), said.unwrap_or(-1)),
+        100..200 | 204 | 304 => (Framing::Length(0), 0),
         // It overrides Content-Length (RFC 9112 section 6.3, rule 3).
-        return Ok(match to_head {
-            true => empty(-1),
-            false => Announced {
-                framing: Framing::Chunked(Chunked::START),
-                length: -1,
-            },
-        });
-    }
-    Ok(match (content_length(head)?, to_head) {
-        (None, true) => empty(-1),
-        (None, false) => Announced {
-            framing: Framing::UntilClose,
-            length: -1,
+        _ if chunked => (Framing::Chunked(Chunked::START), -1),
+        _ => match said {
+            Some(length) => (Framing::Length(length.unsigned_abs()), length),
+            None => (Framing::UntilClose, -1),
         },
-        (Some(length), true) => empty(length),
-        (Some(length), false) => Announced {
-            framing: Framing::Length(length.unsigned_abs()),
-            length,
-        },
-    })
+    };
+    Ok(Announced { framing, length })
 }
 
 /// RFC 9113 section 8.1.1: the frames say where a body ends, and that must be
-/// where `Content-Length` says.
-fn framed(head: &Head<'_, '_>, to_head: bool) -> Result<Announced, BodyError> {
-    let length = content_length(head)?;
-    if to_head {
-        return Ok(Announced {
-            framing: Framing::Length(0),
-            length: length.unwrap_or(-1),
-        });
-    }
-    let length = length.or(head.ended.then_some(0));
-    Ok(Announced {
-        framing: Framing::Framed(length.map(i64::unsigned_abs)),
+/// where `Content-Length` says. One that is no number, or more than one, says
+/// nothing, as for Go: nobody goes by it.
+fn framed(head: &Head<'_, '_>, to_head: bool) -> Announced {
+    let mut values = head.values("Content-Length");
+    let length = match (values.next(), values.next()) {
+        (None, _) => (head.ended && !to_head).then_some(0),
+        (Some(only), None) => number(only),
+        (Some(_), Some(_)) => None,
+    };
+    let framing = match head.status {
+        _ if to_head => Framing::Length(0),
+        // It may be the length of a body that was not sent.
+        204 | 304 if head.ended => Framing::Framed(None),
+        _ => Framing::Framed(length.map(i64::unsigned_abs)),
+    };
+    Announced {
+        framing,
         length: length.unwrap_or(-1),
-    })
+    }
 }
 
 /// Whether the body comes in chunks. Like Go, know no other transfer coding,
@@ -216,16 +199,19 @@ fn content_length(head: &Head<'_, '_>) -> Result<Option<i64>, BodyError> {
         .flat_map(|value| value.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii);
     for value in values {
-        let number = Some(value)
-            .filter(|value| value.iter().all(u8::is_ascii_digit))
-            .and_then(|value| core::str::from_utf8(value).ok()?.parse::<i64>().ok())
-            .ok_or(BodyError::ContentLength)?;
+        let number = number(value).ok_or(BodyError::ContentLength)?;
         if found.is_some_and(|found| found != number) {
             return Err(BodyError::ContentLength);
         }
         found = Some(number);
     }
     Ok(found)
+}
+
+fn number(value: &[u8]) -> Option<i64> {
+    let is_plain = value.iter().all(u8::is_ascii_digit);
+    let text = core::str::from_utf8(value).ok().filter(|_| is_plain)?;
+    text.parse().ok()
 }
 
 impl Framing {
@@ -425,10 +411,6 @@ mod tests {
                 (start, -1),
             ),
             (
-                "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: x",
-                (start, -1),
-            ),
-            (
                 "204 No Content\r\nContent-Length: 5",
                 (Framing::Length(0), 0),
             ),
@@ -447,13 +429,17 @@ mod tests {
 
     #[test]
     fn a_response_to_head_has_a_length_and_no_body() {
-        for (fields, length) in [
-            ("Content-Length: 5", 5),
-            ("Date: x", -1),
-            ("Transfer-Encoding: chunked", -1),
-        ] {
-            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
-            assert_eq!(announce(&head, true), Ok((Framing::Length(0), length)));
+        for status in ["200 OK", "204 No Content", "304 Not Modified"] {
+            for (fields, length) in [
+                ("Content-Length: 5", 5),
+                ("Date: x", -1),
+                ("Transfer-Encoding: chunked", -1),
+                ("Transfer-Encoding: chunked\r\nContent-Length: 7", 7),
+            ] {
+                let head = format!("HTTP/1.1 {status}\r\n{fields}\r\n\r\n");
+                let expected = Ok((Framing::Length(0), length));
+                assert_eq!(announce(&head, true), expected, "{head}");
+            }
         }
     }
 
@@ -485,12 +471,16 @@ mod tests {
             "0x5",
             "9223372036854775808",
         ] {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n");
-            assert_eq!(
-                announce(&head, false),
-                Err(BodyError::ContentLength),
-                "{value}"
-            );
+            for status in ["200 OK", "204 No Content", "304 Not Modified"] {
+                for more in ["", "Transfer-Encoding: chunked\r\n"] {
+                    let head =
+                        format!("HTTP/1.1 {status}\r\n{more}Content-Length: {value}\r\n\r\n");
+                    for to_head in [false, true] {
+                        let refused = Err(BodyError::ContentLength);
+                        assert_eq!(announce(&head, to_head), refused, "{head}");
+                    }
+                }
+            }
         }
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n";
         assert_eq!(announce(head, false), Err(BodyError::ContentLength));

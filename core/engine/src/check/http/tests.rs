@@ -3,6 +3,7 @@
 mod addresses;
 mod carried;
 mod coded;
+mod framed;
 mod oauth2;
 mod proxy;
 mod redirects;

@@ -1,5 +1,6 @@
 //! Requests that an HTTP/2 server says it did not process.
 
+use super::framed::{frame, says};
 use super::world::{Opens, Peer, Seen, answers, run_with};
 use super::*;
 use crate::config::ProxyUrl;
@@ -7,26 +8,6 @@ use crate::limits::MAX_REPEATS;
 
 const TARGET: &str = "https://192.0.2.7/";
 const REFUSED: &str = "the peer reset the stream before it answered: REFUSED_STREAM";
-
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let header = [0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
-    [&header[..], payload].concat()
-}
-
-/// A server that begins with its settings and says this once it was asked.
-fn says(frames: &[Vec<u8>]) -> Peer {
-    let said = [frame(4, 0, 0, &[]), frames.concat()].concat();
-    let asked = Peer {
-        sends: vec![said],
-        ..Peer::default()
-    };
-    Peer {
-        is_h2: true,
-        // Settings are acknowledged.
-        turns: vec![asked, Peer::default()],
-        ..Peer::default()
-    }
-}
 
 fn refused() -> Vec<u8> {
     frame(3, 0, 1, &[0, 0, 0, 7])
