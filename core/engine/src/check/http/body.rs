@@ -141,7 +141,7 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
     let said = content_length(head)?;
     let (framing, length) = match head.status {
         // Whatever the new protocol is, it goes on until the peer closes.
-        101 if !to_head => (Framing::UntilClose, 0),
+        101 if !to_head && switches(head) => (Framing::UntilClose, 0),
         _ if to_head => (Framing::Length(0), said.unwrap_or(-1)),
         100..200 | 204 | 304 => (Framing::Length(0), 0),
         // It overrides Content-Length (RFC 9112 section 6.3, rule 3).
@@ -152,6 +152,15 @@ pub(super) fn announced(head: &Head<'_, '_>, to_head: bool) -> Result<Announced,
         },
     };
     Ok(Announced { framing, length })
+}
+
+/// Whether a 101 says what it switches to, as Go wants it (RFC 9110 section 7.8).
+/// One that does not has no body, as any other 1xx.
+fn switches(head: &Head<'_, '_>) -> bool {
+    let options = head.values("Connection");
+    let mut options = options.flat_map(|value| value.split(|byte| *byte == b','));
+    head.value("Upgrade").is_some_and(|to| !to.is_empty())
+        && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 /// RFC 9113 section 8.1.1: the frames say where a body ends, and that must be
@@ -418,7 +427,24 @@ mod tests {
                 "304 Not Modified\r\nContent-Length: 5",
                 (Framing::Length(0), 0),
             ),
-            ("101 Switching", (Framing::UntilClose, 0)),
+            ("101 Switching", (Framing::Length(0), 0)),
+            ("101 Switching\r\nUpgrade: x", (Framing::Length(0), 0)),
+            (
+                "101 Switching\r\nConnection: Upgrade",
+                (Framing::Length(0), 0),
+            ),
+            (
+                "101 Switching\r\nUpgrade:\r\nConnection: Upgrade",
+                (Framing::Length(0), 0),
+            ),
+            (
+                "101 Switching\r\nUpgrade: x\r\nConnection: Upgrade",
+                (Framing::UntilClose, 0),
+            ),
+            (
+                "101 Switching\r\nUpgrade: x\r\nConnection: a\r\nConnection: b, upgrade",
+                (Framing::UntilClose, 0),
+            ),
         ] {
             let head = format!("HTTP/1.1 {head}\r\n\r\n");
             assert_eq!(announce(&head, false), Ok(expected), "{head}");
