@@ -461,7 +461,8 @@ impl Client {
     /// use none and have one.
     fn set(&mut self, id: u16, value: u32) -> Result<(), Error> {
         let allowed = match id {
-            setting::ENABLE_PUSH => value == 0,
+            // RFC 9113 forbids a server 1; RFC 7540 did not, and some say it.
+            setting::ENABLE_PUSH => value <= 1,
             setting::INITIAL_WINDOW_SIZE => return self.stream_window.set_initial(value),
             setting::MAX_FRAME_SIZE => (FRAME_BYTES as u32..1 << 24).contains(&value),
             _ => true,

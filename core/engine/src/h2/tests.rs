@@ -188,7 +188,7 @@ fn a_response_with_everything() {
     prioritised.extend(block(&[("b", "2")]));
     prioritised.extend([0, 0]);
     let seen = read(&[
-        settings(),
+        setting(2, 1),
         frame(Kind::Settings, ACK, 0, &[]),
         head(0, &[(":status", "103"), ("link", "x")]),
         frame(Kind::Unknown(0xfe), 0xff, 9, b"whatever"),
@@ -365,7 +365,7 @@ fn violations_end_a_connection_with_their_own_words() {
             then(frame(Kind::PushPromise, END_HEADERS, 1, &[0; 4])),
             Error::Pushed,
         ),
-        (then(setting(2, 1)), Error::Setting(2, 1)),
+        (then(setting(2, 2)), Error::Setting(2, 2)),
         (then(setting(4, 1 << 31)), Error::Setting(4, 1 << 31)),
         (then(setting(5, 16_383)), Error::Setting(5, 16_383)),
         (then(setting(5, 1 << 24)), Error::Setting(5, 1 << 24)),
