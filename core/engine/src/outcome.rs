@@ -259,7 +259,9 @@ impl fmt::Display for Reason {
 pub enum Phase {
     /// Name resolution.
     Resolve,
-    /// Until the transport connection is established.
+    /// Until the transport connection is established: that to a proxy, if there is one
+    /// and the target is to be secured, and else until the proxy can be asked. Looking
+    /// up the name of a proxy, and having a tunnel dug by it, is in no phase.
     Connect,
     /// The TLS handshake.
     Tls,

@@ -508,6 +508,11 @@ impl Cx<'_> {
         self.core.since = None;
     }
 
+    /// Takes an abandoned phase up again.
+    pub(crate) const fn resume_phase(&mut self) {
+        self.core.since = Some(self.now);
+    }
+
     /// Ends the current phase, because another connection is needed: what the last
     /// one took counts as `connect`, but for handshakes of the time `before`. So
     /// blackbox_exporter shows it, of which the `tls` and `processing` are those of the

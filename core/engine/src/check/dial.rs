@@ -314,8 +314,10 @@ impl Dial {
         conn
     }
 
-    /// Sets out for a proxy. Until the target is at the other end all counts
-    /// as the phase `connect`.
+    /// Sets out for a proxy. As in blackbox_exporter, `connect` begins when it is known
+    /// where that is. It ends when there is a connection, if the target is to be secured
+    /// (what the proxy is then asked is in no phase), and else when the connection is
+    /// usable.
     fn detour(
         &mut self,
         proxy: Arc<Proxy>,
@@ -329,6 +331,9 @@ impl Dial {
         cx.core.address = None;
         let mut dial = Self::Idle;
         dial.start(to.first_leg(&proxy), cx);
+        if matches!(dial, Self::Resolving) {
+            cx.abandon_phase();
+        }
         cx.attribute(of_proxy, &Named(&proxy));
         *self = Self::Detour(Box::new(Detour {
             proxy,
@@ -462,7 +467,20 @@ impl Detour {
         let far = to.far(self.address);
         match (&mut self.leg, input) {
             (Leg::Reaching(dial), input) => {
-                let conn = dial.on(to.first_leg(&self.proxy), input, cx)?;
+                let was_looked_up = !matches!(dial, Dial::Resolving);
+                let conn = dial.on(to.first_leg(&self.proxy), input, cx);
+                match dial {
+                    Dial::Connecting(_) | Dial::Racing(_) if !was_looked_up => {
+                        if self.on_behalf_of == Party::Target {
+                            cx.resume_phase();
+                        }
+                    }
+                    Dial::Securing(_) | Dial::Ready(_) if to.secure.is_some() => {
+                        cx.core.end_phase(cx.now());
+                    }
+                    _ => {}
+                }
+                let conn = conn?;
                 if to.secure.is_none() && self.proxy.kind != ProxyKind::Socks5 {
                     return Some((conn, false));
                 }

@@ -1,6 +1,6 @@
 //! Runs through proxies.
 
-use super::world::{Peer, Seen, answers, closes, ok, redirects, run_with};
+use super::world::{Peer, Seen, answers, closes, ok, redirects, run_among, run_with};
 use super::*;
 use crate::config::ProxyUrl;
 
@@ -73,10 +73,54 @@ fn a_secured_target_is_reached_through_a_tunnel() {
     assert_eq!(seen.names, ["a.example"]);
     assert!(seen.secured);
     assert_eq!(seen.fact("http_ssl"), Some(1.0));
-    // The answer of the proxy is no answer of the target's: it counts with the
-    // way there, two events of which are the TCP handshake and the 200.
-    assert_eq!(seen.fact("http_duration_secondsconnect"), Some(0.003));
+    // The answer of the proxy is no answer of the target's, and is in no phase.
+    assert_eq!(seen.fact("http_duration_secondsconnect"), Some(0.001));
     assert_eq!(seen.fact("http_duration_secondstls"), Some(0.001));
+}
+
+/// As blackbox_exporter has it: a secured target is connected to when the proxy is.
+#[test]
+fn what_a_proxy_takes_is_in_connect_if_its_target_is_plain() {
+    let socks: &[&[u8]] = &[&[5, 0], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]];
+    let digs = |behind: Peer| {
+        let said = socks.iter().map(|said| Peer {
+            sends: vec![said.to_vec()],
+            ..Peer::default()
+        });
+        turns(said.chain([behind]))
+    };
+    // The look-up of its name, one step, is in no phase; then come a connection and
+    // two answers.
+    for (target, spent) in [("http://192.0.2.9/", 0.005), ("https://192.0.2.9/", 0.001)] {
+        let seen = run_through("socks5://p.example:1080", target, &[digs(ok("x"))]);
+        seen.succeeded();
+        assert_eq!(
+            seen.fact("http_duration_secondsconnect"),
+            Some(spent),
+            "{target}"
+        );
+    }
+    // So does a handshake with it.
+    for (target, peer, spent) in [
+        ("http://192.0.2.9/", ok("x"), 0.002),
+        ("https://192.0.2.9/", tunnel(ok("x")), 0.001),
+    ] {
+        let seen = run_through("https://198.51.100.1", target, &[peer]);
+        seen.succeeded();
+        assert_eq!(
+            seen.fact("http_duration_secondsconnect"),
+            Some(spent),
+            "{target}"
+        );
+    }
+    let silent = run_through(PROXY, "https://192.0.2.9/", &[Peer::default()]);
+    assert_eq!(silent.outcome, Outcome::Failure(Reason::TimeoutProxy));
+    assert_eq!(silent.phases, [Phase::Resolve, Phase::Connect]);
+    let lost = run_among("https://192.0.2.9/", &[], &[Peer::default()], |config| {
+        config.proxy_url = ProxyUrl::parse("http://p.example").unwrap()
+    });
+    assert_eq!(lost.outcome, Outcome::Failure(Reason::TimeoutProxy));
+    assert_eq!(lost.phases, [Phase::Resolve]);
 }
 
 /// TestSkipResolvePhase: the phase is absent only with a proxy and the option.
