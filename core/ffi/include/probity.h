@@ -813,7 +813,8 @@ probity_result probity_driver_start(const struct probity_driver_config *config,
 
 // Ends a driver and frees it: runs in flight are reported as `shutdown` to
 // those who wait for them. When it returns no callback is being called, nor will
-// be, unless it was called from a callback.
+// be, unless it was called from a callback: it waits for those that are, and for
+// calls of other threads with this driver.
 probity_result probity_driver_free(struct probity_driver driver);
 
 // Ends a driver in order: no new runs; those in flight finish, or are reported as

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::mem::offset_of;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -14,6 +15,7 @@ use probity_spec::{Delta, Target};
 
 use crate::boundary::{self, Place, Said, Sized_};
 use crate::callback::{Context, InCallback};
+use crate::calls::Calls;
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::Table;
 use crate::log::{Log, PROBITY_LOG_INFO, PROBITY_LOG_WARNING, probity_log_callback};
@@ -46,18 +48,31 @@ struct Running {
     stopping: Arc<AtomicBool>,
     log: Arc<Log>,
     in_callback: Arc<InCallback>,
-    forwarder: Option<JoinHandle<()>>,
+    /// `None` when somebody ends it.
+    forwarder: Mutex<Option<JoinHandle<()>>>,
+    calls: Calls,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // On a thread that the driver waits for, it ends by itself.
-        let wait = !self.in_callback.is_this_thread() && !self.log.is_this_thread();
-        self.stop(Duration::ZERO);
-        if let Some(forwarder) = self.forwarder.take().filter(|_| wait) {
-            // A panic was printed when it happened.
-            let _ = forwarder.join();
-        }
+        self.end();
+    }
+}
+
+/// A driver during a call of the host.
+struct Call(Arc<Running>);
+
+impl Deref for Call {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.calls.leave();
     }
 }
 
@@ -145,12 +160,13 @@ pub unsafe extern "C" fn probity_driver_start(
             stopping: Arc::clone(&forwarder.stopping),
             log,
             in_callback: Arc::clone(&forwarder.in_callback),
-            forwarder: Some(
+            forwarder: Mutex::new(Some(
                 thread::Builder::new()
                     .name("probity-notices".into())
                     .spawn(move || forwarder.run())
                     .map_err(|error| system(&error))?,
-            ),
+            )),
+            calls: Calls::default(),
         };
         let bits = DRIVERS.insert(Arc::new(running))?;
         // SAFETY: the caller's promise.
@@ -199,23 +215,27 @@ fn say_capacity(log: &Log, capacity: Capacity, wanted: u32) {
 }
 
 /// What a handle stands for, unless this is a call from its log.
-fn running(driver: probity_driver) -> Result<Arc<Running>> {
+fn running(driver: probity_driver) -> Result<Call> {
     let running = DRIVERS.share(driver.bits)?;
-    match running.log.is_this_thread() {
-        true => Err(probity_result::InUse),
-        false => Ok(running),
+    if running.log.is_this_thread() {
+        return Err(probity_result::InUse);
     }
+    running.calls.enter()?;
+    Ok(Call(running))
 }
 
 /// Ends a driver and frees it: runs in flight are reported as `shutdown` to
 /// those who wait for them. When it returns no callback is being called, nor will
-/// be, unless it was called from a callback.
+/// be, unless it was called from a callback: it waits for those that are, and for
+/// calls of other threads with this driver.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result {
     boundary::guard(|| {
-        // Not kept: who removes it waits for its threads.
-        drop(running(driver)?);
-        DRIVERS.remove(driver.bits)
+        // This call is not one to be waited for.
+        let running = Arc::clone(&running(driver)?.0);
+        DRIVERS.remove(driver.bits)?;
+        running.end();
+        Ok(())
     })
 }
 
@@ -554,6 +574,22 @@ impl Running {
     fn stop(&self, grace: Duration) {
         self.stopping.store(true, Ordering::Release);
         self.handle.shutdown(grace);
+    }
+
+    /// The end of everything. On a thread that the driver waits for, that is on its
+    /// way when this returns.
+    fn end(&self) {
+        let wait = !self.in_callback.is_this_thread() && !self.log.is_this_thread();
+        self.calls.close();
+        self.stop(Duration::ZERO);
+        let forwarder = lock(&self.forwarder).take();
+        if wait {
+            if let Some(forwarder) = forwarder {
+                // A panic was printed when it happened.
+                let _ = forwarder.join();
+            }
+            self.calls.wait();
+        }
     }
 
     fn refused(&self, Said(result, text): &Said) {

@@ -36,6 +36,8 @@
 mod abi;
 mod boundary;
 mod callback;
+#[cfg(feature = "driver")]
+mod calls;
 mod config;
 #[cfg(feature = "driver")]
 mod driver;

@@ -435,4 +435,55 @@ mod driver {
         assert_eq!(probity_driver_free(driver), Ok);
         assert_eq!(probity_config_free(config), Ok);
     }
+
+    /// A log whose call goes on until it is told.
+    #[derive(Default)]
+    struct Slow {
+        slow: AtomicBool,
+        inside: AtomicBool,
+        over: AtomicBool,
+        left: AtomicBool,
+    }
+
+    unsafe extern "C" fn stays(context: *mut c_void, _: *const probity_log) {
+        // SAFETY: what the test gave.
+        let slow = unsafe { &*context.cast::<Slow>() };
+        if slow.slow.swap(false, Ordering::AcqRel) {
+            slow.inside.store(true, Ordering::Release);
+            wait_for(|| slow.over.load(Ordering::Acquire));
+            slow.left.store(true, Ordering::Release);
+        }
+    }
+
+    fn wait_for(it: impl Fn() -> bool) {
+        while !it() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn who_frees_a_driver_waits_for_calls_of_others_and_their_callbacks() {
+        let (slow, config) = (Slow::default(), modules());
+        let driver = start(|with| {
+            with.on_log = Some(stays);
+            with.log_context = (&raw const slow).cast_mut().cast();
+        });
+        slow.slow.store(true, Ordering::Release);
+        thread::scope(|scope| {
+            scope.spawn(|| add(driver, &target(config, "http://[/")));
+            wait_for(|| slow.inside.load(Ordering::Acquire));
+            let free = scope.spawn(|| {
+                let freed = probity_driver_free(driver);
+                (freed, slow.left.load(Ordering::Acquire))
+            });
+            // It is gone for everybody at once,
+            wait_for(|| probity_driver_begin(driver) == BadHandle);
+            // and who freed it has time for a mistake.
+            thread::sleep(Duration::from_millis(50));
+            slow.over.store(true, Ordering::Release);
+            assert_eq!(free.join().expect("no call panics"), (Ok, true));
+        });
+        assert_eq!(probity_driver_free(driver), BadHandle);
+        assert_eq!(probity_config_free(config), Ok);
+    }
 }
