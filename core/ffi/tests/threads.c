@@ -18,7 +18,7 @@
 
 #include "probity.h"
 
-enum { TARGETS = 24, FREERS = 2 };
+enum { TARGETS = 24, FREERS = 2, ROOM = 1 << 20 };
 
 #define CHECK(what) \
     do { \
@@ -100,7 +100,7 @@ struct host {
     const char **more;
     int more_count;
     atomic_int leaving; // nobody may wait for the descriptor any more
-    atomic_ulong asked, done, copies, copied, pages, taken;
+    atomic_ulong asked, done, secured, copies, copied, pages, taken;
     atomic_int freed;
 };
 
@@ -188,6 +188,7 @@ static void on_done(void *context, const probity_report *report) {
     uint64_t lost;
     CHECK(report->size == sizeof *report);
     goes_on(probity_driver_lost(run->host->driver, &lost));
+    if (report->tls != NULL && report->outcome == PROBITY_OUTCOME_SUCCESS) run->host->secured++;
     run->host->done++;
     free(run->place);
     free(run);
@@ -230,7 +231,7 @@ static void *adds(void *with) {
 
 static void *renders(void *with) {
     struct host *host = with;
-    probity_buffer page = {malloc(65536), 65536, 0};
+    probity_buffer page = {malloc(ROOM), ROOM, 0};
     probity_result result;
     while (goes_on(result = probity_driver_render(host->driver, &page)))
         if (result == PROBITY_RESULT_OK && strstr(page.data, "probe_success{") != NULL) host->pages++;
@@ -242,6 +243,11 @@ static void *copies(void *with) {
     struct host *host = with;
     probity_result result;
     do {
+        // A driver makes so many at once, and those who render want some too.
+        if (host->copies > host->copied + 8) {
+            result = probity_driver_begin(host->driver);
+            continue;
+        }
         result = probity_driver_fleet(host->driver, on_state, host);
         if (result == PROBITY_RESULT_OK) host->copies++;
     } while (goes_on(result));
@@ -359,8 +365,9 @@ static int calls(useconds_t time, const char **more, int more_count) {
     for (int i = 0; i < 40; i++) life(host, i & 1, i & 2, (useconds_t)(i * 500));
     // Else it would not have looked at much.
     CHECK(host->done > 0 && host->copied > 0 && host->pages > 0 && host->taken > 0);
-    printf("%lu runs, %lu copies, %lu pages, %lu notices\n", host->done, host->copied, host->pages,
-           host->taken);
+    CHECK(host->secured > 0 || more_count == 0);
+    printf("%lu runs (%lu with TLS), %lu copies, %lu pages, %lu notices\n", host->done, host->secured,
+           host->copied, host->pages, host->taken);
     for (int set = 0; set < 2; set++) OK(probity_config_free(host->jobs[set]));
     OK(probity_config_free(host->modules));
     server_end(&server);
@@ -413,7 +420,7 @@ static void probe(probity_engine mine, probity_config modules) {
 
 static void *has_engines(void *with) {
     probity_config modules = *(probity_config *)with;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 100; i++) {
         probity_engine mine = engine(), other;
         uint64_t now;
         probity_result result;
