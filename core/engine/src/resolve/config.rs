@@ -11,6 +11,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use super::hosts::Hosts;
+use crate::io::Transport;
 
 /// Servers that are used; the others are ignored (resolv.conf(5): MAXNS).
 pub const MAX_SERVERS: usize = 3;
@@ -53,6 +54,8 @@ pub(crate) struct Stub {
     pub(crate) attempts: u8,
     /// Whether look-ups begin with another server each.
     pub(crate) rotate: bool,
+    /// How servers are asked at first.
+    pub(crate) transport: Transport,
     /// Longest time for which an answer is remembered.
     pub(crate) max_ttl: Duration,
 }
@@ -81,8 +84,8 @@ impl ResolverConfig {
     ///
     /// resolv.conf: `nameserver` (the first three; IPv6 addresses with a zone
     /// are ignored), `search` and `domain` (the last line counts, up to 32
-    /// domains), `options` `ndots:`, `timeout:`, `attempts:` and `rotate`,
-    /// each cut to the bounds of resolv.conf(5). Comments begin with `#` or
+    /// domains), `options` `ndots:`, `timeout:`, `attempts:`, `rotate` and `use-vc`
+    /// (also as `usevc` and `tcp`), each cut to the bounds of resolv.conf(5). Comments begin with `#` or
     /// `;`. Without a `nameserver` the servers are 127.0.0.1 and ::1. Without
     /// a domain nothing is searched, unless [`ResolverConfig::host_name`] says one.
     ///
@@ -97,6 +100,7 @@ impl ResolverConfig {
             timeout: Duration::from_secs(5),
             attempts: 2,
             rotate: false,
+            transport: Transport::Udp,
             max_ttl: Self::DEFAULT_MAX_TTL,
         };
         for line in resolv_conf.lines() {
@@ -232,6 +236,7 @@ impl Stub {
             }
             ("attempts", Some(attempts)) => self.attempts = attempts.clamp(1, MAX_ATTEMPTS),
             ("rotate", None) => self.rotate = true,
+            ("use-vc" | "usevc" | "tcp", None) => self.transport = Transport::Tcp,
             _ => {}
         }
     }
@@ -365,6 +370,11 @@ mod tests {
         assert_eq!(stub.timeout, Duration::from_secs(3));
         assert_eq!(stub.attempts, 4);
         assert!(stub.rotate);
+        assert_eq!(stub.transport, Transport::Udp);
+        for option in ["use-vc", "usevc", "tcp"] {
+            let stub = resolv_conf(&format!("options {option}"));
+            assert_eq!(stub.transport, Transport::Tcp, "{option}");
+        }
     }
 
     /// As many as Kubernetes lets a pod have.

@@ -2,7 +2,7 @@
 //!
 //! A host name has one or more candidates (the search list), each candidate
 //! one or two questions (A, AAAA), and each question is put to the servers in
-//! turn, for as many rounds as there are attempts:
+//! turn, for as many rounds as there are attempts (by TCP only, if so configured):
 //!
 //! ```text
 //! start -> UDP -> UDP -> ...        silence, failure, nonsense: the next server
@@ -222,7 +222,7 @@ impl Lookup {
         self.parts = self.ask.parts();
         self.attempt = 0;
         self.trouble = None;
-        self.open(Transport::Udp, cx)
+        self.open(self.stub.transport, cx)
     }
 
     /// Opens a socket to the current server, if there still is one and the
@@ -316,12 +316,12 @@ impl Lookup {
             let Part::Asked { id, edns } = self.parts[index] else {
                 continue;
             };
-            self.parts[index] = match wire::decode(message, self.question(index), id) {
+            self.parts[index] = match wire::decode(message, self.question(index), id, in_stream) {
                 Reply::Stray => continue,
                 Reply::Known(found) => Part::Known(found),
-                Reply::Truncated if !in_stream => Part::Truncated,
+                Reply::Truncated => Part::Truncated,
                 Reply::FormatError if edns => return self.send(index, conn, false, cx),
-                Reply::Malformed | Reply::Truncated => self.failed(Trouble::Malformed),
+                Reply::Malformed => self.failed(Trouble::Malformed),
                 Reply::FormatError | Reply::Failed => self.failed(Trouble::Failed),
             };
             return;
@@ -374,7 +374,7 @@ impl Lookup {
                 *part = Part::Open;
             }
         }
-        self.open(Transport::Udp, cx)
+        self.open(self.stub.transport, cx)
     }
 
     /// The current server has had its time: each exchange sets the timer anew.
@@ -432,10 +432,7 @@ impl Lookup {
         if self.verdict.is_none_or(|(worst, _)| verdict >= worst) {
             self.verdict = Some((verdict, said_by));
         }
-        match verdict {
-            Verdict::Failed(trouble) if !trouble.is_answer() => Some(self.conclude()),
-            _ => self.next_candidate(cx),
-        }
+        self.next_candidate(cx)
     }
 
     /// There are no addresses: says why.

@@ -10,9 +10,9 @@
 //! being unreachable, which is `dns_server_failure` too.
 //!
 //! Between candidates: a failure over `dns_no_address` over `dns_not_found`,
-//! because a name that could not be looked up may exist. As in glibc, the
-//! search goes on after a server's failure, and ends when no server says
-//! anything.
+//! because a name that could not be looked up may exist. As in Go, the search
+//! goes on whatever happened, also after silence: another domain may be one that
+//! the servers can say something about. The deadlines of the runs that wait end it.
 
 use core::time::Duration;
 
@@ -54,11 +54,6 @@ impl Trouble {
             Self::Silent => Reason::DnsTimeout,
             Self::Malformed => Reason::DnsMalformed,
         }
-    }
-
-    /// Whether a server said anything at all.
-    pub(super) const fn is_answer(self) -> bool {
-        matches!(self, Self::Malformed | Self::Failed)
     }
 }
 

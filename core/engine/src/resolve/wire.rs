@@ -125,8 +125,10 @@ fn first_message(stream: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u16::from_be_bytes(*length).into())
 }
 
-/// Judges a message that may answer the query `id`.
-pub(super) fn decode(bytes: &[u8], question: Question<'_>, id: u16) -> Reply {
+/// Judges a message that may answer the query `id`. Addresses that came in a stream
+/// are taken as they are, also if the server says that there are more (as glibc and Go
+/// do); if there are none, nothing is known.
+pub(super) fn decode(bytes: &[u8], question: Question<'_>, id: u16, in_stream: bool) -> Reply {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Reply::Stray;
     };
@@ -136,6 +138,7 @@ pub(super) fn decode(bytes: &[u8], question: Question<'_>, id: u16) -> Reply {
         return Reply::Stray;
     }
     let code = ResponseCode::from(0, header[3] & 0x0f);
+    let is_cut = header[2] & 0x02 != 0;
     match u16::from_be_bytes([header[4], header[5]]) {
         1 => match echoes(&bytes[HEADER_BYTES..], question) {
             Some(true) => {}
@@ -148,9 +151,12 @@ pub(super) fn decode(bytes: &[u8], question: Question<'_>, id: u16) -> Reply {
     }
     match code {
         ResponseCode::FormErr => Reply::FormatError,
-        ResponseCode::NoError | ResponseCode::NXDomain if header[2] & 0x02 != 0 => Reply::Truncated,
+        ResponseCode::NoError | ResponseCode::NXDomain if is_cut && !in_stream => Reply::Truncated,
         ResponseCode::NoError | ResponseCode::NXDomain => match Message::from_vec(bytes) {
-            Ok(message) => judge(&message, question),
+            Ok(message) => match judge(&message, question) {
+                Reply::Known(Found::NoData(_)) if is_cut => Reply::Malformed,
+                reply => reply,
+            },
             Err(_) => Reply::Malformed,
         },
         _ => Reply::Failed,
@@ -299,6 +305,7 @@ mod tests {
             &message.to_vec().unwrap(),
             question(&host("web.example")),
             ID,
+            false,
         )
     }
 
@@ -411,9 +418,9 @@ mod tests {
         assert!(stray(&|m| m.queries.clear()));
         assert!(stray(&|m| m.queries.push(m.queries[0].clone())));
         assert!(!stray(&|m| m.queries[0].name = host("WEB.Example")));
-        assert_eq!(decode(b"", question(&name), ID), Reply::Stray);
+        assert_eq!(decode(b"", question(&name), ID, false), Reply::Stray);
         assert_eq!(
-            decode(&[0x12, 0x34, 0x80], question(&name), ID),
+            decode(&[0x12, 0x34, 0x80], question(&name), ID, false),
             Reply::Stray
         );
     }
@@ -459,16 +466,18 @@ mod tests {
         let bytes = message.to_vec().unwrap();
         let cut = &bytes[..bytes.len() - 3];
         assert_eq!(
-            decode(cut, question(&host("web.example")), ID),
+            decode(cut, question(&host("web.example")), ID, false),
             Reply::Truncated
         );
+        let whole = decode(&bytes, question(&host("web.example")), ID, true);
+        assert_eq!(whole, addresses(&[1], 60), "there is no longer way to ask");
     }
 
     #[test]
     fn a_broken_record_is_malformed() {
         let bytes = response(vec![a("web.example", 60, 1)]).to_vec().unwrap();
         for end in HEADER_BYTES..bytes.len() {
-            let reply = decode(&bytes[..end], question(&host("web.example")), ID);
+            let reply = decode(&bytes[..end], question(&host("web.example")), ID, false);
             assert_eq!(reply, Reply::Malformed, "cut at {end}");
         }
     }
@@ -492,7 +501,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            decode(&bytes, question(&host("web.example")), ID);
+            decode(&bytes, question(&host("web.example")), ID, false);
         }
 
         /// Behind a header and question that pass, so that the decoder of
@@ -510,7 +519,7 @@ mod tests {
             bytes[3] = 0x80 | code;
             bytes[6..12].copy_from_slice(&counts);
             bytes.extend(records);
-            decode(&bytes, question(&host("web.example")), ID);
+            decode(&bytes, question(&host("web.example")), ID, false);
         }
 
         #[test]
@@ -524,7 +533,7 @@ mod tests {
             let length = bytes.len();
             bytes[at % length] = with;
             bytes.truncate(length - cut % length);
-            decode(&bytes, question(&host("web.example")), ID);
+            decode(&bytes, question(&host("web.example")), ID, false);
         }
     }
 }

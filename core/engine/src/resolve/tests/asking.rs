@@ -10,6 +10,7 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use proptest::prelude::*;
 
 use super::{ONE, SECOND, TWO, World, framed, name, one, servers};
+use crate::resolve::ResolverConfig;
 use crate::{Closed, Input, Outcome, Reason, Transport};
 
 #[test]
@@ -150,7 +151,7 @@ fn every_server_failing_is_a_server_failure() {
 
 #[test]
 fn silence_is_retried_and_then_a_timeout() {
-    let mut world = World::new(servers(&[ONE, TWO]).search(&["a.example"]));
+    let mut world = World::new(servers(&[ONE, TWO]));
     world.run_v4("web.example");
     let mut ids = Vec::new();
     for round in 0..2 {
@@ -166,9 +167,41 @@ fn silence_is_retried_and_then_a_timeout() {
     assert_eq!(ids.len(), 4, "every attempt has an id of its own");
     assert_eq!(world.opened, 4, "and a port of its own");
     let (reason, detail) = world.result().unwrap_err();
-    assert_eq!(reason, Reason::DnsTimeout, "no search after silence");
+    assert_eq!(reason, Reason::DnsTimeout);
     let expected = "no DNS server answered for web.example in time (asked 192.0.2.54:53)";
     assert_eq!(detail, expected);
+}
+
+#[test]
+fn the_search_goes_on_after_silence() {
+    let second = || {
+        let config = servers(&[ONE]).attempts(1).search(&["a.example"]);
+        let mut world = World::new(config);
+        world.run_v4("web.example");
+        world.expect("A web.example. @192.0.2.53:53");
+        world.advance(6 * SECOND);
+        let asked = world.expect("A web.example.a.example. @192.0.2.53:53");
+        (world, asked)
+    };
+    let (mut world, asked) = second();
+    world.datagram(&asked, &asked.addresses(&["192.0.2.1"], 60));
+    assert_eq!(world.result().unwrap(), "192.0.2.1");
+    let (mut world, asked) = second();
+    world.datagram(&asked, &asked.code(ResponseCode::NXDomain));
+    assert_eq!(world.reason(), Reason::DnsTimeout, "the first may exist");
+}
+
+#[test]
+fn servers_may_only_be_asked_by_tcp() {
+    let conf = "nameserver 192.0.2.53\noptions use-vc\n";
+    let mut world = World::new(ResolverConfig::system(conf, ""));
+    world.run_v4("web.example");
+    let asked = world.expect("A web.example. @192.0.2.53:53");
+    assert_eq!(asked.transport, Transport::Tcp);
+    let reply = framed(&asked.addresses(&["192.0.2.1"], 60));
+    world.tell(&asked, Input::Data(asked.conn, &reply));
+    assert_eq!(world.result().unwrap(), "192.0.2.1");
+    assert_eq!(world.stats().tcp_fallbacks, 0, "it was no fallback");
 }
 
 #[test]
@@ -304,7 +337,7 @@ fn both_questions_may_be_answered_in_one_piece_of_a_stream() {
 }
 
 #[test]
-fn truncation_on_a_stream_makes_no_sense() {
+fn a_stream_without_addresses_that_was_cut_says_nothing() {
     let mut world = World::new(servers(&[ONE]).attempts(1));
     world.run_v4("web.example");
     let asked = world.expect("A web.example. @192.0.2.53:53");
