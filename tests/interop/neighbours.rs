@@ -35,7 +35,8 @@ pub(crate) fn trial_at(
     })
 }
 
-fn is_required(program: &str) -> bool {
+/// Whether a program must be there.
+pub(crate) fn is_required(program: &str) -> bool {
     let required = std::env::var(REQUIRED).unwrap_or_default();
     required.split_whitespace().any(|name| name == program)
 }

@@ -5,6 +5,8 @@
 //! that name, `@folder@` for the folder with keys, certificates and other
 //! files.
 
+use super::dns::Say;
+use super::names::Names;
 use super::program::{Ended, Process, Program};
 use super::server::Server;
 use super::view::{Fields, View};
@@ -19,6 +21,9 @@ pub(crate) struct Case {
     pub(crate) module: Option<String>,
     /// Who is probed.
     pub(crate) servers: Vec<Server>,
+    /// What names lead to them; if there are some, the programs have DNS servers of
+    /// the suite and no others.
+    pub(crate) names: Option<Names>,
     /// What is done with each of the two programs.
     pub(crate) ask: Ask,
 }
@@ -145,6 +150,7 @@ impl Case {
             name: name.into(),
             module: Some(module.into()),
             servers: Vec::new(),
+            names: None,
             ask: Ask::Requests(vec![Request::probe(target)]),
         }
     }
@@ -155,6 +161,7 @@ impl Case {
             name: name.into(),
             module: None,
             servers: Vec::new(),
+            names: None,
             ask: Ask::Requests(requests),
         }
     }
@@ -165,6 +172,7 @@ impl Case {
             name: name.into(),
             module: None,
             servers: Vec::new(),
+            names: None,
             ask: Ask::Check(file.into()),
         }
     }
@@ -178,6 +186,7 @@ impl Case {
             name: name.into(),
             module: None,
             servers: Vec::new(),
+            names: None,
             ask: Ask::Custom(Box::new(run)),
         }
     }
@@ -189,6 +198,32 @@ impl Case {
 
     pub(crate) fn server(mut self, server: Server) -> Self {
         self.servers.push(server);
+        self
+    }
+
+    /// Is asked of programs that have DNS servers of the suite.
+    pub(crate) fn named(mut self) -> Self {
+        self.names.get_or_insert_default();
+        self
+    }
+
+    /// A name and what the DNS server says of it.
+    pub(crate) fn says(mut self, name: &'static str, say: Say) -> Self {
+        let names = self.names.get_or_insert_default();
+        names.zones[0].push((name, say));
+        self
+    }
+
+    /// The same for the second server.
+    pub(crate) fn second_says(mut self, name: &'static str, say: Say) -> Self {
+        let names = self.names.get_or_insert_default();
+        names.zones[1].push((name, say));
+        self
+    }
+
+    /// Is asked of programs that have this `resolv.conf`.
+    pub(crate) fn resolv_conf(mut self, text: &'static str) -> Self {
+        self.names.get_or_insert_default().resolv_conf = Some(text);
         self
     }
 

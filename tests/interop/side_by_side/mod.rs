@@ -12,6 +12,8 @@ mod case;
 mod cases;
 mod certificates;
 mod differences;
+mod dns;
+mod names;
 mod peers;
 mod program;
 mod relay;
@@ -56,6 +58,7 @@ const ASKED_OF_OLDER: &[&str] = &[
     "framing",
     "headers",
     "http",
+    "names",
     "regexps",
     "tcp",
 ];
@@ -160,14 +163,22 @@ fn of_release(release: Release, upstream: Option<PathBuf>, mut cases: Vec<Case>)
 }
 
 impl Suite {
-    fn missing(&self, index: usize) -> Option<&'static str> {
-        let (Ask::Requests(requests) | Ask::Together(requests)) = &self.cases[index].ask else {
+    /// The program that a case needs and that cannot be had, and why.
+    fn missing(&self, index: usize) -> Option<(&'static str, String)> {
+        let case = &self.cases[index];
+        if case.names.is_some()
+            && let Some(why) = names::missing()
+        {
+            return Some((names::UNSHARE, why.to_owned()));
+        }
+        let (Ask::Requests(requests) | Ask::Together(requests)) = &case.ask else {
             return None;
         };
         let targets = requests
             .iter()
             .filter_map(|request| request.target.as_deref());
-        targets.filter_map(peers::missing_for).next()
+        let program = targets.filter_map(peers::missing_for).next()?;
+        Some((program, format!("{program} is not installed")))
     }
 
     fn outcome(&self, index: usize) -> &Outcome {
@@ -207,9 +218,11 @@ impl Suite {
     }
 
     fn judge(&self, index: usize) -> Result<Completion, Failed> {
-        if let Some(program) = self.missing(index) {
-            let text = format!("{program} is not installed");
-            return Ok(Completion::ignored_with(text));
+        if let Some((program, why)) = self.missing(index) {
+            return match neighbours::is_required(program) {
+                true => Err(Failed::from(why)),
+                false => Ok(Completion::ignored_with(why)),
+            };
         }
         let case = &self.cases[index];
         let (name, refused) = (&case.name, cases::is_refusal(&case.name));

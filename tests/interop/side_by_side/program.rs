@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use probity_tests::support::probity::{Guard, Log, command};
 use probity_tests::support::until;
 
+use super::names::Files;
+
 /// One of the two.
 #[derive(Clone, Debug)]
 pub(crate) enum Program {
@@ -19,8 +21,9 @@ pub(crate) enum Program {
 
 /// Debian builds upstream's program without its `go.mod`, and so with what Go
 /// 1.20 did by default. Upstream's own releases are built as `go 1.25` says, which
-/// refuses RSA below 1024 bits, and signatures with SHA-1 in TLS 1.2.
-const AS_RELEASED: &str = "rsa1024min=1,tlssha1=0";
+/// refuses RSA below 1024 bits, and signatures with SHA-1 in TLS 1.2. And those have
+/// no other resolver than Go's.
+const AS_RELEASED: &str = "rsa1024min=1,tlssha1=0,netdns=go";
 
 /// What a command that ends by itself has said.
 #[derive(Debug)]
@@ -88,10 +91,10 @@ impl Program {
     /// # Errors
     /// What it said before it ended.
     pub(crate) fn serve(&self, args: &[String]) -> Result<Process, String> {
-        self.serve_in(args, &[])
+        self.serve_in(args, &[], None)
     }
 
-    /// The same, with these variables in its environment.
+    /// The same, with these variables in its environment and these files in `/etc`.
     ///
     /// # Errors
     /// What it said before it ended.
@@ -99,11 +102,16 @@ impl Program {
         &self,
         args: &[String],
         variables: &[(&str, String)],
+        files: Option<&Files>,
     ) -> Result<Process, String> {
-        let mut command = self.command(args);
+        let mut args = args.to_vec();
+        args.push("--web.listen-address=127.0.0.1:0".to_owned());
+        let mut command = self.command(&args);
+        if let Some(files) = files {
+            command = files.around(&command);
+        }
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         let child = command
-            .arg("--web.listen-address=127.0.0.1:0")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();

@@ -58,6 +58,7 @@ pub(crate) struct Server {
     tls: Option<Tls>,
     script: Script,
     is_narrow: bool,
+    is_beside: bool,
 }
 
 /// What a server does with a connection.
@@ -225,6 +226,7 @@ impl Server {
             tls: None,
             script,
             is_narrow: false,
+            is_beside: false,
         }
     }
 
@@ -261,6 +263,14 @@ impl Server {
         self
     }
 
+    /// Has the port of the case's first server, at another address: of the names
+    /// that lead to both only the address says which is meant.
+    pub(crate) fn beside_at(mut self, at: impl Into<IpAddr>) -> Self {
+        self.at = at.into();
+        self.is_beside = true;
+        self
+    }
+
     /// Is behind a network of small segments, towards which the client's kernel
     /// takes some tens of KiB that are not read, and not megabytes.
     pub(crate) fn narrow(mut self) -> Self {
@@ -273,8 +283,28 @@ impl Server {
         self
     }
 
-    /// Listens.
-    pub(crate) fn start(&self, certificates: &Arc<Certificates>) -> Running {
+    /// Has all servers of a case listen.
+    pub(crate) fn start_all(servers: &[Self], certificates: &Arc<Certificates>) -> Vec<Running> {
+        // That a port is free at one address does not say that it is at another.
+        for _ in 0..20 {
+            let mut running: Vec<Running> = Vec::new();
+            for server in servers {
+                let first = running.first().map(|first| first.address.port());
+                let port = first.filter(|_| server.is_beside).unwrap_or(0);
+                match TcpListener::bind(SocketAddr::new(server.at, port)) {
+                    Ok(listener) => running.push(server.start(listener, certificates)),
+                    Err(error) => assert!(server.is_beside, "no free port: {error}"),
+                }
+            }
+            if running.len() == servers.len() {
+                return running;
+            }
+        }
+        panic!("no port is free at all addresses of a case");
+    }
+
+    /// Takes connections.
+    fn start(&self, listener: TcpListener, certificates: &Arc<Certificates>) -> Running {
         let shared = Arc::new(Shared::default());
         let (ours, certificates) = (Arc::clone(&shared), Arc::clone(certificates));
         let tls = self.tls.as_ref();
@@ -285,7 +315,6 @@ impl Server {
             Script::HttpProxy => Script::HttpProxy,
             Script::Socks(credentials) => Script::Socks(*credentials),
         };
-        let listener = TcpListener::bind(SocketAddr::new(self.at, 0)).expect("a free port");
         if self.is_narrow {
             let socket = socket2::SockRef::from(&listener);
             socket.set_tcp_mss(536).expect("an option");

@@ -19,6 +19,12 @@ pub(crate) enum View {
     /// The same of an answer of which the body takes a long time to arrive, or
     /// its head: whether that is in the transfer is compared, too.
     Slow,
+    /// The same of a name that is asked for: a look-up may only take no time where
+    /// upstream's takes none.
+    Named,
+    /// The same of one of which the look-up, or that of a redirect, takes long:
+    /// whether it is in the series is compared, too.
+    NamedSlowly,
     /// The series of these families.
     Families(&'static [&'static str]),
     /// The body as it is.
@@ -58,12 +64,31 @@ pub(crate) fn see(fields: &mut Fields, prefix: &str, answer: &Result<Answer, Str
         View::Metrics if is_text => exposition(&body, &mut add, |_| true),
         View::Slow if is_text => {
             exposition(&body, &mut add, |_| true);
-            add("transfer".into(), transfer(&body).into());
+            let transfer = match took(&body, TRANSFER, LONG) {
+                "yes" => "long",
+                "no" => "short",
+                none => none,
+            };
+            add("transfer".into(), transfer.into());
+        }
+        View::Named if is_text => {
+            exposition(&body, &mut add, |_| true);
+            add("lookup took time".into(), took(&body, LOOKUP, 0.0).into());
+        }
+        View::NamedSlowly if is_text => {
+            exposition(&body, &mut add, |_| true);
+            add("lookup was long".into(), took(&body, LOOKUP, LONG).into());
+            add("resolve was long".into(), took(&body, RESOLVE, LONG).into());
         }
         View::Families(names) if is_text => {
             exposition(&body, &mut add, |name| names.contains(&name));
         }
-        View::Metrics | View::Slow | View::Families(_) | View::Text => {
+        View::Metrics
+        | View::Slow
+        | View::Named
+        | View::NamedSlowly
+        | View::Families(_)
+        | View::Text => {
             add("body".into(), body.into_owned());
         }
         View::Marks(marks) => {
@@ -126,14 +151,18 @@ pub(crate) fn is_short(field: &str) -> bool {
 /// Seconds of a transfer that is long.
 const LONG: f64 = 0.2;
 
-/// How long the transfer of an answer was.
-fn transfer(body: &str) -> &'static str {
-    let series = "probe_http_duration_seconds{phase=\"transfer\"} ";
-    let value = body.lines().find_map(|line| line.strip_prefix(series));
-    match value.and_then(|value| value.parse::<f64>().ok()) {
+/// Series of times.
+const LOOKUP: &str = "probe_dns_lookup_time_seconds";
+const RESOLVE: &str = "probe_http_duration_seconds{phase=\"resolve\"}";
+const TRANSFER: &str = "probe_http_duration_seconds{phase=\"transfer\"}";
+
+/// Whether what a series says took more seconds than these.
+fn took(body: &str, series: &str, more: f64) -> &'static str {
+    let value = |line: &str| line.strip_prefix(series)?.trim_start().parse::<f64>().ok();
+    match body.lines().find_map(value) {
         None => "none",
-        Some(seconds) if seconds >= LONG => "long",
-        Some(_) => "short",
+        Some(seconds) if seconds > more => "yes",
+        Some(_) => "no",
     }
 }
 

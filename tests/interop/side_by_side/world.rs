@@ -11,9 +11,10 @@ use probity_tests::support::http;
 use super::assertion;
 use super::case::{Ask, Bench, Case, Request};
 use super::certificates::Certificates;
+use super::names::{self, Files, Surroundings};
 use super::peers::RealPeers;
 use super::program::{Process, Program};
-use super::server::{Places, Running, Seen, fill};
+use super::server::{Places, Running, Seen, Server, fill};
 use super::view::{Fields, logged, see};
 
 /// Ready for all cases.
@@ -23,6 +24,8 @@ pub(crate) struct World {
     ours: Side,
     /// By the case's index.
     standings: Vec<Standing>,
+    /// If there can be any.
+    surroundings: Option<Surroundings>,
     _peers: RealPeers,
 }
 
@@ -30,6 +33,8 @@ pub(crate) struct World {
 struct Side {
     program: Program,
     process: Process,
+    /// The one that has DNS servers of ours.
+    named: Option<Process>,
     /// The file that it serves.
     config: String,
     /// Why it does not take a case's module, by name of the case.
@@ -54,17 +59,19 @@ impl World {
         let mut common = peers.places.clone();
         let path = folder.path().to_str().expect("a path of text");
         common.insert("folder".to_owned(), path.to_owned());
+        let has_names = cases.iter().any(|case| case.names.is_some());
+        let surroundings =
+            (has_names && names::missing().is_none()).then(|| Surroundings::start(folder.path()));
         let stand = |case: &Case| {
-            let servers: Vec<Running> = case
-                .servers
-                .iter()
-                .map(|server| server.start(&certificates))
-                .collect();
+            let servers = Server::start_all(&case.servers, &certificates);
             let mut places = common.clone();
             for server in &servers {
                 let port = server.address.port();
                 places.insert(server.name.to_owned(), server.address.to_string());
                 places.insert(format!("{}-port", server.name), port.to_string());
+            }
+            if let Some((surroundings, names)) = surroundings.as_ref().zip(case.names.as_ref()) {
+                surroundings.know(&case.name, names, &mut places);
             }
             for server in &servers {
                 server.know(&places);
@@ -81,13 +88,21 @@ impl World {
             })
             .collect();
         let upstream = Program::Upstream(upstream.to_owned());
-        let upstream = Side::start(upstream, folder.path(), "upstream.yml", &modules);
-        let ours = Side::start(Program::Ours, folder.path(), "ours.yml", &modules);
+        let start = |program, file| {
+            let mut side = Side::start(program, folder.path(), file, &modules);
+            side.named = surroundings
+                .as_ref()
+                .map(|surroundings| side.serve(Some(surroundings.shared())));
+            side
+        };
+        let upstream = start(upstream, "upstream.yml");
+        let ours = start(Program::Ours, "ours.yml");
         Self {
             folder,
             upstream,
             ours,
             standings,
+            surroundings,
             _peers: peers,
         }
     }
@@ -108,12 +123,24 @@ impl World {
             fields.insert("module".to_owned(), why.clone());
             return fields;
         }
+        let asked = self.surroundings.as_ref().zip(case.names.as_ref());
+        let files = asked
+            .map(|(surroundings, names)| surroundings.files(self.folder.path(), &case.name, names));
+        // A process for this case alone, if it has files of its own.
+        let own = files.as_ref().filter(|_| {
+            let names = case.names.as_ref();
+            names.is_some_and(|names| names.resolv_conf.is_some())
+        });
+        let own = own.map(|files| side.serve(Some(files)));
+        let shared = match case.names {
+            Some(_) => side.named.as_ref().expect("there are DNS servers"),
+            None => &side.process,
+        };
+        let process = own.as_ref().unwrap_or(shared);
         match &case.ask {
-            Ask::Requests(requests) => {
-                ask(&mut fields, &side.process, standing, case, requests);
-            }
+            Ask::Requests(requests) => ask(&mut fields, process, standing, case, requests),
             Ask::Together(requests) => {
-                ask_together(&mut fields, &side.process, standing, case, requests);
+                ask_together(&mut fields, process, standing, case, requests);
             }
             Ask::Own {
                 flags,
@@ -127,7 +154,7 @@ impl World {
                     .iter()
                     .map(|(name, value)| (*name, filled(value)))
                     .collect();
-                match side.program.serve_in(&args, &variables) {
+                match side.program.serve_in(&args, &variables, files.as_ref()) {
                     Ok(process) => ask(&mut fields, &process, standing, case, requests),
                     Err(_) => {
                         fields.insert("process".to_owned(), "ended".to_owned());
@@ -158,6 +185,13 @@ impl World {
                 seen.sort_by(|one, other| one.bytes.cmp(&other.bytes));
             }
             told(&mut fields, server.name, &seen);
+        }
+        if let (Some(surroundings), Some(_)) = (&self.surroundings, &case.names) {
+            for (server, asked) in surroundings.asked(&case.name) {
+                let way = if asked.datagram { "udp" } else { "tcp" };
+                let question = format!("{server} {way} question {} {}", asked.name, asked.kind);
+                fields.insert(question, "asked".to_owned());
+            }
         }
         fields
     }
@@ -201,16 +235,26 @@ impl Side {
             }
         }
         write(&taken);
-        let process = program
-            .serve(&[format!("--config.file={config}")])
-            .unwrap_or_else(|said| panic!("{program:?} ended: {said}"));
+        let process = serve(&program, &config, None);
         Self {
             program,
             process,
+            named: None,
             config,
             refused,
         }
     }
+
+    /// Starts another process with the same file.
+    fn serve(&self, files: Option<&Files>) -> Process {
+        serve(&self.program, &self.config, files)
+    }
+}
+
+fn serve(program: &Program, config: &str, files: Option<&Files>) -> Process {
+    program
+        .serve_in(&[format!("--config.file={config}")], &[], files)
+        .unwrap_or_else(|said| panic!("{program:?} ended: {said}"))
 }
 
 fn ask(

@@ -8,6 +8,8 @@ mod framing;
 mod handler;
 mod headers;
 mod http;
+mod named;
+mod names;
 mod neighbours;
 mod oauth2;
 mod parallel;
@@ -46,6 +48,8 @@ pub(crate) fn all() -> Vec<Case> {
         handler::cases(),
         headers::cases(),
         http::cases(),
+        named::cases(),
+        names::cases(),
         neighbours::cases(),
         oauth2::cases(),
         parallel::cases(),

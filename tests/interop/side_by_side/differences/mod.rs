@@ -6,6 +6,7 @@ mod assertions;
 mod config;
 mod everywhere;
 mod http;
+mod names;
 mod older;
 mod page;
 mod surface;
@@ -46,7 +47,7 @@ const fn listed(
 }
 
 /// All of them, by what they are about.
-const KINDS: [(&str, &[Listed]); 8] = [
+const KINDS: [(&str, &[Listed]); 9] = [
     ("Everywhere", everywhere::LISTED),
     ("Configuration files", config::LISTED),
     ("TLS", tls::LISTED),
@@ -54,6 +55,7 @@ const KINDS: [(&str, &[Listed]); 8] = [
     ("Redirects, proxies and tokens", ways::LISTED),
     ("Tokens for assertions", assertions::LISTED),
     ("The prober tcp", tcp::LISTED),
+    ("Names", names::LISTED),
     ("Flags and pages", surface::LISTED),
 ];
 
