@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use regex_automata::hybrid::dfa::Cache;
+use probity_engine::config::Search;
 
 use crate::calls;
 use crate::halt::{Error, Halt};
@@ -25,7 +25,7 @@ pub(crate) fn run<'a>(program: &'a Program, body: &'a Body, meter: &mut Meter) -
         body,
         meter,
         variables: Vec::new(),
-        states: program.patterns.iter().map(|_| None).collect(),
+        searches: program.patterns.iter().map(|_| None).collect(),
     };
     run.value(&program.plan)
 }
@@ -37,7 +37,7 @@ struct Run<'a, 'm> {
     /// Of the macros around.
     variables: Vec<Value<'a>>,
     /// Of the patterns that were matched.
-    states: Vec<Option<Box<Cache>>>,
+    searches: Vec<Option<Box<Search>>>,
 }
 
 impl<'a> Run<'a, '_> {
@@ -344,8 +344,8 @@ impl<'a> Run<'a, '_> {
             other => return Err(Error::overload("matches", [other.kind(), Kind::Text]).into()),
         };
         let pattern = &self.program.patterns[number];
-        let states = self.states[number].get_or_insert_with(|| Box::new(pattern.room()));
-        let found = pattern.is_match(text.as_str(), states, self.meter)?;
+        let search = self.searches[number].get_or_insert_with(|| Box::new(pattern.search()));
+        let found = pattern.is_match(text.as_str(), search, self.meter)?;
         Ok(Value::Bool(found))
     }
 

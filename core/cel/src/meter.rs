@@ -17,7 +17,6 @@ impl Meter {
     }
 
     /// Steps that are left.
-    #[cfg(test)]
     pub(crate) const fn left(&self) -> u64 {
         self.left
     }

@@ -4,6 +4,7 @@
 //! at its own line and column; what can only be judged with the rest of its
 //! section is a [`ConfigError`] with the path of its field.
 
+mod automaton;
 mod bytes;
 mod duration;
 mod expression;
@@ -26,6 +27,7 @@ use core::cell::RefCell;
 use core::fmt;
 use core::net::IpAddr;
 
+pub use automaton::{Automaton, Search};
 pub use bytes::Bytes;
 pub use duration::{GoDuration, TimeLimit};
 pub(crate) use expression::Cel;

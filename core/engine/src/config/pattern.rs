@@ -111,9 +111,9 @@ impl Pattern {
         })
     }
 
-    /// The pattern in the syntax of the `regex` crate, for who has another
-    /// automaton for it; `None` if it is too large.
-    pub fn translated(&self) -> Option<&str> {
+    /// The pattern in the syntax of the `regex` crate, for its
+    /// [`Automaton`](super::Automaton); `None` if it is too large.
+    pub(super) fn translated(&self) -> Option<&str> {
         self.regex.as_ref().map(Regex::as_str)
     }
 

@@ -1,0 +1,295 @@
+//! An expression that is looked for piece by piece: what the search takes is
+//! counted while it is done, and it may be left off after any byte.
+//!
+//! A regular expression may need a state for each of its repetitions at every
+//! byte, or hardly any, depending on a text that is the peer's. So states are
+//! made when they are first needed, in memory of a bounded size, and each that
+//! is made is counted with what it may cost.
+
+use core::fmt;
+
+use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Builder, Cache, DFA};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input, MatchKind};
+
+use super::Pattern;
+
+/// Bytes of states that a search keeps at once, beyond what two of them take.
+const STATES: usize = 256 << 10;
+
+/// Bytes of a text that are looked at before it is known whether they are UTF-8.
+/// At least 4, of which one character is.
+const WINDOW: usize = 4 << 10;
+
+/// What making a state costs on top of what its parts do, in bytes that are gone
+/// through where the states are known.
+const STATE: usize = 64;
+
+/// Parts of which a state may consist that cost one such byte.
+const PARTS: usize = 2;
+
+/// What stands for a byte that is no part of valid UTF-8, as in Go.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// A [`Pattern`] that can be looked for piece by piece, by a [`Search`].
+///
+/// Work is counted in bytes that are gone through where the states are known,
+/// about 4 ns each.
+#[derive(Clone)]
+pub struct Automaton {
+    pattern: Pattern,
+    /// `None` if it is too large.
+    dfa: Option<DFA>,
+}
+
+impl Automaton {
+    /// Compiles the automaton of a pattern.
+    pub fn new(pattern: &Pattern) -> Self {
+        let build = |translated: &str| {
+            Builder::new()
+                .syntax(syntax::Config::new().nest_limit(Pattern::MAX_NEST))
+                .thompson(
+                    thompson::Config::new()
+                        .which_captures(WhichCaptures::None)
+                        .nfa_size_limit(Some(Pattern::MAX_COMPILED_BYTES)),
+                )
+                .configure(
+                    // All matches: those that are no matches, see `Search`, must
+                    // not end the search.
+                    DFA::config()
+                        .match_kind(MatchKind::All)
+                        .cache_capacity(STATES)
+                        .skip_cache_capacity_check(true),
+                )
+                .build(translated)
+                .ok()
+        };
+        Self {
+            pattern: pattern.clone(),
+            dfa: pattern.translated().and_then(build),
+        }
+    }
+
+    /// The pattern.
+    pub const fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// Whether the pattern occurs in `text`: at once, in however long that takes.
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        self.pattern.is_match(text)
+    }
+
+    /// What that takes at most with so many bytes, however many states it needs.
+    pub fn most_work(&self, bytes: usize) -> usize {
+        bytes.saturating_mul(1 + self.all_parts())
+    }
+
+    /// What making a state costs that consists of all the parts there are.
+    fn all_parts(&self) -> usize {
+        self.dfa
+            .as_ref()
+            .map_or(0, |dfa| dfa.get_nfa().states().len() / PARTS)
+    }
+}
+
+impl PartialEq for Automaton {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern == other.pattern
+    }
+}
+
+impl fmt::Debug for Automaton {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pattern.fmt(f)
+    }
+}
+
+/// A search for an [`Automaton`]'s pattern, which must be the same in each call.
+/// It takes about 256 KiB at most, or what two states of a large pattern do.
+#[derive(Debug)]
+pub struct Search {
+    cache: Option<Cache>,
+    /// `None` before the first byte.
+    state: Option<LazyStateID>,
+    read: usize,
+    /// Up to where the text is known to be UTF-8.
+    valid: usize,
+}
+
+impl Search {
+    /// A search that has not begun.
+    pub fn new(automaton: &Automaton) -> Self {
+        Self {
+            cache: automaton.dfa.as_ref().map(DFA::create_cache),
+            state: None,
+            read: 0,
+            valid: 0,
+        }
+    }
+
+    /// Begins anew, with another text: the states that it knows are the same.
+    pub const fn restart(&mut self) {
+        self.state = None;
+        (self.read, self.valid) = (0, 0);
+    }
+
+    /// Bytes that have been gone through.
+    pub const fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Goes on as long as there is `work` left, and takes off it what it has done:
+    /// the last bit may be more. Says whether the pattern occurs in `text`, the
+    /// same in each call, once that is known; it is what [`Pattern::is_match`] says.
+    pub fn go_on(&mut self, automaton: &Automaton, text: &[u8], work: &mut usize) -> Option<bool> {
+        let (Some(dfa), Some(cache)) = (&automaton.dfa, &mut self.cache) else {
+            return Some(automaton.is_match(text));
+        };
+        let mut run = Run {
+            dfa,
+            cache,
+            cost: STATE + automaton.all_parts(),
+            work,
+        };
+        match run.go_on(&mut self.state, text, (&mut self.read, &mut self.valid)) {
+            Ok(found) => found,
+            // An automaton without bounds but those above does not give up.
+            Err(GaveUp) => Some(automaton.is_match(text)),
+        }
+    }
+}
+
+/// Why there is no next state.
+struct GaveUp;
+
+/// A part of a search.
+struct Run<'a> {
+    dfa: &'a DFA,
+    cache: &'a mut Cache,
+    /// What making a state costs.
+    cost: usize,
+    work: &'a mut usize,
+}
+
+impl Run<'_> {
+    fn go_on(
+        &mut self,
+        at: &mut Option<LazyStateID>,
+        text: &[u8],
+        (read, valid): (&mut usize, &mut usize),
+    ) -> Result<Option<bool>, GaveUp> {
+        let mut state = match *at {
+            Some(state) => state,
+            None => *at.insert(self.begin()?),
+        };
+        while *self.work > 0 {
+            let found = if let Some(known @ [_, ..]) = text.get(*read..*valid) {
+                let (next, count, found) = self.step(state, known)?;
+                *read += count;
+                state = next;
+                found
+            } else if *read == text.len() {
+                let last = self.dfa.next_eoi_state(self.cache, state);
+                Some(last.map_err(|_| GaveUp)?.is_match())
+            } else {
+                *valid = *read + valid_up_to(&text[*read..]);
+                if *valid > *read {
+                    continue;
+                }
+                *valid = *read + 1;
+                *read += 1;
+                // In one go, however little work is left.
+                let (next, found) = self.replaced(state)?;
+                state = next;
+                found
+            };
+            *at = Some(state);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The state before the first byte.
+    fn begin(&mut self) -> Result<LazyStateID, GaveUp> {
+        *self.work = self.work.saturating_sub(self.cost);
+        let nothing = Input::new("").anchored(Anchored::No);
+        let state = self.dfa.start_state_forward(self.cache, &nothing);
+        state.map_err(|_| GaveUp)
+    }
+
+    /// Goes through what stands for a byte that is not UTF-8.
+    fn replaced(&mut self, mut state: LazyStateID) -> Result<(LazyStateID, Option<bool>), GaveUp> {
+        for byte in REPLACEMENT {
+            *self.work = (*self.work).max(1);
+            let (next, _, found) = self.step(state, &[*byte])?;
+            if found.is_some() {
+                return Ok((next, found));
+            }
+            state = next;
+        }
+        Ok((state, None))
+    }
+
+    /// Goes through as many bytes as there is work left for. Gives the state after
+    /// them, how many they were, and what is known.
+    fn step(
+        &mut self,
+        mut state: LazyStateID,
+        bytes: &[u8],
+    ) -> Result<(LazyStateID, usize, Option<bool>), GaveUp> {
+        let mut left = *self.work;
+        let mut found = None;
+        let mut count = 0;
+        for byte in bytes {
+            if left == 0 {
+                break;
+            }
+            count += 1;
+            left -= 1;
+            let known = match state.is_tagged() {
+                true => None,
+                false => Some(self.dfa.next_state_untagged(self.cache, state, *byte)),
+            };
+            state = match known {
+                Some(next) if !next.is_unknown() => next,
+                _ => {
+                    left = left.saturating_sub(self.cost);
+                    let next = self.dfa.next_state(self.cache, state, *byte);
+                    next.map_err(|_| GaveUp)?
+                }
+            };
+            if state.is_tagged() {
+                // It says so of what ends before this byte. Within a character
+                // there is nothing, of which an expression may think otherwise.
+                if state.is_match() && (*byte as i8) >= -0x40 {
+                    found = Some(true);
+                    break;
+                }
+                if state.is_dead() {
+                    found = Some(false);
+                    break;
+                }
+            }
+        }
+        *self.work = left;
+        Ok((state, count, found))
+    }
+}
+
+/// How many of the first bytes of a text are UTF-8. Not more than a window of them,
+/// but at least one character, if it begins with one.
+fn valid_up_to(text: &[u8]) -> usize {
+    let window = &text[..text.len().min(WINDOW)];
+    match core::str::from_utf8(window) {
+        Ok(_) => window.len(),
+        Err(error) => error.valid_up_to(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
