@@ -5,6 +5,7 @@ mod addresses;
 mod bad_input;
 mod coded;
 mod dialogue;
+mod heavy;
 mod http2;
 mod lab;
 mod load;

@@ -53,12 +53,13 @@
 //! * in the kernel, while the worker was busy with what it does between two
 //!   batches. Every part of that is bounded in [`limits`]: large answers that
 //!   are read on, failed connects, changes of the fleet, starts of runs, a part
-//!   of a copy; what is decoded of bodies in the engine's
-//!   [limits](probity_engine::limits::DECODED_PER_TURN). What a body is matched
-//!   against takes its time in one piece: each pattern and CEL expression looks
-//!   at up to [`MAX_MATCHED_BODY_BYTES`] or [`MAX_JSON_BODY_BYTES`] (or the
-//!   module's `body_size_limit`), a pattern in linear time, an expression for some
-//!   tens of milliseconds at most. Of bodies of
+//!   of a copy; what is decoded of bodies, and
+//!   matched with patterns, in the engine's
+//!   [limits](probity_engine::limits::DECODED_PER_TURN). What takes its time in one
+//!   piece: a CEL expression, which looks at up to [`MAX_JSON_BODY_BYTES`] for some
+//!   tens of milliseconds at most; and patterns for the values of headers and for the
+//!   lines of dialogues, each up to 64 KiB, which a pattern with hundreds of
+//!   repetitions may need microseconds a byte for. Of bodies of
 //!   requests all connections together write or encrypt
 //!   [`SENT_PER_TURN`](limits::SENT_PER_TURN) bytes between two batches, and at most
 //!   a [`PIECE`](limits::PIECE) more: they go piece by piece, in turn, and what
@@ -79,7 +80,6 @@
 //! The lag of starts is measured ([`Stats::engine`]), and it is not billed to
 //! the target.
 //!
-//! [`MAX_MATCHED_BODY_BYTES`]: probity_engine::limits::MAX_MATCHED_BODY_BYTES
 //! [`MAX_JSON_BODY_BYTES`]: probity_engine::limits::MAX_JSON_BODY_BYTES
 //!
 //! # Threads, panics, logs

@@ -63,7 +63,8 @@ pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 /// [`Engine::handle_timeout`](crate::Engine::handle_timeout): about a
 /// millisecond's worth, so that no body keeps the others waiting. Bytes that
 /// are read count too, as many times as what they may cost without yielding
-/// anything.
+/// anything; and so do those that a pattern goes through in a body, with what the
+/// states cost that it makes for them ([`Search`](crate::config::Search)).
 pub const DECODED_PER_TURN: usize = 256 * 1024;
 
 /// Decoded bytes as which the signature of an assertion counts: all that a turn

@@ -422,6 +422,11 @@ impl Cx<'_> {
         self.shared.work.worked(bytes, share);
     }
 
+    /// Notes that it did so at once, and was not behind with it.
+    pub(crate) const fn did(&mut self, bytes: usize) {
+        self.shared.work.did(bytes);
+    }
+
     /// Lets the run work on as much as there is for the length of `f`, so that it
     /// need not wait for its turn.
     pub(crate) fn without_bound(&mut self, f: impl FnOnce(&mut Self)) {

@@ -125,7 +125,7 @@ pub(crate) trait Check: Sized {
     fn condemn(&self, _: &Self::Spec, _: &mut Cx<'_>) {}
 
     /// Its time is over, and nothing else: sets what facts follow from that. The
-    /// verdict is the engine's.
+    /// verdict is the engine's, unless it knows a better one.
     fn on_expiry(&self, _: &Self::Spec, _: &mut Cx<'_>) {}
 
     /// Whether an answer has begun well and has not been read to its end: a
@@ -134,9 +134,10 @@ pub(crate) trait Check: Sized {
         false
     }
 
-    /// Whether it waits for its next turn to go on with what it was given.
-    fn is_behind(&self) -> bool {
-        false
+    /// What it does with what it was given, if it waits for its next turn to go on
+    /// with that.
+    fn behind_with(&self) -> Option<&'static str> {
+        None
     }
 
     /// Whether it hears of a connection that we could not make
@@ -514,11 +515,11 @@ macro_rules! checks {
                 }
             }
 
-            /// See [`Check::is_behind`].
-            pub(crate) fn is_behind(&self) -> bool {
+            /// See [`Check::behind_with`].
+            pub(crate) fn behind_with(&self) -> Option<&'static str> {
                 match self {
-                    $(Self::$variant(check) => check.is_behind(),)+
-                    Self::Unusable => false,
+                    $(Self::$variant(check) => check.behind_with(),)+
+                    Self::Unusable => None,
                 }
             }
         }

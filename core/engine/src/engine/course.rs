@@ -408,7 +408,7 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
 
 /// Whether what keeps a run from its end is that we did not sign for it yet, did not
 /// begin to look a name up, held it back for much of a time that we did not prolong, or
-/// did not decode what had come as fast as we do: then that is its outcome. If we did
+/// did not decode or match what had come as fast as we do: then that is its outcome. If we did
 /// and its body is too much, that is the target's doing, or the user's, as for a
 /// body that comes too slowly.
 fn was_kept_waiting(check: &AnyCheck, kept: Duration, cx: &mut Cx<'_>) -> bool {
@@ -419,8 +419,10 @@ fn was_kept_waiting(check: &AnyCheck, kept: Duration, cx: &mut Cx<'_>) -> bool {
         "look the name up"
     } else if kept > time / KEPT_SHARE {
         "leave it the time that it was given"
-    } else if check.is_behind() && cx.is_kept_waiting() {
-        "decode the body that had come"
+    } else if let Some(work) = check.behind_with()
+        && cx.is_kept_waiting()
+    {
+        work
     } else {
         return false;
     };

@@ -79,7 +79,7 @@ impl Run {
 
     /// See [`Engine::is_behind`](crate::Engine::is_behind).
     pub(super) fn is_behind(&self) -> bool {
-        matches!(&self.state, State::Checking { check, .. } if check.is_behind())
+        matches!(&self.state, State::Checking { check, .. } if check.behind_with().is_some())
     }
 }
 

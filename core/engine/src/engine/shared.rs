@@ -95,9 +95,14 @@ impl Work {
         share.own = share.own.saturating_add(bytes);
     }
 
-    /// Notes that something is signed. It is not what the run is behind with.
+    /// Notes what is done at once. It is not what the run is behind with.
+    pub(crate) const fn did(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Notes that something is signed.
     pub(crate) const fn signed(&mut self) {
-        self.left = self.left.saturating_sub(SIGNATURE_WORK);
+        self.did(SIGNATURE_WORK);
     }
 
     /// Holds a run back until a later turn: nothing goes on for it meanwhile.

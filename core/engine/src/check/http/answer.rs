@@ -6,9 +6,11 @@ use core::fmt;
 
 use super::backlog::Backlog;
 use super::body::{Framing, Piece};
+use super::config::Module;
 use super::date;
 use super::decode::{Coding, DecodeError, Decoder};
 use super::judge::{self, Fault};
+use super::matching::Matching;
 use super::place::Place;
 use super::response::Head;
 use super::version::Version;
@@ -31,6 +33,8 @@ pub(super) struct Answer {
     /// The decoded body so far, if it is to be matched.
     held: Vec<u8>,
     matched: bool,
+    /// How far that is, if it waits for the next turn.
+    matching: Option<Box<Matching>>,
     /// What is known to be wrong: said when the body has been read.
     fault: Option<Fault>,
     version: Version,
@@ -123,6 +127,7 @@ impl Answer {
             received: 0,
             held: Vec::new(),
             matched: matched && fault.is_none(),
+            matching: None,
             fault,
             version,
             progress: Progress::Reading,
@@ -151,9 +156,28 @@ impl Answer {
         }
     }
 
+    /// It is over, and nothing was known to be wrong. If the body is there, it is we
+    /// who are not through with it.
+    pub(super) fn on_expiry(&self, module: &Module, cx: &mut Cx<'_>) {
+        if let Some(matching) = &self.matching {
+            beyond(
+                format_args!("{}", matching.unfinished(module, &self.held)),
+                cx,
+            );
+        } else if self.is_looked_at() {
+            judge::unread(module, cx);
+        }
+    }
+
+    /// Whether the body has been read to its end, and is being matched: what comes
+    /// after that is not looked at.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.matching.is_some()
+    }
+
     /// Whether somebody was looking at the body, should it end here: not if it
     /// did not even begin as `compression` says.
-    pub(super) fn is_looked_at(&self) -> bool {
+    fn is_looked_at(&self) -> bool {
         self.matched && self.decoder.as_ref().is_none_or(|it| it.has_begun())
     }
 
@@ -162,14 +186,20 @@ impl Answer {
         self.backlog.as_deref_mut()
     }
 
-    /// See [`Check::is_behind`](crate::check::Check::is_behind).
-    pub(super) const fn is_behind(&self) -> bool {
-        self.backlog.is_some()
+    /// See [`Check::behind_with`](crate::check::Check::behind_with).
+    pub(super) const fn behind_with(&self) -> Option<&'static str> {
+        if self.backlog.is_some() {
+            Some("decode the body that had come")
+        } else if self.matching.is_some() {
+            Some("match the body that had come")
+        } else {
+            None
+        }
     }
 
     /// See [`Check::waits_for`](crate::check::Check::waits_for).
     pub(super) fn waits_for(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_behind() {
+        match self.backlog.is_some() {
             true => write!(
                 f,
                 ": decoded {} bytes, and not all that came",
@@ -182,6 +212,10 @@ impl Answer {
     /// Goes on in a new turn with what was begun. Gives what came after it,
     /// unless it is still too much.
     pub(super) fn catch_up(&mut self, place: Place<'_>, cx: &mut Cx<'_>) -> Option<Box<Backlog>> {
+        if self.matching.is_some() {
+            self.judge(place, cx);
+            return None;
+        }
         let mut backlog = self.backlog.take()?;
         match self.take(place, backlog.piece(), cx) {
             Ok(None) => Some(backlog),
@@ -331,6 +365,9 @@ impl Answer {
 
     /// The connection ended.
     pub(super) fn on_closed(&mut self, place: Place<'_>, why: &Closed, cx: &mut Cx<'_>) {
+        if self.is_complete() {
+            return;
+        }
         if *why == Closed::End && self.framing.ends_with_connection() {
             return self.ended(place, cx);
         }
@@ -357,19 +394,39 @@ impl Answer {
         }
     }
 
-    /// Ends the run: all that is wanted of the response is there.
+    /// All that is wanted of the response is there: ends the run, as soon as the
+    /// body is matched.
     fn judge(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
         self.progress = Progress::Read;
+        let fault = match self.fault {
+            None if self.matched => match self.match_body(&place.spec.module, cx) {
+                Some(judged) => judged.err(),
+                None => return,
+            },
+            fault => fault,
+        };
         let held = core::mem::take(&mut self.held);
-        self.judge_body(place, &held, cx);
+        self.conclude(place, fault, &held, cx);
         cx.give_buffer(held);
     }
 
-    fn judge_body(&self, place: Place<'_>, body: &[u8], cx: &mut Cx<'_>) {
+    /// See [`Matching::go_on`].
+    fn match_body(&mut self, module: &Module, cx: &mut Cx<'_>) -> Option<Result<(), Fault>> {
+        if let Some(matching) = &mut self.matching {
+            return matching.go_on(module, &self.held, cx);
+        }
+        // Most are through at once.
+        let mut matching = Matching::new();
+        let judged = matching.go_on(module, &self.held, cx);
+        if judged.is_none() {
+            self.matching = Some(Box::new(matching));
+        }
+        judged
+    }
+
+    /// Ends the run, with what the expressions have found in the body.
+    fn conclude(&self, place: Place<'_>, fault: Option<Fault>, body: &[u8], cx: &mut Cx<'_>) {
         let module = &*place.spec.module;
-        let fault = self
-            .fault
-            .or_else(|| self.matched.then(|| judge::body(module, body))?);
         if fault.is_none()
             && self.matched
             && let Err(why) = judge::json(module, body)

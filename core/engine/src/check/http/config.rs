@@ -17,8 +17,8 @@ use super::decode::Coding;
 use super::request::{self, Added, Fields};
 use super::size::ByteSize;
 use crate::config::{
-    self, Bytes, Cel, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader, ProxyUrl,
-    Secret, TlsConfig, is_default, yes,
+    self, Automaton, Bytes, Cel, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader,
+    ProxyUrl, Secret, TlsConfig, is_default, yes,
 };
 use crate::io::Families;
 use crate::limits::{
@@ -403,8 +403,8 @@ pub struct Module {
     /// Those of `http_headers`.
     pub(super) added: Box<[Added]>,
     pub(super) body: Body,
-    pub(super) body_forbidden: Box<[Pattern]>,
-    pub(super) body_required: Box<[Pattern]>,
+    pub(super) body_forbidden: Box<[Automaton]>,
+    pub(super) body_required: Box<[Automaton]>,
     /// What must not be true of the body, and what must.
     pub(super) cel_forbidden: Option<Cel>,
     pub(super) cel_required: Option<Cel>,
@@ -476,8 +476,8 @@ impl Module {
             authorization,
             added: request::added(&config.http_headers, files)?,
             body: body(config, files)?,
-            body_forbidden: config.fail_if_body_matches_regexp.as_slice().into(),
-            body_required: config.fail_if_body_not_matches_regexp.as_slice().into(),
+            body_forbidden: automata(&config.fail_if_body_matches_regexp),
+            body_required: automata(&config.fail_if_body_not_matches_regexp),
             cel_forbidden: cel(
                 "fail_if_body_json_matches_cel",
                 config.fail_if_body_json_matches_cel.as_deref(),
@@ -552,6 +552,10 @@ impl Module {
     pub(super) fn is_head(&self) -> bool {
         &*self.method == "HEAD"
     }
+}
+
+fn automata(patterns: &[Pattern]) -> Box<[Automaton]> {
+    patterns.iter().map(Automaton::new).collect()
 }
 
 fn method(text: &str) -> Result<Box<str>, ConfigError> {

@@ -10,7 +10,7 @@ use super::response::{Head, unfolded};
 use super::version::Version;
 use super::{CEL_FAILED, MAX_REDIRECTS, REGEX_FAILED};
 use crate::check::Cx;
-use crate::config::{Cel, NoAnswer};
+use crate::config::{Automaton, Cel, NoAnswer};
 use crate::outcome::Reason;
 
 /// What is wrong with a response. Small, so that it can wait until the body
@@ -101,22 +101,6 @@ fn is_hidden(name: &str, head: &Head<'_, '_>) -> bool {
 /// Judges whether the body can be decoded as it is asked for.
 pub(super) fn coding(module: &Module) -> Option<Fault> {
     (module.coding == Coding::Unsupported).then_some(Fault::Coding)
-}
-
-/// Judges the body.
-pub(super) fn body(module: &Module, body: &[u8]) -> Option<Fault> {
-    let lists = [
-        (List::Forbidden, &module.body_forbidden),
-        (List::Required, &module.body_required),
-    ];
-    for (list, patterns) in lists {
-        for (index, pattern) in (0_u16..).zip(&**patterns) {
-            if pattern.is_match(body) == (list == List::Forbidden) {
-                return Some(Fault::Body(list, index));
-            }
-        }
-    }
-    None
 }
 
 /// Judges the JSON of the body: what is wrong with it, or why that cannot be said.
@@ -243,16 +227,10 @@ impl fmt::Display for Sentence<'_> {
             Fault::Coding => f.write_str(
                 "unsupported compression algorithm: expected gzip, deflate, br or identity",
             ),
-            Fault::Body(list, index) => {
-                let patterns = match list {
-                    List::Forbidden => &module.body_forbidden,
-                    List::Required => &module.body_required,
-                };
-                match patterns.get(usize::from(index)) {
-                    Some(pattern) => write!(f, "body {} {pattern:?}", list.verb()),
-                    None => Ok(()),
-                }
-            }
+            Fault::Body(list, index) => match list.patterns(module).get(usize::from(index)) {
+                Some(pattern) => write!(f, "body {} {pattern:?}", list.verb()),
+                None => Ok(()),
+            },
             Fault::BodyUnread => {
                 f.write_str("the body of a redirect that is not followed is not read")
             }
@@ -281,6 +259,22 @@ impl List {
         match self {
             Self::Forbidden => "matches",
             Self::Required => "does not match",
+        }
+    }
+
+    /// The expressions for the body.
+    pub(super) fn patterns(self, module: &Module) -> &[Automaton] {
+        match self {
+            Self::Forbidden => &module.body_forbidden,
+            Self::Required => &module.body_required,
+        }
+    }
+
+    /// The field that they are written in.
+    pub(super) const fn field(self) -> &'static str {
+        match self {
+            Self::Forbidden => "fail_if_body_matches_regexp",
+            Self::Required => "fail_if_body_not_matches_regexp",
         }
     }
 }
@@ -478,28 +472,6 @@ mod tests {
         assert_eq!(
             header_fault(true, "x+", false, &["y"]).unwrap(),
             r#"header content-type does not match "x+""#
-        );
-    }
-
-    /// TestFailIfBodyMatchesRegexp and TestFailIfBodyNotMatchesRegexp.
-    #[test]
-    fn bodies_that_must_or_must_not_match() {
-        let patterns = |list: &[&str]| {
-            list.iter()
-                .map(|text| Pattern::new(text).unwrap())
-                .collect()
-        };
-        let forbidden = module(|config| config.fail_if_body_matches_regexp = patterns(&["a", "b"]));
-        assert_eq!(body(&forbidden, b"xyz"), None);
-        let fault = body(&forbidden, b"xbx");
-        assert_eq!(said(&forbidden, fault).unwrap(), r#"body matches "b""#);
-        let required =
-            module(|config| config.fail_if_body_not_matches_regexp = patterns(&["a", "ok"]));
-        assert_eq!(body(&required, b"a ok"), None);
-        let fault = body(&required, b"a \xff");
-        assert_eq!(
-            said(&required, fault).unwrap(),
-            r#"body does not match "ok""#
         );
     }
 

@@ -34,6 +34,7 @@ mod cookie;
 mod date;
 mod decode;
 mod judge;
+mod matching;
 mod oauth2;
 mod place;
 mod protocol;
@@ -366,8 +367,8 @@ impl Check for Http {
     }
 
     fn on_expiry(&self, spec: &Spec, cx: &mut Cx<'_>) {
-        if self.answer().is_some_and(Answer::is_looked_at) {
-            judge::unread(&spec.module, cx);
+        if let Some(answer) = self.answer() {
+            answer.on_expiry(&spec.module, cx);
         }
     }
 
@@ -375,8 +376,8 @@ impl Check for Http {
         self.answer().is_some_and(Answer::is_cut_off)
     }
 
-    fn is_behind(&self) -> bool {
-        self.answer().is_some_and(Answer::is_behind)
+    fn behind_with(&self) -> Option<&'static str> {
+        self.answer().and_then(Answer::behind_with)
     }
 
     fn has_another_way(&self) -> bool {
@@ -416,6 +417,9 @@ impl Http {
             spec,
             hop: self.hop.as_deref(),
         };
+        if self.answer().is_some_and(Answer::is_complete) {
+            return;
+        }
         match &mut self.state {
             State::Asked(_, Protocol::H1(Http1::Head(_))) => self.on_head(spec, conn, data, cx),
             State::Asked(_, Protocol::H1(Http1::Body(answer))) => answer.on_data(place, data, cx),

@@ -198,7 +198,7 @@ impl Http {
                 // Trailers mean nothing here, and a client keeps the order.
                 (Ok(Some(_)), _) => {}
             }
-            if cx.is_finished() {
+            if cx.is_finished() || answer.as_ref().is_some_and(Answer::is_complete) {
                 break;
             }
         }

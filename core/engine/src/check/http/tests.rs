@@ -4,6 +4,7 @@ mod addresses;
 mod carried;
 mod coded;
 mod framed;
+mod heavy;
 mod oauth2;
 mod proxy;
 mod redirects;
