@@ -22,6 +22,7 @@ use crate::fact::Fact;
 use crate::id::Conn;
 use crate::io::{Closed, Endpoint, Families, Family, Input, ResolveError, Transport};
 use crate::outcome::{Outcome, Phase, Reason};
+use crate::time::Instant;
 use crate::tls::TlsParams;
 
 /// Slots of [`FACTS`].
@@ -163,6 +164,8 @@ pub(crate) struct Detour {
     address: Option<IpAddr>,
     /// Who is at the other end.
     on_behalf_of: Party,
+    /// When there was a connection to the proxy.
+    reached: Option<Instant>,
     leg: Leg,
 }
 
@@ -339,6 +342,7 @@ impl Dial {
             proxy,
             address,
             on_behalf_of,
+            reached: None,
             leg: Leg::Reaching(dial),
         }));
     }
@@ -359,6 +363,10 @@ impl Dial {
         cx.core.party = detour.on_behalf_of;
         cx.core.address = detour.address.map(|ip| SocketAddr::new(ip, to.port));
         if tunnelled {
+            // Not before: until then there is none to the target.
+            if let Some(reached) = detour.reached.filter(|_| to.secure.is_some()) {
+                cx.core.end_phase(reached);
+            }
             return self.connected(to, conn, cx);
         }
         let route = Route::Forwarded(Arc::clone(&detour.proxy));
@@ -475,8 +483,8 @@ impl Detour {
                             cx.resume_phase();
                         }
                     }
-                    Dial::Securing(_) | Dial::Ready(_) if to.secure.is_some() => {
-                        cx.core.end_phase(cx.now());
+                    Dial::Securing(_) | Dial::Ready(_) => {
+                        self.reached.get_or_insert(cx.now());
                     }
                     _ => {}
                 }

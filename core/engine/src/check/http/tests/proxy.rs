@@ -115,7 +115,11 @@ fn what_a_proxy_takes_is_in_connect_if_its_target_is_plain() {
     }
     let silent = run_through(PROXY, "https://192.0.2.9/", &[Peer::default()]);
     assert_eq!(silent.outcome, Outcome::Failure(Reason::TimeoutProxy));
-    assert_eq!(silent.phases, [Phase::Resolve, Phase::Connect]);
+    assert_eq!(silent.phases, [Phase::Resolve], "there is no tunnel");
+    let refusing = answers("HTTP/1.1 403 No\r\n\r\n");
+    let refused = run_through(PROXY, "https://192.0.2.9/", &[refusing]);
+    assert_eq!(refused.phases, [Phase::Resolve]);
+    assert_eq!(refused.fact("http_duration_secondsconnect"), Some(0.0));
     let lost = run_among("https://192.0.2.9/", &[], &[Peer::default()], |config| {
         config.proxy_url = ProxyUrl::parse("http://p.example").unwrap()
     });
