@@ -436,7 +436,7 @@ impl fmt::Debug for Module {
 pub(super) struct Matcher {
     /// Empty if there is none by that name.
     pub(super) header: Box<str>,
-    pub(super) pattern: Pattern,
+    pub(super) pattern: Automaton,
     pub(super) allow_missing: bool,
 }
 
@@ -670,7 +670,9 @@ fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher
         let Some(config) = config else {
             return Ok(Matcher {
                 header: "".into(),
-                pattern: Pattern::new("").map_err(|why| ConfigError::new(field, why))?,
+                pattern: Automaton::new(
+                    &Pattern::new("").map_err(|why| ConfigError::new(field, why))?,
+                ),
                 allow_missing: false,
             });
         };
@@ -686,7 +688,7 @@ fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher
         match &config.regexp {
             Some(pattern) if !pattern.source().is_empty() => Ok(Matcher {
                 header: config.header.as_str().into(),
-                pattern: pattern.clone(),
+                pattern: Automaton::new(pattern),
                 allow_missing: config.allow_missing,
             }),
             _ => wrong("regexp", "regexp must be set for HTTP header matchers"),
