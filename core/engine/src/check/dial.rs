@@ -478,10 +478,10 @@ impl Detour {
                 let was_looked_up = !matches!(dial, Dial::Resolving);
                 let conn = dial.on(to.first_leg(&self.proxy), input, cx);
                 match dial {
-                    Dial::Connecting(_) | Dial::Racing(_) if !was_looked_up => {
-                        if self.on_behalf_of == Party::Target {
-                            cx.resume_phase();
-                        }
+                    Dial::Connecting(_) | Dial::Racing(_)
+                        if !was_looked_up && self.on_behalf_of == Party::Target =>
+                    {
+                        cx.resume_phase();
                     }
                     Dial::Securing(_) | Dial::Ready(_) => {
                         self.reached.get_or_insert(cx.now());
