@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use probity_simulator::h2;
 use probity_tests::support::Peer;
 use probity_tests::support::peer::Conn;
 use rustls::crypto::ring::sign::any_supported_type;
@@ -18,6 +19,9 @@ use super::certificates::Certificates;
 use super::relay;
 
 type Versions = &'static [&'static rustls::SupportedProtocolVersion];
+
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 static TLS12: Versions = &[&rustls::version::TLS12];
 static TLS13: Versions = &[&rustls::version::TLS13];
@@ -59,14 +63,16 @@ pub(crate) struct Server {
     script: Script,
     is_narrow: bool,
     is_beside: bool,
+    pause: Duration,
 }
 
 /// What a server does with a connection.
 enum Script {
     /// Reads a request and answers by its target; `*` is any.
     Pages(Vec<(&'static str, Vec<u8>)>),
-    /// Does these steps.
-    Steps(Vec<Step>),
+    /// Does these steps: the n-th connection of a program the n-th, and those after
+    /// them the last.
+    Steps(Vec<Vec<Step>>),
     /// Is an HTTP proxy that reaches whatever it is asked for on loopback.
     HttpProxy,
     /// Is a SOCKS 5 proxy; with these credentials, if any.
@@ -82,6 +88,13 @@ pub(crate) enum Step {
     Read(usize),
     /// Reads the head of a request and its body.
     Request,
+    /// Reads how HTTP/2 begins. From now on what is read are frames, and only their
+    /// DATA is kept.
+    Preface,
+    /// Reads frames up to and with one of this type.
+    Frame(u8),
+    /// Reads frames up to the end of a stream.
+    Stream,
     /// Sends.
     Send(Vec<u8>),
     /// Sends the same so many times, with a pause after each.
@@ -125,6 +138,12 @@ impl Tls {
 
     pub(crate) fn only_tls13(mut self) -> Self {
         self.versions = TLS13;
+        self
+    }
+
+    /// Speaks HTTP/2 and nothing else.
+    pub(crate) fn only_h2(mut self) -> Self {
+        self.alpn = &["h2"];
         self
     }
 
@@ -227,6 +246,7 @@ impl Server {
             script,
             is_narrow: false,
             is_beside: false,
+            pause: Duration::ZERO,
         }
     }
 
@@ -242,7 +262,12 @@ impl Server {
 
     /// Does these steps.
     pub(crate) fn steps(steps: Vec<Step>) -> Self {
-        Self::new("server", Script::Steps(steps))
+        Self::turns(vec![steps])
+    }
+
+    /// Does these steps, the n-th connection of a program the n-th.
+    pub(crate) fn turns(turns: Vec<Vec<Step>>) -> Self {
+        Self::new("server", Script::Steps(turns))
     }
 
     pub(crate) fn http_proxy() -> Self {
@@ -275,6 +300,12 @@ impl Server {
     /// takes some tens of KiB that are not read, and not megabytes.
     pub(crate) fn narrow(mut self) -> Self {
         self.is_narrow = true;
+        self
+    }
+
+    /// As a proxy, takes that long to answer.
+    pub(crate) fn slow(mut self, pause: Duration) -> Self {
+        self.pause = pause;
         self
     }
 
@@ -311,10 +342,11 @@ impl Server {
         let tls = tls.map(|tls| Arc::new(tls.config(&certificates)));
         let script = match &self.script {
             Script::Pages(pages) => Script::Pages(pages.clone()),
-            Script::Steps(steps) => Script::Steps(steps.clone()),
+            Script::Steps(turns) => Script::Steps(turns.clone()),
             Script::HttpProxy => Script::HttpProxy,
             Script::Socks(credentials) => Script::Socks(*credentials),
         };
+        let pause = self.pause;
         if self.is_narrow {
             let socket = socket2::SockRef::from(&listener);
             socket.set_tcp_mss(536).expect("an option");
@@ -328,6 +360,8 @@ impl Server {
                     stream: Stream::Plain(conn),
                     shared: Arc::clone(&ours),
                     certificates: Arc::clone(&certificates),
+                    is_framed: false,
+                    pause,
                 };
                 line.note(|_| ());
                 // A client that goes in the middle ends the script.
@@ -392,6 +426,10 @@ struct Line {
     key: (usize, usize),
     shared: Arc<Shared>,
     certificates: Arc<Certificates>,
+    /// Whether what is read are frames of HTTP/2.
+    is_framed: bool,
+    /// See [`Server::slow`].
+    pause: Duration,
 }
 
 impl Line {
@@ -415,8 +453,9 @@ impl Line {
                 let page = page.map_or(missing, |(_, page)| fill_bytes(page, &places));
                 self.send(&page)?;
             }
-            Script::Steps(steps) => {
-                for step in steps {
+            Script::Steps(turns) => {
+                let turn = self.turn().min(turns.len() - 1);
+                for step in &turns[turn] {
                     if matches!(step, Step::Hangup) {
                         return Ok(());
                     }
@@ -425,13 +464,24 @@ impl Line {
             }
             Script::HttpProxy => {
                 self.request()?;
+                std::thread::sleep(self.pause);
                 let head = self.head_so_far();
                 return relay::http(&head, self);
             }
-            Script::Socks(credentials) => return relay::socks(self, *credentials),
+            Script::Socks(credentials) => {
+                std::thread::sleep(self.pause);
+                return relay::socks(self, *credentials);
+            }
         }
         self.end();
         Ok(())
+    }
+
+    /// How many connections of the same program came before.
+    fn turn(&self) -> usize {
+        let (epoch, index) = self.key;
+        let seen = lock(&self.shared.seen);
+        seen.range((epoch, 0)..(epoch, index)).count()
     }
 
     fn head_so_far(&self) -> Vec<u8> {
@@ -451,6 +501,17 @@ impl Line {
             Step::Request => {
                 self.request()?;
             }
+            Step::Preface => {
+                self.is_framed = true;
+                self.take(PREFACE.len())?;
+            }
+            Step::Frame(kind) => while self.frame()?.0 != *kind {},
+            Step::Stream => loop {
+                let (kind, flags) = self.frame()?;
+                if matches!(kind, h2::DATA | h2::HEADERS) && flags & h2::END_STREAM != 0 {
+                    break;
+                }
+            },
             Step::Send(bytes) => self.send(&fill_bytes(bytes, places))?,
             Step::Trickle(bytes, count, pause) => {
                 for _ in 0..*count {
@@ -505,8 +566,29 @@ impl Line {
     fn byte(&mut self) -> io::Result<u8> {
         let mut byte = [0];
         self.read_exact(&mut byte)?;
-        self.note(|seen| seen.bytes.push(byte[0]));
+        if !self.is_framed {
+            self.note(|seen| seen.bytes.push(byte[0]));
+        }
         Ok(byte[0])
+    }
+
+    /// Reads so many bytes and keeps nothing.
+    fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads a frame; its type and flags.
+    fn frame(&mut self) -> io::Result<(u8, u8)> {
+        let mut header = [0; 9];
+        self.read_exact(&mut header)?;
+        let [a, b, c, kind, flags, ..] = header;
+        let payload = self.take(u32::from_be_bytes([0, a, b, c]) as usize)?;
+        if kind == h2::DATA {
+            self.note(|seen| seen.bytes.extend(payload));
+        }
+        Ok((kind, flags))
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

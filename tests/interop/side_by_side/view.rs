@@ -1,7 +1,7 @@
 //! What of an answer is compared: a flat list of named values. A time is only
 //! compared as to whether it is zero; where a short one may be below what a clock
-//! shows, or nothing was to be measured, only ours may be zero. That of a body that
-//! a case says is slow is compared as to whether it is long.
+//! shows, or nothing was to be measured, only ours may be zero. What a
+//! case says is slow is compared as to whether it is long.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ pub(crate) enum View {
     /// Every series, its type and its HELP text.
     Metrics,
     /// The same of an answer of which the body takes a long time to arrive, or
-    /// its head: whether that is in the transfer is compared, too.
+    /// its head, or the way there: whether that is in the transfer, or in connect, is
+    /// compared, too.
     Slow,
     /// The same of a name that is asked for: a look-up may only take no time where
     /// upstream's takes none.
@@ -64,12 +65,15 @@ pub(crate) fn see(fields: &mut Fields, prefix: &str, answer: &Result<Answer, Str
         View::Metrics if is_text => exposition(&body, &mut add, |_| true),
         View::Slow if is_text => {
             exposition(&body, &mut add, |_| true);
-            let transfer = match took(&body, TRANSFER, LONG) {
-                "yes" => "long",
-                "no" => "short",
-                none => none,
-            };
-            add("transfer".into(), transfer.into());
+            for phase in ["connect", "transfer"] {
+                let series = format!("probe_http_duration_seconds{{phase=\"{phase}\"}}");
+                let length = match took(&body, &series, LONG) {
+                    "yes" => "long",
+                    "no" => "short",
+                    none => none,
+                };
+                add(phase.into(), length.into());
+            }
         }
         View::Named if is_text => {
             exposition(&body, &mut add, |_| true);
@@ -148,13 +152,12 @@ pub(crate) fn is_short(field: &str) -> bool {
         || field.ends_with("{phase=\"transfer\"}")
 }
 
-/// Seconds of a transfer that is long.
+/// Seconds of a phase that is long.
 const LONG: f64 = 0.2;
 
 /// Series of times.
 const LOOKUP: &str = "probe_dns_lookup_time_seconds";
 const RESOLVE: &str = "probe_http_duration_seconds{phase=\"resolve\"}";
-const TRANSFER: &str = "probe_http_duration_seconds{phase=\"transfer\"}";
 
 /// Whether what a series says took more seconds than these.
 fn took(body: &str, series: &str, more: f64) -> &'static str {

@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         let options = "fail_if_body_not_matches_regexp: ['hello']";
         cases.push(http(format!("framing::{name}_matched"), options, *reply));
     }
+    cases.extend(bodiless());
     cases.extend(slow());
     cases.extend(slow_bodies());
     cases
@@ -89,6 +90,35 @@ const REPLIES: &[(&str, &[u8])] = &[
     ("status_600", b"HTTP/1.1 600 Odd\r\nContent-Length: 5\r\n\r\nhello"),
     ("line_before", b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
 ];
+
+/// Answers that have no body, whatever their length says.
+fn bodiless() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for status in ["200", "204", "304"] {
+        for (name, fields) in [
+            ("length", "Content-Length: 1234\r\n"),
+            ("word", "Content-Length: five\r\n"),
+            ("no_length", ""),
+            ("chunks", "Transfer-Encoding: chunked\r\n"),
+            (
+                "both",
+                "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+            ),
+        ] {
+            for method in ["GET", "HEAD"] {
+                if (status, method) == ("200", "GET") {
+                    continue;
+                }
+                let options = format!("method: {method}, valid_status_codes: [{status}]");
+                let reply = format!("HTTP/1.1 {status} Status\r\n{fields}\r\n");
+                let method = method.to_lowercase();
+                let name = format!("framing::bodiless_{status}_{name}_{method}");
+                cases.push(http(name, &options, reply));
+            }
+        }
+    }
+    cases
+}
 
 /// Answers of which a part takes some hundred milliseconds: whether it is in
 /// the transfer, however that ends.
@@ -238,6 +268,26 @@ fn slow() -> Vec<Case> {
             vec![Step::Line, Step::Send(ok("early")), Step::Request],
         ),
         case("hangup", "", vec![Step::Hangup]),
+        case(
+            "switching_to_nothing",
+            "valid_status_codes: [101]",
+            vec![
+                Step::Request,
+                Step::Send(b"HTTP/1.1 101 Odd\r\nConnection: Upgrade\r\n\r\nhello".to_vec()),
+                Step::Silence,
+            ],
+        ),
+        case(
+            "switching_and_silence",
+            "valid_status_codes: [101]",
+            vec![
+                Step::Request,
+                Step::Send(
+                    b"HTTP/1.1 101 Odd\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n".to_vec(),
+                ),
+                Step::Pause(Duration::from_millis(1_500)),
+            ],
+        ),
         Case::probe("framing::long_head", module(""), "http://@server@/").server(
             Server::answering(
                 [

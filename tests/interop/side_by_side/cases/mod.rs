@@ -8,6 +8,7 @@ mod framing;
 mod handler;
 mod headers;
 mod http;
+mod http2;
 mod named;
 mod names;
 mod neighbours;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> Vec<Case> {
         handler::cases(),
         headers::cases(),
         http::cases(),
+        http2::cases(),
         named::cases(),
         names::cases(),
         neighbours::cases(),

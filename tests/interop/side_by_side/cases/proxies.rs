@@ -1,7 +1,10 @@
 //! Proxies: what they are told, and what is measured through them.
 
+use std::time::Duration;
+
 use super::super::case::Case;
 use super::super::server::{Server, Step, Tls};
+use super::super::view::View;
 use super::{answer, module, ok};
 
 const SKIP: &str = "tls_config: {insecure_skip_verify: true}";
@@ -37,7 +40,34 @@ pub(crate) fn cases() -> Vec<Case> {
         Server::http_proxy(),
     ));
     cases.extend(of_the_environment());
+    cases.extend(slow());
     cases
+}
+
+/// Proxies that take some hundred milliseconds to answer: whether that is connect.
+fn slow() -> Vec<Case> {
+    let pause = Duration::from_millis(400);
+    let http = "proxy_url: 'http://@proxy@'";
+    let socks = "proxy_url: 'socks5://@proxy@'";
+    let (url, secret) = ("http://@server@/p", "https://@server@/p");
+    [
+        plain("slow_http", http, url, Server::http_proxy().slow(pause)),
+        plain("slow_socks", socks, url, Server::socks(None).slow(pause)),
+        secure(
+            "slow_connect",
+            http,
+            secret,
+            Server::http_proxy().slow(pause),
+        ),
+        secure(
+            "slow_socks_tls",
+            socks,
+            secret,
+            Server::socks(None).slow(pause),
+        ),
+    ]
+    .map(|case| case.request(|request| request.view(View::Slow)))
+    .into()
 }
 
 /// What Go reads from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. It never takes

@@ -557,6 +557,13 @@ pub(super) const LISTED: &[Listed] = &[
         "operators of more than 512 characters together would nest too deeply for a worker's stack: refused at load",
     ),
     listed(
+        "framing::switching_and_silence",
+        "series probe_success",
+        "1",
+        "0",
+        "a protocol that was switched to is read until the time is over: upstream reads until the server closes",
+    ),
+    listed(
         "framing::length_list*",
         "series probe_http_content_length",
         "0",

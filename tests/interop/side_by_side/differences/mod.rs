@@ -6,6 +6,7 @@ mod assertions;
 mod config;
 mod everywhere;
 mod http;
+mod http2;
 mod names;
 mod older;
 mod page;
@@ -52,6 +53,7 @@ const KINDS: [(&str, &[Listed]); 9] = [
     ("Configuration files", config::LISTED),
     ("TLS", tls::LISTED),
     ("The prober http", http::LISTED),
+    ("HTTP/2", http2::LISTED),
     ("Redirects, proxies and tokens", ways::LISTED),
     ("Tokens for assertions", assertions::LISTED),
     ("The prober tcp", tcp::LISTED),
