@@ -53,9 +53,8 @@ impl Matcher {
         search.restart();
         let most = usize::try_from(meter.left()).unwrap_or(usize::MAX);
         let most = most.saturating_mul(WORK_PER_STEP);
-        let mut left = most;
-        let found = search.go_on(&self.0, text.as_bytes(), &mut left);
-        meter.take((most - left).div_ceil(WORK_PER_STEP))?;
+        let (found, done) = search.go_on(&self.0, text.as_bytes(), most);
+        meter.take(done.div_ceil(WORK_PER_STEP))?;
         found.ok_or(Halt::Beyond)
     }
 }

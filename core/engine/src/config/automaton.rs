@@ -6,6 +6,7 @@
 //! made when they are first needed, in memory of a bounded size, and each that
 //! is made is counted with what it may cost.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use regex_automata::hybrid::LazyStateID;
@@ -26,10 +27,7 @@ const WINDOW: usize = 4 << 10;
 
 /// What making a state costs on top of what its parts do, in bytes that are gone
 /// through where the states are known.
-const STATE: usize = 64;
-
-/// Parts of which a state may consist that cost one such byte.
-const PARTS: usize = 2;
+const STATE: usize = 128;
 
 /// What stands for a byte that is no part of valid UTF-8, as in Go.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
@@ -42,7 +40,7 @@ const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 pub struct Automaton {
     pattern: Pattern,
     /// `None` if it is too large.
-    dfa: Option<DFA>,
+    dfa: Option<Arc<DFA>>,
 }
 
 impl Automaton {
@@ -65,6 +63,7 @@ impl Automaton {
                         .skip_cache_capacity_check(true),
                 )
                 .build(translated)
+                .map(Arc::new)
                 .ok()
         };
         Self {
@@ -94,11 +93,10 @@ impl Automaton {
         self.most_work(bytes) <= DECODED_PER_TURN / 64
     }
 
-    /// What making a state costs that consists of all the parts there are.
+    /// How many parts there are of which a state may consist.
     fn all_parts(&self) -> usize {
-        self.dfa
-            .as_ref()
-            .map_or(0, |dfa| dfa.get_nfa().states().len() / PARTS)
+        let dfa = self.dfa.as_ref();
+        dfa.map_or(0, |dfa| dfa.get_nfa().states().len())
     }
 }
 
@@ -130,7 +128,7 @@ impl Search {
     /// A search that has not begun.
     pub fn new(automaton: &Automaton) -> Self {
         Self {
-            cache: automaton.dfa.as_ref().map(DFA::create_cache),
+            cache: automaton.dfa.as_ref().map(|dfa| dfa.create_cache()),
             state: None,
             read: 0,
             valid: 0,
@@ -148,24 +146,33 @@ impl Search {
         self.read
     }
 
-    /// Goes on as long as there is `work` left, and takes off it what it has done:
-    /// the last bit may be more. Says whether the pattern occurs in `text`, the
-    /// same in each call, once that is known; it is what [`Pattern::is_match`] says.
-    pub fn go_on(&mut self, automaton: &Automaton, text: &[u8], work: &mut usize) -> Option<bool> {
+    /// Goes on until so much `work` is done. Says whether the pattern occurs in
+    /// `text`, the same in each call, once that is known, which is what
+    /// [`Pattern::is_match`] says; and how much it has done, of which the last bit
+    /// may be too much.
+    pub fn go_on(
+        &mut self,
+        automaton: &Automaton,
+        text: &[u8],
+        work: usize,
+    ) -> (Option<bool>, usize) {
         let (Some(dfa), Some(cache)) = (&automaton.dfa, &mut self.cache) else {
-            return Some(automaton.is_match(text));
+            return (Some(automaton.is_match(text)), 0);
         };
         let mut run = Run {
             dfa,
             cache,
             cost: STATE + automaton.all_parts(),
             work,
+            done: 0,
         };
-        match run.go_on(&mut self.state, text, (&mut self.read, &mut self.valid)) {
+        let place = (&mut self.read, &mut self.valid);
+        let found = match run.go_on(&mut self.state, text, place) {
             Ok(found) => found,
             // An automaton without bounds but those above does not give up.
             Err(GaveUp) => Some(automaton.is_match(text)),
-        }
+        };
+        (found, run.done)
     }
 }
 
@@ -178,7 +185,9 @@ struct Run<'a> {
     cache: &'a mut Cache,
     /// What making a state costs.
     cost: usize,
-    work: &'a mut usize,
+    /// What may be done, and what is.
+    work: usize,
+    done: usize,
 }
 
 impl Run<'_> {
@@ -192,15 +201,17 @@ impl Run<'_> {
             Some(state) => state,
             None => *at.insert(self.begin()?),
         };
-        while *self.work > 0 {
-            let found = if let Some(known @ [_, ..]) = text.get(*read..*valid) {
+        loop {
+            let found = if *read == text.len() {
+                let last = self.dfa.next_eoi_state(self.cache, state);
+                Some(last.map_err(|_| GaveUp)?.is_match())
+            } else if self.done >= self.work {
+                return Ok(None);
+            } else if let Some(known @ [_, ..]) = text.get(*read..*valid) {
                 let (next, count, found) = self.step(state, known)?;
                 *read += count;
                 state = next;
                 found
-            } else if *read == text.len() {
-                let last = self.dfa.next_eoi_state(self.cache, state);
-                Some(last.map_err(|_| GaveUp)?.is_match())
             } else {
                 *valid = *read + valid_up_to(&text[*read..]);
                 if *valid > *read {
@@ -218,21 +229,24 @@ impl Run<'_> {
                 return Ok(found);
             }
         }
-        Ok(None)
     }
 
     /// The state before the first byte.
     fn begin(&mut self) -> Result<LazyStateID, GaveUp> {
-        *self.work = self.work.saturating_sub(self.cost);
         let nothing = Input::new("").anchored(Anchored::No);
+        let before = self.cache.memory_usage();
         let state = self.dfa.start_state_forward(self.cache, &nothing);
+        // A search that is used again knows it.
+        if self.cache.memory_usage() != before {
+            self.done += self.cost;
+        }
         state.map_err(|_| GaveUp)
     }
 
     /// Goes through what stands for a byte that is not UTF-8.
     fn replaced(&mut self, mut state: LazyStateID) -> Result<(LazyStateID, Option<bool>), GaveUp> {
         for byte in REPLACEMENT {
-            *self.work = (*self.work).max(1);
+            self.work = self.work.max(self.done + 1);
             let (next, _, found) = self.step(state, &[*byte])?;
             if found.is_some() {
                 return Ok((next, found));
@@ -249,15 +263,15 @@ impl Run<'_> {
         mut state: LazyStateID,
         bytes: &[u8],
     ) -> Result<(LazyStateID, usize, Option<bool>), GaveUp> {
-        let mut left = *self.work;
+        let mut done = self.done;
         let mut found = None;
         let mut count = 0;
         for byte in bytes {
-            if left == 0 {
+            if done >= self.work {
                 break;
             }
             count += 1;
-            left -= 1;
+            done += 1;
             let known = match state.is_tagged() {
                 true => None,
                 false => Some(self.dfa.next_state_untagged(self.cache, state, *byte)),
@@ -265,7 +279,7 @@ impl Run<'_> {
             state = match known {
                 Some(next) if !next.is_unknown() => next,
                 _ => {
-                    left = left.saturating_sub(self.cost);
+                    done += self.cost;
                     let next = self.dfa.next_state(self.cache, state, *byte);
                     next.map_err(|_| GaveUp)?
                 }
@@ -283,7 +297,7 @@ impl Run<'_> {
                 }
             }
         }
-        *self.work = left;
+        self.done = done;
         Ok((state, count, found))
     }
 }

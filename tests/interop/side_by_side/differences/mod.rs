@@ -48,7 +48,7 @@ const fn listed(
 }
 
 /// All of them, by what they are about.
-const KINDS: [(&str, &[Listed]); 9] = [
+const KINDS: [(&str, &[Listed]); 10] = [
     ("Everywhere", everywhere::LISTED),
     ("Configuration files", config::LISTED),
     ("TLS", tls::LISTED),

@@ -347,4 +347,25 @@ pub(super) const LISTED: &[Listed] = &[
         "",
         GO,
     ),
+    listed(
+        "framing::bodiless_*_both_head",
+        "series probe_http_content_length",
+        "-1",
+        "7",
+        GO,
+    ),
+    listed(
+        "framing::bodiless_*_word_get",
+        "series probe_http_*",
+        "*",
+        "0",
+        GO,
+    ),
+    listed(
+        "framing::bodiless_*_word_get",
+        "series probe_success",
+        "1",
+        "0",
+        GO,
+    ),
 ];

@@ -103,7 +103,9 @@ fn is_match(automaton: &Automaton, value: &[u8], work: &mut usize) -> Option<boo
     if automaton.is_short(value.len()) {
         return Some(automaton.is_match(value));
     }
-    Search::new(automaton).go_on(automaton, value, work)
+    let (found, done) = Search::new(automaton).go_on(automaton, value, *work);
+    *work = work.saturating_sub(done);
+    found
 }
 
 /// Ends the run: an expression for a header takes too much.

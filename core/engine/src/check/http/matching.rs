@@ -67,9 +67,8 @@ impl Matching {
             }
             if most > DECODED_PER_TURN {
                 let search = self.search.get_or_insert_with(|| Search::new(automaton));
-                let mut left = work;
-                let found = search.go_on(automaton, body, &mut left);
-                cx.worked(work - left);
+                let (found, done) = search.go_on(automaton, body, work);
+                cx.worked(done);
                 return found;
             }
             cx.did(most);

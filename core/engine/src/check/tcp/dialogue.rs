@@ -270,9 +270,10 @@ fn may_match(
         Box::new(Long { at, search, work })
     }));
     long.search.restart();
-    let mut left = work + line.len();
-    let found = long.search.go_on(expected, line, &mut left)?;
-    long.work = left.min(work);
+    let most = work + line.len();
+    let (found, done) = long.search.go_on(expected, line, most);
+    long.work = work.min(most.saturating_sub(done));
+    let found = found?;
     // Captures cannot be asked for piece by piece.
     (!found || expected.most_work(line.len()) <= MATCHED_AT_ONCE).then_some(found)
 }

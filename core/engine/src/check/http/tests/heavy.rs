@@ -40,8 +40,7 @@ fn required(config: &mut Config) {
 #[test]
 fn the_verdict_of_many_turns_is_that_of_one() {
     let body = text(8_000);
-    let sent = ok(&body);
-    let missing = run_with("192.0.2.7", &[sent.clone()], required);
+    let missing = run_with("192.0.2.7", &[ok(&body)], required);
     missing.failed(
         Reason::BodyMismatch,
         &format!("body does not match {HEAVY:?}"),
