@@ -50,11 +50,7 @@ pub fn main(args: &Serve) -> ExitCode {
         return check(&source);
     }
     introduce();
-    if let Source::Defaults = source {
-        tracing::warn!(
-            "Started without --config.file, and there is no blackbox.yml here: the built-in modules serve"
-        );
-    }
+    warn_of_no_file(&source);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed("Error starting", &error.to_string()),
@@ -92,6 +88,15 @@ pub fn main(args: &Serve) -> ExitCode {
     code
 }
 
+/// A working directory that is not the one that was meant is easily overlooked.
+fn warn_of_no_file(source: &Source) {
+    if let Source::Defaults = source {
+        tracing::warn!(
+            "There is no --config.file, and no blackbox.yml here: the built-in modules are used"
+        );
+    }
+}
+
 /// Says which version this is, and how it was built.
 fn introduce() {
     let (version, stands_for) = (env!("CARGO_PKG_VERSION"), args::COMPATIBLE);
@@ -124,6 +129,7 @@ fn probes(args: &Serve) -> Probes {
 /// `--config.check`: the file, the discovery files that it names, and whether
 /// every target suits its module.
 fn check(source: &Source) -> ExitCode {
+    warn_of_no_file(source);
     let file = match control::load(source) {
         Ok(loaded) => loaded.file,
         Err(error) => return failed("Error loading config", &error.to_string()),
@@ -318,9 +324,7 @@ impl Server {
         let guard = options.web_config.as_deref().map(Guard::load).transpose();
         let guard = guard.map_err(StartError::Other)?.map(Arc::new);
         let listeners = options.listen.open().await?;
-        let connections = options
-            .connections
-            .unwrap_or_else(|| http::server::connections(probity_driver::raise_descriptor_limit()));
+        let connections = connections(options.connections);
         let handle = start_engine(&options.engine, connections)?;
         let places = Arc::new(Places::new(connections));
         let (control, app) = Control::new(source, loaded, Bridge::new(handle), options.probes);
@@ -415,6 +419,27 @@ impl Server {
             let _ = tokio::task::spawn_blocking(move || app.journal.close()).await;
         };
         let _ = tokio::time::timeout(LAST_WORDS, words).await;
+    }
+}
+
+/// How many connections clients may have, of whom `wanted` is what the user wants:
+/// each has a descriptor, and so has what is probed for it.
+fn connections(wanted: Option<usize>) -> usize {
+    let descriptors = probity_driver::raise_descriptor_limit();
+    let possible = usize::try_from(descriptors / 2)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    match wanted {
+        None => http::server::connections(descriptors),
+        Some(wanted) if wanted > possible => {
+            tracing::warn!(
+                wanted,
+                possible,
+                "Too few descriptors for --web.max-connections"
+            );
+            possible
+        }
+        Some(wanted) => wanted,
     }
 }
 
