@@ -57,9 +57,9 @@
 //!   matched with patterns, in the engine's
 //!   [limits](probity_engine::limits::DECODED_PER_TURN). What takes its time in one
 //!   piece: a CEL expression, which looks at up to [`MAX_JSON_BODY_BYTES`] for some
-//!   tens of milliseconds at most; and patterns for the headers of an answer and the
-//!   lines of a dialogue, within [`MATCHED_AT_ONCE`], and for what a long line that
-//!   matches is captured from, about as long again. Of bodies of
+//!   tens of milliseconds at most; and patterns for the values of headers and for the
+//!   lines of dialogues, each up to 64 KiB, which a pattern with hundreds of
+//!   repetitions may need microseconds a byte for. Of bodies of
 //!   requests all connections together write or encrypt
 //!   [`SENT_PER_TURN`](limits::SENT_PER_TURN) bytes between two batches, and at most
 //!   a [`PIECE`](limits::PIECE) more: they go piece by piece, in turn, and what
@@ -80,7 +80,6 @@
 //! The lag of starts is measured ([`Stats::engine`]), and it is not billed to
 //! the target.
 //!
-//! [`MATCHED_AT_ONCE`]: probity_engine::limits::MATCHED_AT_ONCE
 //! [`MAX_JSON_BODY_BYTES`]: probity_engine::limits::MAX_JSON_BODY_BYTES
 //!
 //! # Threads, panics, logs

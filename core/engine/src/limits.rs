@@ -67,12 +67,6 @@ pub const MAX_DECODED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 /// states cost that it makes for them ([`Search`](crate::config::Search)).
 pub const DECODED_PER_TURN: usize = 256 * 1024;
 
-/// Such bytes that patterns may go through in the values of all headers of an answer,
-/// with the states that they make for them, and that they may need for the lines of a
-/// dialogue on top of those that there are: in one piece, which takes about 16 ms.
-/// What would take more is unknown (`local_bound`).
-pub const MATCHED_AT_ONCE: usize = 16 * DECODED_PER_TURN;
-
 /// Decoded bytes as which the signature of an assertion counts: all that a turn
 /// has, because it takes about a millisecond (a key of 2048 bits) to several
 /// (4096). So between two calls there is one at most; runs that want another are

@@ -21,8 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it is waited for a place before the next look at who could go.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// For how long all places have been taken by requests under way before who comes
-/// is let no further than the doorstep.
+/// For how long nobody who came has found a place at once before who comes is let no
+/// further than the doorstep: those who wait are as many as come in that time.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Clients on the doorstep at once, on top of those who have a place.
 pub const DOORSTEP: usize = 32;
@@ -33,7 +33,7 @@ pub struct Places {
     inside: Arc<Semaphore>,
     doorstep: Arc<Semaphore>,
     pub(super) lobby: Arc<Lobby>,
-    /// Since when nobody who came has found a place.
+    /// Since when nobody who came has found a place at once.
     full_since: Mutex<Option<Instant>>,
 }
 
@@ -58,10 +58,11 @@ impl Places {
     /// A place for somebody who has come. Who comes later waits in the system's
     /// queue.
     pub(super) async fn find(&self) -> Place {
+        if let Ok(permit) = Arc::clone(&self.inside).try_acquire_owned() {
+            *self.full_since() = None;
+            return Place::Inside(permit);
+        }
         loop {
-            if let Ok(permit) = Arc::clone(&self.inside).try_acquire_owned() {
-                return self.taken(permit);
-            }
             if !self.lobby.send_one_away()
                 && self.is_full_for(PATIENCE)
                 && let Ok(permit) = Arc::clone(&self.doorstep).try_acquire_owned()
@@ -71,7 +72,7 @@ impl Places {
             // Nobody closes it.
             let permit = Arc::clone(&self.inside).acquire_owned();
             if let Ok(Ok(permit)) = tokio::time::timeout(LOOK_AGAIN, permit).await {
-                return self.taken(permit);
+                return Place::Inside(permit);
             }
         }
     }
@@ -79,11 +80,6 @@ impl Places {
     fn full_since(&self) -> MutexGuard<'_, Option<Instant>> {
         let full_since = self.full_since.lock();
         full_since.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn taken(&self, permit: OwnedSemaphorePermit) -> Place {
-        *self.full_since() = None;
-        Place::Inside(permit)
     }
 
     fn is_full_for(&self, time: Duration) -> bool {

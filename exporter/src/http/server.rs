@@ -257,6 +257,7 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let router = Router::new()
             .route("/", axum::routing::get(|| async { "here" }))
+            .route("/slow", axum::routing::get(slow))
             .route("/never", axum::routing::get(std::future::pending::<()>));
         let doors = Doors {
             doorstep: Router::new().fallback(|| async { "crowded" }),
@@ -266,6 +267,11 @@ mod tests {
         };
         tokio::spawn(serve_within(listener, doors, stopped, request));
         (address, stop)
+    }
+
+    async fn slow() -> &'static str {
+        tokio::time::sleep(3 * SOON).await;
+        "slow"
     }
 
     /// All that the peer sends until it ends the connection.
@@ -326,6 +332,29 @@ mod tests {
             drop(first);
             tokio::time::sleep(SOON).await;
             assert!(rest(&mut come().await).await.contains("here"));
+        });
+    }
+
+    /// A place is free again and again, but more come than are served.
+    #[test]
+    fn a_crowd_that_grows_is_told() {
+        run(async {
+            let (address, _stop) = start(1, NEVER).await;
+            let mut clients = JoinSet::new();
+            for _ in 0..20 {
+                clients.spawn(async move {
+                    let mut stream = TcpStream::connect(address).await.unwrap();
+                    let asked = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+                    stream.write_all(asked).await.unwrap();
+                    rest(&mut stream).await
+                });
+                tokio::time::sleep(SOON).await;
+            }
+            let answers = clients.join_all().await;
+            let told = |word| answers.iter().filter(|it| it.ends_with(word)).count();
+            let (served, crowded) = (told("slow"), told("crowded"));
+            assert!(served > 1 && crowded > 1, "{served} {crowded}");
+            assert_eq!(served + crowded, 20);
         });
     }
 

@@ -16,7 +16,6 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use super::Pattern;
-use crate::limits::DECODED_PER_TURN;
 
 /// Bytes of states that a search keeps at once, beyond what two of them take.
 const STATES: usize = 256 << 10;
@@ -85,12 +84,6 @@ impl Automaton {
     /// What that takes at most with so many bytes, however many states it needs.
     pub fn most_work(&self, bytes: usize) -> usize {
         bytes.saturating_mul(1 + self.all_parts())
-    }
-
-    /// Whether so many bytes take too little to be counted, however many states they
-    /// need.
-    pub(crate) fn is_short(&self, bytes: usize) -> bool {
-        self.most_work(bytes) <= DECODED_PER_TURN / 64
     }
 
     /// How many parts there are of which a state may consist.

@@ -436,7 +436,7 @@ impl fmt::Debug for Module {
 pub(super) struct Matcher {
     /// Empty if there is none by that name.
     pub(super) header: Box<str>,
-    pub(super) pattern: Automaton,
+    pub(super) pattern: Pattern,
     pub(super) allow_missing: bool,
 }
 
@@ -670,9 +670,7 @@ fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher
         let Some(config) = config else {
             return Ok(Matcher {
                 header: "".into(),
-                pattern: Automaton::new(
-                    &Pattern::new("").map_err(|why| ConfigError::new(field, why))?,
-                ),
+                pattern: Pattern::new("").map_err(|why| ConfigError::new(field, why))?,
                 allow_missing: false,
             });
         };
@@ -688,7 +686,7 @@ fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher
         match &config.regexp {
             Some(pattern) if !pattern.source().is_empty() => Ok(Matcher {
                 header: config.header.as_str().into(),
-                pattern: Automaton::new(pattern),
+                pattern: pattern.clone(),
                 allow_missing: config.allow_missing,
             }),
             _ => wrong("regexp", "regexp must be set for HTTP header matchers"),

@@ -10,8 +10,8 @@ use super::response::{Head, unfolded};
 use super::version::Version;
 use super::{CEL_FAILED, MAX_REDIRECTS, REGEX_FAILED};
 use crate::check::Cx;
-use crate::config::{Automaton, Cel, NoAnswer, Search};
-use crate::outcome::{Outcome, Reason};
+use crate::config::{Automaton, Cel, NoAnswer};
+use crate::outcome::Reason;
 
 /// What is wrong with a response. Small, so that it can wait until the body
 /// has been read; the words are found at the end.
@@ -57,16 +57,8 @@ pub(super) fn status(module: &Module, status: u16) -> Option<Fault> {
     (!accepted).then_some(Fault::Status(status))
 }
 
-/// Judges the headers: every value is looked at. `work` is what that may take, and
-/// then what is left of it.
-///
-/// # Errors
-/// The list and the place of an expression that would take more.
-pub(super) fn headers(
-    module: &Module,
-    head: &Head<'_, '_>,
-    work: &mut usize,
-) -> Result<Option<Fault>, (List, u16)> {
+/// Judges the headers: every value is looked at.
+pub(super) fn headers(module: &Module, head: &Head<'_, '_>) -> Option<Fault> {
     let lists = [
         (List::Forbidden, &module.header_forbidden),
         (List::Required, &module.header_required),
@@ -78,52 +70,17 @@ pub(super) fn headers(
             let mut values = values.peekable();
             if values.peek().is_none() {
                 if !matcher.allow_missing {
-                    return Ok(Some(Fault::HeaderMissing(list, index)));
+                    return Some(Fault::HeaderMissing(list, index));
                 }
                 continue;
             }
-            let mut found = false;
-            for value in values {
-                let matches = is_match(&matcher.pattern, &unfolded(value), work);
-                found = matches.ok_or((list, index))?;
-                if found {
-                    break;
-                }
-            }
+            let found = values.any(|value| matcher.pattern.is_match(&unfolded(value)));
             if found == (list == List::Forbidden) {
-                return Ok(Some(Fault::Header(list, index)));
+                return Some(Fault::Header(list, index));
             }
         }
     }
-    Ok(None)
-}
-
-/// Whether a value matches, unless that takes too much.
-fn is_match(automaton: &Automaton, value: &[u8], work: &mut usize) -> Option<bool> {
-    if automaton.is_short(value.len()) {
-        return Some(automaton.is_match(value));
-    }
-    let (found, done) = Search::new(automaton).go_on(automaton, value, *work);
-    *work = work.saturating_sub(done);
-    found
-}
-
-/// Ends the run: an expression for a header takes too much.
-pub(super) fn too_much(module: &Module, (list, index): (List, u16), cx: &mut Cx<'_>) {
-    let matchers = match list {
-        List::Forbidden => &module.header_forbidden,
-        List::Required => &module.header_required,
-    };
-    let Some(Matcher {
-        header, pattern, ..
-    }) = matchers.get(usize::from(index))
-    else {
-        return;
-    };
-    let detail = format_args!(
-        "header {header} takes too long to be matched: set a simpler expression than {pattern:?}"
-    );
-    cx.finish(Outcome::Unknown(Reason::LocalBound), detail);
+    None
 }
 
 /// Whether Go takes a field of this name off a response before anybody sees it.
@@ -344,7 +301,6 @@ mod tests {
     use crate::check::http::config::{Config, HeaderMatch};
     use crate::check::http::response::Raw;
     use crate::config::{Expression, NoFiles, Pattern};
-    use crate::limits::MATCHED_AT_ONCE;
     use alloc::boxed::Box;
     use alloc::string::String;
     use alloc::string::ToString as _;
@@ -410,10 +366,7 @@ mod tests {
         let mut fields = Head::fields();
         let raw = Raw::new(text.as_bytes()).unwrap();
         let head = Head::parse(&raw, &mut fields).unwrap();
-        said(
-            &module,
-            headers(&module, &head, &mut MATCHED_AT_ONCE.clone()).unwrap(),
-        )
+        said(&module, headers(&module, &head))
     }
 
     #[test]
@@ -471,11 +424,7 @@ mod tests {
         let raw = Raw::new(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n").unwrap();
         let head = Head::parse(&raw, &mut fields).unwrap();
         assert_eq!(
-            said(
-                &module,
-                headers(&module, &head, &mut MATCHED_AT_ONCE.clone()).unwrap()
-            )
-            .unwrap(),
+            said(&module, headers(&module, &head)).unwrap(),
             "an entry without a header can never be met"
         );
     }

@@ -8,6 +8,9 @@ use crate::check::Cx;
 use crate::config::{Automaton, Search};
 use crate::limits::DECODED_PER_TURN;
 
+/// Work that is not worth to be counted.
+const FREE: usize = DECODED_PER_TURN / 64;
+
 /// How far the body has been matched.
 #[derive(Debug)]
 pub(super) struct Matching {
@@ -58,8 +61,8 @@ impl Matching {
     /// Whether an expression occurs in the body. What cannot take more than a turn
     /// is done at once, in one.
     fn is_match(&mut self, automaton: &Automaton, body: &[u8], cx: &mut Cx<'_>) -> Option<bool> {
-        if !automaton.is_short(body.len()) {
-            let most = automaton.most_work(body.len());
+        let most = automaton.most_work(body.len());
+        if most > FREE {
             // No more than a turn, though a host may have given us more.
             let work = cx.work_left().min(DECODED_PER_TURN);
             if work == 0 {

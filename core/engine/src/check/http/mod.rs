@@ -82,7 +82,7 @@ use crate::fact::Fact;
 use crate::h2::RequestHead;
 use crate::id::Conn;
 use crate::io::{Families, Input};
-use crate::limits::{MATCHED_AT_ONCE, MAX_BACKLOG_BYTES};
+use crate::limits::MAX_BACKLOG_BYTES;
 use crate::outcome::{Phase, Reason};
 use crate::tls::TlsOptions;
 
@@ -614,19 +614,9 @@ impl Http {
         if let (Some(Fault::Status(status)), true) = (fault, limited && module.follow_redirects) {
             fault = Some(Fault::RedirectLimit(status));
         }
-        if fault.is_none() {
-            let mut work = MATCHED_AT_ONCE;
-            let judged = judge::headers(module, head, &mut work);
-            cx.did(MATCHED_AT_ONCE - work);
-            fault = match judged {
-                Ok(fault) => fault,
-                Err(place) => {
-                    judge::too_much(module, place, cx);
-                    return None;
-                }
-            };
-        }
-        let fault = fault.or_else(|| judge::coding(module));
+        let fault = fault
+            .or_else(|| judge::headers(module, head))
+            .or_else(|| judge::coding(module));
         let (framing, matched) = (announced.framing, module.matches_body());
         let mut answer = Answer::new(framing, fault, head.version, matched, module.coding);
         if answer.is_matched() {

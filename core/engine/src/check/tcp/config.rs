@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    self, Automaton, Bytes, Cause, ConfigError, Files, Pattern, Template, TlsConfig, is_default,
+    self, Bytes, Cause, ConfigError, Files, Pattern, Template, TlsConfig, is_default,
 };
 use crate::io::Families;
 use crate::limits::MAX_LINE_BYTES;
@@ -128,7 +128,7 @@ pub(super) struct Exchange {
 #[derive(Debug, PartialEq)]
 pub(super) enum Expected {
     /// Any lines, and then one that matches.
-    Line(Automaton, Box<[(Arc<str>, Template)]>),
+    Line(Pattern, Box<[(Arc<str>, Template)]>),
     Bytes(Box<[u8]>),
 }
 
@@ -244,7 +244,7 @@ impl QueryResponse {
                     (Arc::from(label.name.as_str()), value)
                 };
                 let labels = self.labels.iter().map(label).collect();
-                Some(Expected::Line(Automaton::new(pattern), labels))
+                Some(Expected::Line(pattern.clone(), labels))
             }
             None if self.expect_bytes.is_empty() => None,
             None => Some(Expected::Bytes(self.expect_bytes.as_slice().into())),

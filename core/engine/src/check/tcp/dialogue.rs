@@ -9,14 +9,13 @@ use super::inbox::{Inbox, Line};
 use super::{BYTES_FAILED, REGEX_FAILED};
 use crate::check::cx::Cx;
 use crate::check::excerpt::Excerpt;
-use crate::config::{Automaton, Captures, Search, Template};
+use crate::config::{Captures, Template};
 use crate::id::Conn;
 use crate::io::Closed;
 use crate::limits::{
-    MATCHED_AT_ONCE, MAX_DIALOGUE_BYTES, MAX_INFO_BYTES, MAX_INFO_VALUE_BYTES, MAX_LINE_BYTES,
-    MAX_SENT_BYTES,
+    MAX_DIALOGUE_BYTES, MAX_INFO_BYTES, MAX_INFO_VALUE_BYTES, MAX_LINE_BYTES, MAX_SENT_BYTES,
 };
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::Reason;
 
 /// A dialogue in progress.
 #[derive(Debug)]
@@ -25,18 +24,6 @@ pub(super) struct Dialogue {
     /// The exchange that is next or under way.
     at: usize,
     inbox: Inbox,
-    /// Since a line was long for what is expected.
-    long: Option<Box<Long>>,
-}
-
-/// What is known of lines that are long for what is expected.
-#[derive(Debug)]
-struct Long {
-    /// The exchange, and its expression.
-    at: usize,
-    search: Search,
-    /// Work that is left for them on top of going through them.
-    work: usize,
 }
 
 /// How a dialogue goes on.
@@ -63,7 +50,6 @@ impl Dialogue {
             conn,
             at: 0,
             inbox: Inbox::default(),
-            long: None,
         }
     }
 
@@ -154,18 +140,7 @@ impl Dialogue {
             let Some(Expected::Line(pattern, labels)) = &exchange.expected else {
                 return Next::Over;
             };
-            let Some(may_match) = may_match(pattern, line, (self.at, &mut self.long)) else {
-                let detail = format_args!(
-                    "{place}: a line of {} bytes takes too long to be matched: set a simpler \
-                     expression than {pattern:?}",
-                    line.len()
-                );
-                cx.end_phase();
-                cx.finish(Outcome::Unknown(Reason::LocalBound), detail);
-                return Next::Failed;
-            };
-            let captures = may_match.then(|| pattern.pattern().captures(line));
-            let Some(captures) = captures.flatten() else {
+            let Some(captures) = pattern.captures(line) else {
                 cx.trace(format_args!("read the line {}", Excerpt(line)));
                 continue;
             };
@@ -253,31 +228,6 @@ impl fmt::Display for Sending<'_> {
     }
 }
 
-/// Whether a line may match, of which is then asked what was captured; `None` if either
-/// takes too much. `at` is the exchange.
-fn may_match(
-    expected: &Automaton,
-    line: &[u8],
-    (at, long): (usize, &mut Option<Box<Long>>),
-) -> Option<bool> {
-    if expected.is_short(line.len()) {
-        return Some(true);
-    }
-    let work = long.as_ref().map_or(MATCHED_AT_ONCE, |long| long.work);
-    let known = long.take_if(|long| long.at == at);
-    let long = long.insert(known.unwrap_or_else(|| {
-        let search = Search::new(expected);
-        Box::new(Long { at, search, work })
-    }));
-    long.search.restart();
-    let most = work + line.len();
-    let (found, done) = long.search.go_on(expected, line, most);
-    long.work = work.min(most.saturating_sub(done));
-    let found = found?;
-    // Captures cannot be asked for piece by piece.
-    (!found || expected.most_work(line.len()) <= MATCHED_AT_ONCE).then_some(found)
-}
-
 /// Says what comes after what was expected.
 fn say(
     conn: Conn,
@@ -355,7 +305,7 @@ impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.expected {
             Some(Expected::Line(pattern, _)) => {
-                write!(f, "expected a line that matches {pattern:?}")
+                write!(f, "expected a line that matches {:?}", pattern.source())
             }
             Some(Expected::Bytes(bytes)) => write!(f, "expected the bytes {}", Excerpt(bytes)),
             None => f.write_str("expected nothing"),

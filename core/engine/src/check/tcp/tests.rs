@@ -319,33 +319,6 @@ fn an_address_that_is_mapped_into_ipv6_is_of_ipv4() {
     assert_eq!(seen.facts["probe_ip_protocol"], 0.0);
 }
 
-/// What the peer has said is there; it is we who do not get to its end.
-#[test]
-fn a_line_that_takes_too_long_to_match_is_unknown() {
-    let heavy = "[axb][^q]{200}[yc][^q]{200}[^axbyc ]";
-    let line = |length: u32| {
-        let at = |it: u32| it.wrapping_mul(2_654_435_761) >> 24;
-        let text = (0..length).map(|it| b"axbyc"[at(it) as usize % 5]);
-        text.chain(*b"\n").collect::<Vec<u8>>()
-    };
-    let found = format!("x{0}y{0}!\n", "b".repeat(200));
-    let seen = run(vec![expect(heavy)], &[Does::Says(line(40_000))]);
-    assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
-    let detail = format!(
-        "query_response[0]: a line of 40000 bytes takes too long to be matched: set a \
-         simpler expression than {heavy:?}"
-    );
-    assert_eq!(seen.detail, detail);
-    // Nor can what is captured be looked for in a part of it.
-    let long = [&line(10_000)[..10_000], found.as_bytes()].concat();
-    let seen = run(vec![expect("([^q]{300})y")], &[Does::Says(long)]);
-    assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
-    // A simple one has time for a long line, and this one for many short ones.
-    run(vec![expect("^[axbyc]+$")], &[Does::Says(line(60_000))]).succeeded();
-    let lines = [line(300).repeat(300), found.into_bytes()].concat();
-    run(vec![expect(heavy)], &[Does::Says(lines)]).succeeded();
-}
-
 #[test]
 fn nothing_rests_on_what_was_not_taken() {
     let exchanges = || vec![send("hello"), expect("^hi$").send("bye")];

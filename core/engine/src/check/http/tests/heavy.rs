@@ -7,8 +7,8 @@ use alloc::{format, vec};
 use core::time::Duration;
 
 use super::pattern;
-use super::world::{Peer, answers, closes, ok, run_with, spec_with};
-use crate::check::http::{Config, HeaderMatch};
+use super::world::{Peer, closes, ok, run_with, spec_with};
+use crate::check::http::Config;
 use crate::config::Pattern;
 use crate::io::{Closed, Input, Output};
 use crate::outcome::{Outcome, Phase, Reason};
@@ -140,31 +140,6 @@ fn what_takes_no_turn_asks_for_none() {
     });
     seen.succeeded();
     assert_eq!(seen.turns, 0);
-}
-
-/// Headers are matched before there are turns: there is a bound on what they may take.
-#[test]
-fn a_header_that_takes_too_long_to_match_is_unknown() {
-    let run = |status: u16, length: u32| {
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n");
-        let peer = answers(&format!("{head}X-Long: {}\r\n\r\n", text(length)));
-        run_with("192.0.2.7", &[peer], |config| {
-            config.fail_if_header_matches = vec![Some(HeaderMatch {
-                header: "X-Long".into(),
-                regexp: pattern(HEAVY).pop(),
-                allow_missing: false,
-            })];
-        })
-    };
-    run(200, 1_000).succeeded();
-    let seen = run(200, 10_000);
-    assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
-    let words = "header X-Long takes too long to be matched: set a simpler expression than";
-    assert_eq!(seen.detail, format!("{words} {HEAVY:?}"));
-    assert_eq!(
-        run(500, 10_000).outcome,
-        Outcome::Failure(Reason::HttpStatus)
-    );
 }
 
 /// Runs that have 100 ms from the same moment on, on a prober that has a turn in each
