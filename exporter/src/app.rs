@@ -18,6 +18,7 @@ use crate::history::{History, Probed};
 use crate::journal::Journal;
 use crate::render::fleet::{Entry, Index};
 use crate::render::own::Facts;
+use crate::seldom::Seldom;
 
 /// Scrapes of the fleet at once; further ones are refused.
 const SCRAPES: usize = 4;
@@ -382,12 +383,9 @@ impl App {
 
     /// Counts a probe that was refused at the door, and says so now and then.
     pub fn turn_away(&self) {
-        let TurnedAway { count, said } = &self.turned_away;
+        let TurnedAway { count, log } = &self.turned_away;
         let probes = count.fetch_add(1, Ordering::Relaxed) + 1;
-        let now = Instant::now();
-        let mut said = lock(said);
-        if said.is_none_or(|said| now >= said + TurnedAway::PAUSE) {
-            *said = Some(now);
+        if lock(log).says(Instant::now()) {
             let why = "all connections that clients may have are taken by requests under way";
             tracing::warn!(probes, why, "Probes are refused");
         }
@@ -422,12 +420,7 @@ impl App {
 #[derive(Debug, Default)]
 struct TurnedAway {
     count: AtomicU64,
-    /// When it was last said.
-    said: Mutex<Option<Instant>>,
-}
-
-impl TurnedAway {
-    const PAUSE: Duration = Duration::from_secs(10);
+    log: Mutex<Seldom>,
 }
 
 /// Unix time in seconds, by the wall clock.

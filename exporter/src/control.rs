@@ -25,6 +25,7 @@ use crate::discovery::Discovery;
 use crate::events::{Name, state};
 use crate::files::{Host, Stamps};
 use crate::render::fleet::{self, Entry, Index, JobView};
+use crate::seldom::Seldom;
 
 /// Requests for reloads that wait for their turn.
 const REQUESTS: usize = 16;
@@ -561,17 +562,15 @@ fn log_flip(notice: &Notice, Name { job, instance }: &Name) {
     }
 }
 
-/// Runs that could not be made: said at once, and then again for as long as
-/// there are more, a line for each [`Blind::PAUSE`].
+/// Runs that could not be made: said at once, and then [seldom](Seldom), for as
+/// long as there are more.
 #[derive(Debug, Default)]
 struct Blind {
     runs: BTreeMap<Reason, u64>,
-    said: Option<Instant>,
+    log: Seldom,
 }
 
 impl Blind {
-    const PAUSE: Duration = Duration::from_secs(10);
-
     fn note(&mut self, notice: &Notice) {
         match notice.outcome {
             // Those are nobody's trouble: the target or the process went.
@@ -582,8 +581,7 @@ impl Blind {
     }
 
     fn warn(&mut self, now: Instant) {
-        let quiet = self.said.is_some_and(|said| now < said + Self::PAUSE);
-        if self.runs.is_empty() || quiet {
+        if self.runs.is_empty() || !self.log.says(now) {
             return;
         }
         let runs: u64 = self.runs.values().sum();
@@ -595,7 +593,6 @@ impl Blind {
         let reasons = reasons.join(" ");
         tracing::warn!(runs, reasons, "Runs could not be made");
         self.runs.clear();
-        self.said = Some(now);
     }
 }
 

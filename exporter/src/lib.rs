@@ -17,3 +17,4 @@ pub mod history;
 pub mod http;
 pub mod journal;
 pub mod render;
+pub mod seldom;

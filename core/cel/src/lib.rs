@@ -121,6 +121,10 @@ impl Expression for Compiled {
         &self.source
     }
 
+    fn unspoken(&self) -> Option<&str> {
+        self.program.unspoken.as_deref()
+    }
+
     fn read(&self, json: &[u8]) -> Result<Box<dyn Any>, NoAnswer> {
         Ok(Box::new(json::parse(json)?))
     }

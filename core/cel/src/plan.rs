@@ -80,6 +80,8 @@ pub(crate) struct Loop {
 pub(crate) struct Program {
     pub(crate) plan: Plan,
     pub(crate) patterns: Vec<Matcher>,
+    /// What is [`Plan::Unspoken`] first.
+    pub(crate) unspoken: Option<Box<str>>,
 }
 
 /// Makes the plan of an expression whose names and types were found to be good.
@@ -92,6 +94,7 @@ pub(crate) fn make(expression: &IdedExpr) -> Result<Program, String> {
     Ok(Program {
         plan,
         patterns: planner.patterns,
+        unspoken: planner.unspoken,
     })
 }
 
@@ -100,6 +103,7 @@ struct Planner<'e> {
     patterns: Vec<Matcher>,
     /// The variables of the macros around.
     variables: Vec<&'e str>,
+    unspoken: Option<Box<str>>,
 }
 
 impl<'e> Planner<'e> {
@@ -109,8 +113,8 @@ impl<'e> Planner<'e> {
             Expr::Literal(literal) => Ok(constant(literal)),
             Expr::Ident(name) => Ok(self.name(name)),
             Expr::Select(select) => {
-                if let Some(kind) = qualified(expression) {
-                    return Ok(kind);
+                if let Some(name) = qualified(expression) {
+                    return Ok(self.type_named(&name));
                 }
                 let operand = self.boxed(&select.operand)?;
                 let field = select.field.as_str().into();
@@ -131,8 +135,8 @@ impl<'e> Planner<'e> {
                 Ok(Plan::Map(fields.into()))
             }
             Expr::Struct(of) => {
-                let message = format!("a message of the type {} cannot be made here", of.type_name);
-                Ok(Plan::Unspoken(message.into()))
+                let why = format!("a message of the type {} cannot be made here", of.type_name);
+                Ok(self.unspoken(&why))
             }
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
         }
@@ -149,11 +153,23 @@ impl<'e> Planner<'e> {
         expressions.into_iter().map(|it| self.plan(it)).collect()
     }
 
-    fn name(&self, name: &str) -> Plan {
+    fn unspoken(&mut self, why: &str) -> Plan {
+        self.unspoken.get_or_insert_with(|| why.into());
+        Plan::Unspoken(why.into())
+    }
+
+    fn type_named(&mut self, name: &str) -> Plan {
+        match Kind::named(name) {
+            Some(kind) => Plan::Kind(kind),
+            None => self.unspoken(&format!("the type {name} is not known here")),
+        }
+    }
+
+    fn name(&mut self, name: &str) -> Plan {
         match self.variables.iter().rposition(|known| *known == name) {
             Some(at) => Plan::Variable(at),
             None if name == "body" => Plan::Body,
-            None => Kind::named(name).map_or_else(|| message_type(name), Plan::Kind),
+            None => self.type_named(name),
         }
     }
 
@@ -182,9 +198,10 @@ impl<'e> Planner<'e> {
         let text = self.boxed(text)?;
         let Expr::Literal(LiteralValue::String(source)) = &pattern.expr else {
             // As for messages: the file loads, as it does upstream.
-            let why = "the pattern of `matches` has to be a literal here: \
-                 patterns are compiled when the module is loaded";
-            return Ok(Plan::Unspoken(why.into()));
+            return Ok(self.unspoken(
+                "the pattern of `matches` has to be a literal here: \
+                 patterns are compiled when the module is loaded",
+            ));
         };
         self.patterns.push(Matcher::new(source.inner())?);
         Ok(Plan::Matches(text, self.patterns.len() - 1))
@@ -265,7 +282,7 @@ fn constant(literal: &LiteralValue) -> Plan {
 }
 
 /// `google.protobuf.Timestamp` and its like.
-fn qualified(expression: &IdedExpr) -> Option<Plan> {
+fn qualified(expression: &IdedExpr) -> Option<String> {
     let mut names = Vec::new();
     let mut inner = expression;
     while let Expr::Select(select) = &inner.expr {
@@ -276,15 +293,10 @@ fn qualified(expression: &IdedExpr) -> Option<Plan> {
         Expr::Ident(root) if root == "google" => {
             names.push(root);
             names.reverse();
-            let name = names.join(".");
-            Some(Kind::named(&name).map_or_else(|| message_type(&name), Plan::Kind))
+            Some(names.join("."))
         }
         _ => None,
     }
-}
-
-fn message_type(name: &str) -> Plan {
-    Plan::Unspoken(format!("the type {name} is not known here").into())
 }
 
 /// An operator, or the operands back if it is none.

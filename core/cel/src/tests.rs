@@ -153,6 +153,7 @@ fn patterns_are_literals_and_compiled_once() {
     ] {
         let body = format!(r#"{{"ids":{}}}"#, strings(1_000));
         assert_eq!(holds(source, &body), Ok(expected), "{source}");
+        assert_eq!(compile(source).unwrap().unspoken(), None, "{source}");
     }
     for source in [
         "body.ids.exists(p, 'x'.matches(p))",
@@ -162,6 +163,7 @@ fn patterns_are_literals_and_compiled_once() {
     ] {
         let why = holds(source, r#"{"ids":["a"],"p":"x"}"#).unwrap_err();
         assert!(why.contains("has to be a literal here"), "{source}: {why}");
+        assert_eq!(compile(source).unwrap().unspoken(), Some(&*why));
     }
     for source in ["'x'.matches()", "matches('x')", "'x'.matches('a', 'b')"] {
         let why = compile(source).unwrap_err();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use probity_engine::check::http::{ByteSize, Config as Http};
 use probity_engine::check::{ModuleConfig, TargetParams};
-use probity_engine::config::{Expression, Files, Pattern};
+use probity_engine::config::{Expression, Files, Pattern, Recorded};
 use probity_engine::threshold::{self, Kind};
 use probity_engine::{
     Config, Engine, GroupId, Input, Instant, Outcome, Output, Reason, Schedule, Spec,
@@ -254,5 +254,45 @@ fn a_mistake_is_found_with_the_module() {
             error.message.ends_with("cannot be evaluated here"),
             "{error}"
         );
+    }
+}
+
+/// The file loads, as it does upstream, and whoever loads it is told.
+#[test]
+fn what_cannot_be_evaluated_is_said_when_it_is_loaded() {
+    for (cel, expected) in [
+        ("body.a.matches('^x')", None),
+        (
+            "body.a.matches(body.b)",
+            Some("has to be a literal here: patterns are compiled"),
+        ),
+        (
+            "google.protobuf.Int32Value{value: 1} == 1",
+            Some("google.protobuf.Int32Value cannot be made here"),
+        ),
+    ] {
+        let files = Recorded::new(&Host);
+        let module = ModuleConfig {
+            prober: "http".into(),
+            http: Some(Http {
+                fail_if_body_json_matches_cel: Some(cel.into()),
+                ..Http::default()
+            }),
+            ..ModuleConfig::default()
+        };
+        module.compile(&files).unwrap();
+        let warnings = files.warnings();
+        assert_eq!(
+            warnings.len(),
+            usize::from(expected.is_some()),
+            "{warnings:?}"
+        );
+        for (warning, expected) in warnings.iter().zip(expected) {
+            assert!(
+                warning.starts_with("fail_if_body_json_matches_cel: "),
+                "{warning}"
+            );
+            assert!(warning.contains(expected), "{warning}");
+        }
     }
 }

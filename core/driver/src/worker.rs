@@ -491,9 +491,7 @@ impl Worker {
 
     fn stats(&self, groups: Vec<(GroupId, GroupStats)>) -> ShardStats {
         let mut engine = self.engine.stats(self.clock.now());
-        let refused = Outcome::Unknown(Reason::Overload);
-        engine.runs[refused.index()] += self.refused;
-        engine.unknown[Reason::Overload as usize] += self.refused;
+        engine.count_refused(Reason::Overload, self.refused);
         ShardStats {
             engine,
             worker: WorkerStats {

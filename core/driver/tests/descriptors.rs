@@ -95,9 +95,12 @@ fn refused_single_runs_are_counted() {
         let refused = seen.unknown[Reason::Overload as usize];
         refused > 0 && refused == seen.runs[3] && refused + u64::from(seen.in_flight) == asked
     });
-    let refused = waiting.iter().filter_map(|it| it.try_recv().ok());
-    for report in refused.inspect(|it| assert!(it.detail.contains("ulimit -n"), "{it:?}")) {
+    let told: Vec<_> = waiting.iter().filter_map(|it| it.try_recv().ok()).collect();
+    let counted = stats(&handle).engine.unknown[Reason::Overload as usize];
+    assert_eq!(told.len() as u64, counted);
+    for report in told {
         assert_eq!(report.outcome, Outcome::Unknown(Reason::Overload));
+        assert!(report.detail.contains("ulimit -n"), "{report:?}");
     }
     handle.shutdown(std::time::Duration::ZERO);
 }

@@ -203,8 +203,8 @@ pub struct Engine {
     pub workers: usize,
     /// Scheduled runs in flight at once; 0 is what the descriptor limit allows.
     /// Those that /probe is asked for are not among them: of these as many may
-    /// be in flight as a 32nd of the descriptors (at least 16, at most 1024), and on
-    /// top what the targets of jobs cannot use. /probe answers further ones with 503.
+    /// be in flight as a 32nd of the descriptors that are left for probes (at least 16,
+    /// at most 1024), and on top what the targets of jobs cannot use. /probe answers further ones with 503.
     #[arg(long = "engine.in-flight", value_name = "N", default_value_t = 0)]
     pub in_flight: usize,
     /// Connections per second towards one address; 0 is no limit. Each worker

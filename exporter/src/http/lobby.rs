@@ -30,27 +30,73 @@ pub const DOORSTEP: usize = 32;
 /// Places of clients.
 #[derive(Debug)]
 pub struct Places {
-    inside: Arc<Semaphore>,
-    doorstep: Arc<Semaphore>,
-    pub(super) lobby: Arc<Lobby>,
+    inside: Room,
+    doorstep: Room,
     /// Since when nobody who came has found a place at once.
     full_since: Mutex<Option<Instant>>,
 }
 
+/// Places of one kind.
+#[derive(Debug)]
+struct Room {
+    side: Side,
+    free: Arc<Semaphore>,
+    lobby: Arc<Lobby>,
+}
+
+/// How far somebody is let.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Inside,
+    Doorstep,
+}
+
 /// What somebody who came has found; let go when this is dropped.
 #[derive(Debug)]
-pub(super) enum Place {
-    Inside(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit),
-    Doorstep(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit),
+pub(super) struct Place {
+    pub(super) side: Side,
+    lobby: Arc<Lobby>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Room {
+    fn new(side: Side, places: usize) -> Self {
+        Self {
+            side,
+            free: Arc::new(Semaphore::new(places)),
+            lobby: Arc::default(),
+        }
+    }
+
+    fn place(&self, permit: OwnedSemaphorePermit) -> Place {
+        Place {
+            side: self.side,
+            lobby: Arc::clone(&self.lobby),
+            _permit: permit,
+        }
+    }
+
+    /// A place that is free.
+    fn take(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.free).try_acquire_owned();
+        permit.ok().map(|permit| self.place(permit))
+    }
+
+    /// One that is free before it is time to look again.
+    async fn wait(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.free).acquire_owned();
+        let permit = tokio::time::timeout(LOOK_AGAIN, permit).await;
+        // Nobody closes it.
+        permit.ok()?.ok().map(|permit| self.place(permit))
+    }
 }
 
 impl Places {
     /// Places for so many connections at once.
     pub fn new(connections: usize) -> Self {
         Self {
-            inside: Arc::new(Semaphore::new(connections)),
-            doorstep: Arc::new(Semaphore::new(DOORSTEP)),
-            lobby: Arc::default(),
+            inside: Room::new(Side::Inside, connections),
+            doorstep: Room::new(Side::Doorstep, DOORSTEP),
             full_since: Mutex::new(None),
         }
     }
@@ -58,21 +104,19 @@ impl Places {
     /// A place for somebody who has come. Who comes later waits in the system's
     /// queue.
     pub(super) async fn find(&self) -> Place {
-        if let Ok(permit) = Arc::clone(&self.inside).try_acquire_owned() {
+        if let Some(place) = self.inside.take() {
             *self.full_since() = None;
-            return Place::Inside(permit);
+            return place;
         }
         loop {
-            if !self.lobby.send_one_away()
-                && self.is_full_for(PATIENCE)
-                && let Ok(permit) = Arc::clone(&self.doorstep).try_acquire_owned()
-            {
-                return Place::Doorstep(permit);
+            if !self.inside.lobby.send_one_away() && self.is_full_for(PATIENCE) {
+                if let Some(place) = self.doorstep.take() {
+                    return place;
+                }
+                self.doorstep.lobby.send_one_away();
             }
-            // Nobody closes it.
-            let permit = Arc::clone(&self.inside).acquire_owned();
-            if let Ok(Ok(permit)) = tokio::time::timeout(LOOK_AGAIN, permit).await {
-                return Place::Inside(permit);
+            if let Some(place) = self.inside.wait().await {
+                return place;
             }
         }
     }
@@ -90,7 +134,7 @@ impl Places {
 
 /// Those who have a place and ask for nothing, by how long.
 #[derive(Debug, Default)]
-pub(super) struct Lobby {
+struct Lobby {
     /// Since when, and how each is told to go. Numbers grow with time.
     idle: Mutex<BTreeMap<u64, (Instant, watch::Sender<bool>)>>,
     next: AtomicU64,
@@ -128,9 +172,9 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn enter(lobby: &Arc<Lobby>) -> Self {
+    pub(super) fn enter(place: &Place) -> Self {
         let guest = Self {
-            lobby: Arc::clone(lobby),
+            lobby: Arc::clone(&place.lobby),
             away: watch::Sender::new(false),
             number: Mutex::new(None),
             under_way: watch::Sender::new(0),

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
@@ -37,42 +37,47 @@ use crate::exposition::{self, Chunks, Encoder, Encoding, Format, format};
 ///
 /// With a `guard` nothing is answered that it does not let in.
 pub fn router(app: Arc<App>, base: &Base, guard: Option<Arc<Guard>>) -> Router {
-    let router = open_router(app, base);
+    guarded(open_router(app, base), guard)
+}
+
+/// The same for clients for whom there is no place: no probe is made for them, and
+/// they do not stay.
+pub fn doorstep(app: Arc<App>, base: &Base, guard: Option<Arc<Guard>>) -> Router {
+    let refused: Arc<str> = base.path("/probe").into();
+    let router = open_router(Arc::clone(&app), base);
+    let router = router.layer(from_fn_with_state((app, refused), turn_away));
+    guarded(router, guard)
+}
+
+fn guarded(router: Router, guard: Option<Arc<Guard>>) -> Router {
     match guard {
         Some(guard) => router.layer(from_fn_with_state(guard, guard::admit)),
         None => router,
     }
 }
 
-/// The same for clients for whom there is no place: what may take long is refused,
-/// and nobody stays.
-pub fn doorstep(app: Arc<App>, base: &Base, guard: Option<Arc<Guard>>) -> Router {
-    let refused: Arc<str> = base.path("/probe").into();
-    let router = open_router(Arc::clone(&app), base);
-    let router = router.layer(from_fn_with_state((app, refused), turn_away));
-    match guard {
-        Some(guard) => router.layer(from_fn_with_state(guard, guard::admit)),
-        None => router,
-    }
-}
+/// What is said to whoever asks for a probe on the doorstep.
+const CROWDED: &str = "The probe could not be made (overload): all connections that clients may have are taken by requests under way: ask for fewer at once, or let there be more of them (--web.max-connections, ulimit -n)\n";
 
 async fn turn_away(
     State((app, refused)): State<(Arc<App>, Arc<str>)>,
     request: Request,
     next: Next,
 ) -> Response {
+    // HTTP/2 has no such field (RFC 9113 section 8.2.2).
+    let may_stay = request.version() >= Version::HTTP_2;
     let mut response = if request.uri().path() == &*refused {
         app.turn_away();
         plain(StatusCode::SERVICE_UNAVAILABLE, CROWDED)
     } else {
         next.run(request).await
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !may_stay {
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
-
-const CROWDED: &str = "The probe could not be made (overload): all connections that clients may have are taken by requests under way: ask for fewer at once, or let there be more of them (--web.max-connections, ulimit -n)\n";
 
 fn open_router(app: Arc<App>, base: &Base) -> Router {
     let at = |page| base.path(page);

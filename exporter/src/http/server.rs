@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::guard::Guard;
-use super::lobby::{Guest, Place, Places};
+use super::lobby::{Guest, Places, Side};
 
 /// Longest wait for a request, from the first byte of a connection or the end
 /// of the last response to the end of its headers. Longer than the interval at
@@ -91,14 +91,14 @@ async fn serve_within(
         match accepted {
             Ok((stream, _)) => {
                 let (mut doors, stopped) = (doors.clone(), stopped.clone());
-                let request = match place {
-                    Place::Inside(_) => request,
-                    Place::Doorstep(_) => {
+                let request = match place.side {
+                    Side::Inside => request,
+                    Side::Doorstep => {
                         doors.router = doors.doorstep.clone();
                         BRIEF
                     }
                 };
-                let guest = Arc::new(Guest::enter(&doors.places.lobby));
+                let guest = Arc::new(Guest::enter(&place));
                 open.spawn(async move {
                     tokio::select! {
                         () = answer(stream, doors, stopped, request, &guest) => {}

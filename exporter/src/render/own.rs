@@ -54,9 +54,8 @@ pub struct Facts {
 /// The families of one scrape. `jobs` are the names of the groups; groups
 /// without a name belong to a job that is just being removed and are left out.
 pub fn registry(mut stats: Stats, facts: Facts, jobs: Vec<(GroupId, String)>) -> Registry {
-    let refused = Outcome::Unknown(Reason::Overload);
-    stats.engine.runs[refused.index()] += facts.turned_away;
-    stats.engine.unknown[Reason::Overload as usize] += facts.turned_away;
+    let refused = facts.turned_away;
+    stats.engine.count_refused(Reason::Overload, refused);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Own {
         stats,

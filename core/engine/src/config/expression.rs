@@ -15,6 +15,12 @@ pub trait Expression: fmt::Debug + Send + Sync {
     /// The expression as it was written.
     fn source(&self) -> &str;
 
+    /// What of it cannot be evaluated here, whatever the body is: there is no answer
+    /// ([`NoAnswer::Beyond`]) where it is come to. For whoever loads it.
+    fn unspoken(&self) -> Option<&str> {
+        None
+    }
+
     /// Reads the JSON text of a body, once for all expressions of a host. What
     /// comes of it is the host's business.
     ///

@@ -27,6 +27,28 @@ pub struct Stats {
     pub resolver: ResolverStats,
 }
 
+impl Stats {
+    /// Counts runs that whoever drives the engine has refused without it: they are
+    /// unknown, for this reason.
+    pub fn count_refused(&mut self, reason: Reason, runs: u64) {
+        count(
+            (&mut self.runs, &mut self.unknown),
+            Outcome::Unknown(reason),
+            runs,
+        );
+    }
+}
+
+/// By outcome, and those that are unknown by reason.
+type ByOutcome<'a> = (&'a mut [u64; 4], &'a mut [u64; Reason::ALL.len()]);
+
+fn count((by_outcome, unknown): ByOutcome<'_>, outcome: Outcome, runs: u64) {
+    by_outcome[outcome.index()] += runs;
+    if let Outcome::Unknown(reason) = outcome {
+        unknown[reason as usize] += runs;
+    }
+}
+
 /// The counters among them.
 #[derive(Debug)]
 pub(super) struct Counters {
@@ -45,9 +67,6 @@ impl Counters {
     }
 
     pub(super) fn count(&mut self, outcome: Outcome, runs: u64) {
-        self.runs[outcome.index()] += runs;
-        if let Outcome::Unknown(reason) = outcome {
-            self.unknown[reason as usize] += runs;
-        }
+        count((&mut self.runs, &mut self.unknown), outcome, runs);
     }
 }

@@ -13,6 +13,7 @@ use super::judge::{self, Fault};
 use super::matching::Matching;
 use super::place::Place;
 use super::response::Head;
+use super::size::Largest;
 use super::version::Version;
 use super::{BODY_LENGTH, CEL_FAILED, CONTENT_LENGTH, LAST_MODIFIED, SSL, STATUS_CODE, VERSION};
 use crate::check::Cx;
@@ -26,77 +27,28 @@ pub(super) struct Answer {
     framing: Framing,
     /// What the body goes through, if it is coded.
     decoder: Option<Box<Decoder>>,
-    /// What waits until the decoder may go on.
-    backlog: Option<Box<Backlog>>,
     /// Bytes of the decoded body so far.
     received: u64,
     /// The decoded body so far, if it is to be matched.
     held: Vec<u8>,
     matched: bool,
-    /// How far that is, if it waits for the next turn.
-    matching: Option<Box<Matching>>,
     /// What is known to be wrong: said when the body has been read.
     fault: Option<Fault>,
     version: Version,
     progress: Progress,
 }
 
-/// How far the reading of a body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a body is.
+#[derive(Debug)]
 enum Progress {
     /// More is expected, or was when the run ended.
     Reading,
+    /// The same, and what has come waits until the decoder may go on.
+    Decoding(Box<Backlog>),
+    /// All of it is there, and waits until it may be matched further.
+    Matching(Box<Matching>),
     /// As much was read as there is, or as is wanted.
     Read,
-}
-
-/// How many bytes of a body are read at most, decoded if it is coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Largest {
-    /// The module's `body_size_limit`: a larger body is a failure.
-    Module(u64),
-    /// As much as CEL looks at here.
-    Parsed(u64),
-    /// As much as is held here to be matched, unless the module says otherwise.
-    Matched(u64),
-    /// As much as is decoded here, unless the module says otherwise.
-    Decoded(u64),
-}
-
-impl Largest {
-    pub(super) const fn bytes(self) -> u64 {
-        match self {
-            Self::Module(bytes)
-            | Self::Parsed(bytes)
-            | Self::Matched(bytes)
-            | Self::Decoded(bytes) => bytes,
-        }
-    }
-}
-
-impl fmt::Display for Largest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.bytes();
-        f.write_str("the body is larger than ")?;
-        match self {
-            Self::Module(_) => write!(f, "{bytes} bytes"),
-            Self::Parsed(_) => write!(
-                f,
-                "the {bytes} bytes that expressions in CEL look at: ask the target for less, \
-                 or set a smaller body_size_limit to fail it"
-            ),
-            Self::Matched(_) => write!(
-                f,
-                "the {bytes} bytes that are held to be matched: set a larger body_size_limit to \
-                 have more matched, or a smaller one to fail it"
-            ),
-            Self::Decoded(_) => write!(
-                f,
-                "the {bytes} bytes that are decoded: set a larger body_size_limit to have more \
-                 decoded, or a smaller one to fail it"
-            ),
-        }
-    }
 }
 
 /// Why no more of a body is read.
@@ -123,11 +75,9 @@ impl Answer {
         Self {
             framing,
             decoder: coding.decoder().map(Box::new),
-            backlog: None,
             received: 0,
             held: Vec::new(),
             matched: matched && fault.is_none(),
-            matching: None,
             fault,
             version,
             progress: Progress::Reading,
@@ -141,7 +91,7 @@ impl Answer {
 
     /// Whether the body has not been read to its end.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.progress == Progress::Reading
+        matches!(self.progress, Progress::Reading | Progress::Decoding(_))
     }
 
     /// Whether the body is to be matched.
@@ -159,7 +109,7 @@ impl Answer {
     /// It is over, and nothing was known to be wrong. If the body is there, it is we
     /// who are not through with it.
     pub(super) fn on_expiry(&self, module: &Module, cx: &mut Cx<'_>) {
-        if let Some(matching) = &self.matching {
+        if let Progress::Matching(matching) = &self.progress {
             beyond(
                 format_args!("{}", matching.unfinished(module, &self.held)),
                 cx,
@@ -172,7 +122,7 @@ impl Answer {
     /// Whether the body has been read to its end, and is being matched: what comes
     /// after that is not looked at.
     pub(super) const fn is_complete(&self) -> bool {
-        self.matching.is_some()
+        matches!(self.progress, Progress::Matching(_))
     }
 
     /// Whether somebody was looking at the body, should it end here: not if it
@@ -183,52 +133,54 @@ impl Answer {
 
     /// What is still to be looked at, if that waits for the next turn.
     pub(super) fn backlog(&mut self) -> Option<&mut Backlog> {
-        self.backlog.as_deref_mut()
+        match &mut self.progress {
+            Progress::Decoding(backlog) => Some(backlog),
+            _ => None,
+        }
     }
 
     /// See [`Check::behind_with`](crate::check::Check::behind_with).
     pub(super) const fn behind_with(&self) -> Option<&'static str> {
-        if self.backlog.is_some() {
-            Some("decode the body that had come")
-        } else if self.matching.is_some() {
-            Some("match the body that had come")
-        } else {
-            None
+        match self.progress {
+            Progress::Decoding(_) => Some("decode the body that had come"),
+            Progress::Matching(_) => Some("match the body that had come"),
+            Progress::Reading | Progress::Read => None,
         }
     }
 
     /// See [`Check::waits_for`](crate::check::Check::waits_for).
     pub(super) fn waits_for(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.backlog.is_some() {
-            true => write!(
+        match self.progress {
+            Progress::Decoding(_) => write!(
                 f,
                 ": decoded {} bytes, and not all that came",
                 self.received
             ),
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// Goes on in a new turn with what was begun. Gives what came after it,
     /// unless it is still too much.
     pub(super) fn catch_up(&mut self, place: Place<'_>, cx: &mut Cx<'_>) -> Option<Box<Backlog>> {
-        if self.matching.is_some() {
-            self.judge(place, cx);
-            return None;
-        }
-        let mut backlog = self.backlog.take()?;
-        match self.take(place, backlog.piece(), cx) {
-            Ok(None) => Some(backlog),
-            Ok(Some(left)) => {
-                backlog.keep(left);
-                self.backlog = Some(backlog);
-                None
+        match core::mem::replace(&mut self.progress, Progress::Reading) {
+            Progress::Decoding(mut backlog) => match self.take(place, backlog.piece(), cx) {
+                Ok(None) => return Some(backlog),
+                Ok(Some(left)) => {
+                    backlog.keep(left);
+                    self.progress = Progress::Decoding(backlog);
+                }
+                Err(stop) => self.stop(place, &stop, cx),
+            },
+            Progress::Matching(mut matching) => {
+                match matching.go_on(&place.spec.module, &self.held, cx) {
+                    Some(judged) => self.conclude(place, judged.err(), cx),
+                    None => self.progress = Progress::Matching(matching),
+                }
             }
-            Err(stop) => {
-                self.stop(place, &stop, cx);
-                None
-            }
+            other => self.progress = other,
         }
+        None
     }
 
     /// Ends the run: the redirect was refused, its body is not read.
@@ -247,7 +199,7 @@ impl Answer {
                     Ok(None) => {}
                     Ok(Some(left)) => {
                         let begun = &content[content.len() - left..];
-                        self.backlog = Some(Box::new(Backlog::new(begun, data)));
+                        self.progress = Progress::Decoding(Box::new(Backlog::new(begun, data)));
                         return;
                     }
                     Err(stop) => return self.stop(place, &stop, cx),
@@ -295,7 +247,7 @@ impl Answer {
         &mut self,
         decoder: &mut Decoder,
         mut content: &[u8],
-        limit: Largest,
+        limit: Option<Largest>,
         cx: &mut Cx<'_>,
     ) -> Result<Option<usize>, Stop> {
         let mut decoded = [0; DECODED_AT_ONCE];
@@ -322,12 +274,20 @@ impl Answer {
     }
 
     /// Counts a piece of the decoded body, and keeps it if it is to be matched.
-    fn keep(&mut self, content: &[u8], limit: Largest, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        let room = usize::try_from(limit.bytes() - self.received).unwrap_or(usize::MAX);
+    fn keep(
+        &mut self,
+        content: &[u8],
+        limit: Option<Largest>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Stop> {
+        let most = limit.map_or(u64::MAX, Largest::bytes);
+        let room = usize::try_from(most - self.received).unwrap_or(usize::MAX);
         let fits = content.len().min(room);
         self.received += fits as u64;
         cx.set(BODY_LENGTH, self.received as f64);
-        if fits < content.len() {
+        if let Some(limit) = limit
+            && fits < content.len()
+        {
             return Err(Stop::Limit(limit));
         }
         if self.matched {
@@ -397,35 +357,26 @@ impl Answer {
     /// All that is wanted of the response is there: ends the run, as soon as the
     /// body is matched.
     fn judge(&mut self, place: Place<'_>, cx: &mut Cx<'_>) {
-        self.progress = Progress::Read;
-        let fault = match self.fault {
-            None if self.matched => match self.match_body(&place.spec.module, cx) {
-                Some(judged) => judged.err(),
-                None => return,
-            },
-            fault => fault,
-        };
-        let held = core::mem::take(&mut self.held);
-        self.conclude(place, fault, &held, cx);
-        cx.give_buffer(held);
-    }
-
-    /// See [`Matching::go_on`].
-    fn match_body(&mut self, module: &Module, cx: &mut Cx<'_>) -> Option<Result<(), Fault>> {
-        if let Some(matching) = &mut self.matching {
-            return matching.go_on(module, &self.held, cx);
+        if self.fault.is_some() || !self.matched {
+            return self.conclude(place, self.fault, cx);
         }
         // Most are through at once.
         let mut matching = Matching::new();
-        let judged = matching.go_on(module, &self.held, cx);
-        if judged.is_none() {
-            self.matching = Some(Box::new(matching));
+        match matching.go_on(&place.spec.module, &self.held, cx) {
+            Some(judged) => self.conclude(place, judged.err(), cx),
+            None => self.progress = Progress::Matching(Box::new(matching)),
         }
-        judged
     }
 
     /// Ends the run, with what the expressions have found in the body.
-    fn conclude(&self, place: Place<'_>, fault: Option<Fault>, body: &[u8], cx: &mut Cx<'_>) {
+    fn conclude(&mut self, place: Place<'_>, fault: Option<Fault>, cx: &mut Cx<'_>) {
+        self.progress = Progress::Read;
+        let body = core::mem::take(&mut self.held);
+        self.verdict(place, fault, &body, cx);
+        cx.give_buffer(body);
+    }
+
+    fn verdict(&self, place: Place<'_>, fault: Option<Fault>, body: &[u8], cx: &mut Cx<'_>) {
         let module = &*place.spec.module;
         if fault.is_none()
             && self.matched

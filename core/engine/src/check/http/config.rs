@@ -12,10 +12,9 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::answer::Largest;
 use super::decode::Coding;
 use super::request::{self, Added, Fields};
-use super::size::ByteSize;
+use super::size::{ByteSize, Largest};
 use crate::config::{
     self, Automaton, Bytes, Cel, ConfigError, Files, Pattern, Proxies, ProxyConfig, ProxyHeader,
     ProxyUrl, Secret, TlsConfig, is_default, yes,
@@ -522,31 +521,23 @@ impl Module {
         self.cel_forbidden.is_some() || self.cel_required.is_some()
     }
 
-    /// How much of a body is read at most, and who says so. Who asks for more than
-    /// the defaults gets it; not for a parser.
-    pub(super) fn largest_body(&self, matched: bool) -> Largest {
-        let parsed = match matched && self.matches_json() {
-            true => MAX_JSON_BODY_BYTES as u64,
-            false => u64::MAX,
+    /// How much of a body is read at most, and who says so; `None`: all of it. Who asks
+    /// for more than the defaults gets it; not for a parser.
+    pub(super) fn largest_body(&self, matched: bool) -> Option<Largest> {
+        let parsed = matched && self.matches_json();
+        let parsed = parsed.then_some(Largest::Parsed(MAX_JSON_BODY_BYTES as u64));
+        let held = Largest::Matched(MAX_MATCHED_BODY_BYTES as u64);
+        let decoded = Largest::Decoded(MAX_DECODED_BODY_BYTES);
+        let others = match self.body_limit {
+            Some(limit) => [Some(Largest::Module(limit)), None],
+            None => [
+                matched.then_some(held),
+                self.coding.decodes().then_some(decoded),
+            ],
         };
-        if let Some(limit) = self.body_limit
-            && limit <= parsed
-        {
-            return Largest::Module(limit);
-        }
-        let held = match matched && self.body_limit.is_none() {
-            true => MAX_MATCHED_BODY_BYTES as u64,
-            false => u64::MAX,
-        };
-        let decoded = match self.coding.decodes() && self.body_limit.is_none() {
-            true => MAX_DECODED_BODY_BYTES,
-            false => u64::MAX,
-        };
-        match parsed.min(held).min(decoded) {
-            bytes if bytes == parsed => Largest::Parsed(bytes),
-            bytes if bytes == held => Largest::Matched(bytes),
-            bytes => Largest::Decoded(bytes),
-        }
+        // Of two that are the same, the module's.
+        let all = others.into_iter().chain([parsed]).flatten();
+        all.min_by_key(|it| it.bytes())
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -577,7 +568,14 @@ fn cel(field: &str, source: Option<&str>, files: &dyn Files) -> Result<Option<Ce
         return Ok(None);
     };
     match files.cel(source) {
-        Ok(expression) => Ok(Some(Cel(expression))),
+        Ok(expression) => {
+            if let Some(why) = expression.unspoken() {
+                files.warn(format!(
+                    "{field}: {why}: a probe that comes to it is unknown"
+                ));
+            }
+            Ok(Some(Cel(expression)))
+        }
         Err(why) => Err(ConfigError::new(
             field,
             format!("\"Could not compile CEL program\" expression={source:?}: {why}"),

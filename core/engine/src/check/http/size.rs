@@ -1,4 +1,4 @@
-//! Sizes as blackbox_exporter writes them.
+//! Sizes as blackbox_exporter writes them, and what is too large.
 
 use alloc::format;
 use alloc::string::String;
@@ -134,6 +134,55 @@ impl Visitor<'_> for Size {
         match number {
             0 => Ok(ByteSize(0)),
             _ => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+        }
+    }
+}
+
+/// How many bytes of a body are read at most, decoded if it is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Largest {
+    /// The module's `body_size_limit`: a larger body is a failure.
+    Module(u64),
+    /// As much as CEL looks at here.
+    Parsed(u64),
+    /// As much as is held here to be matched, unless the module says otherwise.
+    Matched(u64),
+    /// As much as is decoded here, unless the module says otherwise.
+    Decoded(u64),
+}
+
+impl Largest {
+    pub(super) const fn bytes(self) -> u64 {
+        match self {
+            Self::Module(bytes)
+            | Self::Parsed(bytes)
+            | Self::Matched(bytes)
+            | Self::Decoded(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Largest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes();
+        f.write_str("the body is larger than ")?;
+        match self {
+            Self::Module(_) => write!(f, "{bytes} bytes"),
+            Self::Parsed(_) => write!(
+                f,
+                "the {bytes} bytes that expressions in CEL look at: ask the target for less, \
+                 or set a smaller body_size_limit to fail it"
+            ),
+            Self::Matched(_) => write!(
+                f,
+                "the {bytes} bytes that are held to be matched: set a larger body_size_limit to \
+                 have more matched, or a smaller one to fail it"
+            ),
+            Self::Decoded(_) => write!(
+                f,
+                "the {bytes} bytes that are decoded: set a larger body_size_limit to have more \
+                 decoded, or a smaller one to fail it"
+            ),
         }
     }
 }

@@ -18,9 +18,9 @@ fn the_defaults_are_those_of_blackbox_exporter() {
     assert_eq!(&*module.method, "GET");
     let offered = [b"h2".as_slice().into(), b"http/1.1".as_slice().into()];
     assert_eq!(module.tls.alpn, offered);
-    assert_eq!(module.largest_body(false).bytes(), u64::MAX);
+    assert_eq!(module.largest_body(false), None);
     let held = Largest::Matched(MAX_MATCHED_BODY_BYTES as u64);
-    assert_eq!(module.largest_body(true), held);
+    assert_eq!(module.largest_body(true), Some(held));
 }
 
 #[test]
@@ -28,8 +28,9 @@ fn a_limit_of_bodies_is_taken_for_what_is_matched_too() {
     for (text, limit) in [("128B", 128), ("100MiB", 100 << 20)] {
         let limited = ByteSize::parse(text).unwrap();
         let module = module(|config| config.body_size_limit = limited).unwrap();
-        assert_eq!(module.largest_body(true), Largest::Module(limit));
-        assert_eq!(module.largest_body(false), Largest::Module(limit));
+        let limit = Some(Largest::Module(limit));
+        assert_eq!(module.largest_body(true), limit);
+        assert_eq!(module.largest_body(false), limit);
     }
 }
 

@@ -4,18 +4,16 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::time::Duration;
 
 use miniz_oxide::deflate::compress_to_vec;
 
 use super::super::decode::tests::{BROTLI, member};
 use super::super::*;
 use super::pattern;
-use super::world::{Peer, Seen, run_with, spec_with};
-use crate::io::{Closed, Output};
+use super::world::{self, Peer, Seen, run_with, spec_with};
+use crate::io::Closed;
 use crate::limits::DECODED_PER_TURN;
 use crate::outcome::Outcome;
-use crate::{Engine, Instant};
 
 /// A response with this body, as it is.
 fn coded(fields: &str, body: &[u8]) -> Peer {
@@ -224,39 +222,17 @@ fn what_a_body_decodes_to_is_spread_over_turns() {
     );
 }
 
-/// Verdicts of runs that have 100 ms from the same moment on, each of which is
-/// given its answer `after` so many milliseconds, on a prober that has one turn in
-/// `step` of them.
+/// Verdicts of runs of one module, see [`world::among_each_other`].
 fn among_each_other(step: usize, runs: &[(u64, &Peer)]) -> Vec<(Outcome, String)> {
-    let at = |after: u64| Instant::ZERO + Duration::from_millis(after);
-    let mut engine = Engine::new(crate::Config::default(), at(0));
     let spec = spec_with("192.0.2.7", |config| config.compression = "gzip".into());
-    let ids: Vec<_> = runs
+    let runs = runs
         .iter()
-        .map(|_| {
-            let time = Duration::from_millis(100);
-            let run = engine.run_once(Arc::clone(&spec), time, false, at(0));
-            run.unwrap()
-        })
-        .collect();
-    let mut verdicts = vec![None; runs.len()];
-    for now in (0..=150).step_by(step) {
-        engine.handle_timeout(at(now));
-        for (id, (after, peer)) in ids.iter().zip(runs) {
-            if *after == now {
-                engine.handle_input(*id, Input::Opened(Conn(0)), at(now));
-                engine.handle_input(*id, Input::Data(Conn(0), &peer.sends[0]), at(now));
-            }
-        }
-        while let Some((id, output)) = engine.poll_output() {
-            if let Output::Report(report) = output {
-                let place = ids.iter().position(|it| *it == id).unwrap();
-                verdicts[place] = Some((report.outcome, report.detail.into()));
-            }
-        }
-    }
-    let ended = verdicts.into_iter().map(Option::unwrap);
-    ended.collect()
+        .map(|(after, peer)| (*after, Arc::clone(&spec), *peer));
+    let ended = world::among_each_other(step, &runs.collect::<Vec<_>>());
+    ended
+        .into_iter()
+        .map(|(_, outcome, detail)| (outcome, detail))
+        .collect()
 }
 
 /// More than comes out in a hundred turns.

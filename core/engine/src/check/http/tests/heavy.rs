@@ -4,15 +4,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::time::Duration;
 
 use super::pattern;
-use super::world::{Peer, closes, ok, run_with, spec_with};
+use super::world::{Peer, among_each_other, closes, ok, run_with, spec_with};
 use crate::check::http::Config;
 use crate::config::Pattern;
-use crate::io::{Closed, Input, Output};
+use crate::io::Closed;
 use crate::outcome::{Outcome, Phase, Reason};
-use crate::{Conn, Engine, Instant};
 
 /// An expression that needs another state at nearly every byte of [`text`], in which
 /// it is not.
@@ -142,34 +140,9 @@ fn what_takes_no_turn_asks_for_none() {
     assert_eq!(seen.turns, 0);
 }
 
-/// Runs that have 100 ms from the same moment on, on a prober that has a turn in each
-/// of them and looks at news between two. Gives when each ended, and how.
+/// See [`among_each_other`], with a turn in each millisecond.
 fn side_by_side(runs: &[(u64, Arc<crate::Spec>, &Peer)]) -> Vec<(u64, Outcome, String)> {
-    let at = |after: u64| Instant::ZERO + Duration::from_millis(after);
-    let mut engine = Engine::new(crate::Config::default(), at(0));
-    let time = Duration::from_millis(100);
-    let start = |(_, spec, _): &(_, Arc<crate::Spec>, _)| {
-        let run = engine.run_once(Arc::clone(spec), time, false, at(0));
-        run.unwrap()
-    };
-    let ids: Vec<_> = runs.iter().map(start).collect();
-    let mut ends = vec![None; runs.len()];
-    for now in 0..150 {
-        engine.handle_timeout(at(now));
-        for (id, (after, _, peer)) in ids.iter().zip(runs) {
-            if *after == now {
-                engine.handle_input(*id, Input::Opened(Conn(0)), at(now));
-                engine.handle_input(*id, Input::Data(Conn(0), &peer.sends[0]), at(now));
-            }
-        }
-        while let Some((id, output)) = engine.poll_output() {
-            if let Output::Report(report) = output {
-                let place = ids.iter().position(|it| *it == id).unwrap();
-                ends[place] = Some((now, report.outcome, report.detail.into()));
-            }
-        }
-    }
-    ends.into_iter().map(Option::unwrap).collect()
+    among_each_other(1, runs)
 }
 
 const OURS: Outcome = Outcome::Unknown(Reason::Overload);

@@ -348,6 +348,40 @@ pub(super) fn drive(
     panic!("the run does not end");
 }
 
+/// Runs that have 100 ms from the same moment on, each of which is given its answer
+/// `after` so many of them, on a prober that has one turn in `step` milliseconds and
+/// looks at news after it. Gives when each ended, and how.
+pub(super) fn among_each_other(
+    step: usize,
+    runs: &[(u64, Arc<crate::Spec>, &Peer)],
+) -> Vec<(u64, Outcome, String)> {
+    let at = |after: u64| Instant::ZERO + Duration::from_millis(after);
+    let mut engine = Engine::new(crate::Config::default(), at(0));
+    let time = Duration::from_millis(100);
+    let start = |(_, spec, _): &(_, Arc<crate::Spec>, _)| {
+        let run = engine.run_once(Arc::clone(spec), time, false, at(0));
+        run.unwrap()
+    };
+    let ids: Vec<_> = runs.iter().map(start).collect();
+    let mut ends = vec![None; runs.len()];
+    for now in (0..=150).step_by(step) {
+        engine.handle_timeout(at(now));
+        for (id, (after, _, peer)) in ids.iter().zip(runs) {
+            if *after == now {
+                engine.handle_input(*id, Input::Opened(Conn(0)), at(now));
+                engine.handle_input(*id, Input::Data(Conn(0), &peer.sends[0]), at(now));
+            }
+        }
+        while let Some((id, output)) = engine.poll_output() {
+            if let Output::Report(report) = output {
+                let place = ids.iter().position(|it| *it == id).unwrap();
+                ends[place] = Some((now, report.outcome, report.detail.into()));
+            }
+        }
+    }
+    ends.into_iter().map(Option::unwrap).collect()
+}
+
 pub(super) fn failure(reason: Reason) -> Closed {
     Closed::Tls(Box::new(TlsFailure {
         reason,
