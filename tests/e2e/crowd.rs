@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials!("crowd":
         probes_beyond_the_connections_are_told_and_counted,
         idle_clients_keep_nobody_out,
+        more_connections_than_descriptors_are_not_promised,
     )
 }
 
@@ -71,5 +72,16 @@ fn idle_clients_keep_nobody_out() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
     drop(idle);
+    server.stop();
+}
+
+fn more_connections_than_descriptors_are_not_promised() {
+    let folder = Folder::with("modules: {http_2xx: {prober: http}}\n");
+    let server = Probity::serve_with(&folder.config(), &["--web.max-connections=4000000000"]);
+    let said = [
+        "level=WARN",
+        "Too few descriptors for --web.max-connections",
+    ];
+    assert_eq!(server.log().lines(&said).len(), 1, "{:?}", server.log());
     server.stop();
 }

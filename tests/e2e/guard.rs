@@ -175,6 +175,11 @@ fn certificates_of_clients_are_judged_as_the_policy_says() {
         let clients = [&nobody, &known, &stranger];
         let found = clients.map(|client| status(client, server.address) == Some(200));
         assert_eq!(found, expected, "{policy} {more}");
+        let refused = expected.iter().filter(|let_in| !**let_in).count();
+        until("each refusal is logged", || {
+            let lines = server.log().lines(&["TLS handshake error", "client="]);
+            (lines.len() == refused).then_some(())
+        });
         server.stop();
     }
 }

@@ -456,5 +456,9 @@ fn without_a_file_it_has_the_usual_modules() {
         assert_eq!(samples.value("probe_success", &[]), Some(1.0), "{module}");
     }
     assert_eq!(server.get("/fleet").ok().text(), "");
+    let log = server.log();
+    assert_eq!(log.lines(&["level=WARN", "no blackbox.yml here"]).len(), 1);
+    let config = "config=\"the built-in configuration\"";
+    assert_eq!(log.lines(&["Fleet loaded", config]).len(), 1, "{log:?}");
     server.stop();
 }

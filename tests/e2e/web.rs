@@ -149,6 +149,9 @@ modules:
         let expected = format!("{begins}{}{what}{rest}", folder.config().display());
         assert_eq!((answer.status, answer.text()), (status, &*expected));
     }
+    // Who scrapes does not see that text.
+    let refused = ["level=WARN", "Probe refused", "module=soa", "not supported"];
+    assert_eq!(server.log().lines(&refused).len(), 1, "{:?}", server.log());
     server.stop();
 }
 

@@ -7,21 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
 /// Bytes of the header of a message (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
-/// Types of records.
-const A: u16 = 1;
-const CNAME: u16 = 5;
-const SOA: u16 = 6;
-const OPT: u16 = 41;
-const AAAA: u16 = 28;
-/// Codes of answers.
-const NO_ERROR: u8 = 0;
-pub(crate) const FORMAT_ERROR: u8 = 1;
-pub(crate) const SERVER_FAILURE: u8 = 2;
-const NAME_ERROR: u8 = 3;
-pub(crate) const NOT_IMPLEMENTED: u8 = 4;
-pub(crate) const REFUSED: u8 = 5;
 /// Seconds that an answer may be kept.
 const TTL: u32 = 60;
 
@@ -41,7 +32,7 @@ pub(crate) enum Say {
     /// It does not exist.
     NotFound,
     /// This code and no records.
-    Code(u8),
+    Code(ResponseCode),
     /// FORMERR to who asks with EDNS; the answer to others.
     WithoutEdns(Box<Self>),
     /// Neither records, nor authority over the name, nor a wish to ask others.
@@ -103,7 +94,7 @@ impl Say {
 pub(crate) struct Asked {
     /// In lower case, without the last dot.
     pub(crate) name: String,
-    /// `A`, `AAAA` or a number.
+    /// Its type: `A`, `AAAA`.
     pub(crate) kind: String,
     /// Or by TCP.
     pub(crate) datagram: bool,
@@ -191,10 +182,10 @@ impl Drop for Dns {
 }
 
 /// What was asked, ready to be answered.
-struct Query {
-    id: [u8; 2],
-    /// As it came: its name, type and class.
-    question: Vec<u8>,
+struct Question {
+    id: u16,
+    /// As it came.
+    query: Query,
     asked: Asked,
     edns: bool,
     /// How often the same was asked before.
@@ -230,11 +221,11 @@ impl Shared {
         datagram: bool,
         send: impl Fn(Vec<u8>) + Send + 'static,
     ) -> bool {
-        let Some(query) = self.read(message, datagram) else {
+        let Some(question) = self.read(message, datagram) else {
             return false;
         };
-        let say = lock(&self.zones).get(&query.asked.name).cloned();
-        let (after, replies) = self.replies(&query, &say.unwrap_or(Say::NotFound));
+        let say = lock(&self.zones).get(&question.asked.name).cloned();
+        let (after, replies) = self.replies(&question, &say.unwrap_or(Say::NotFound));
         let stays = datagram || !matches!(&replies, Replies::Hangup);
         let Replies::These(replies) = replies else {
             return stays;
@@ -252,185 +243,113 @@ impl Shared {
         stays
     }
 
-    fn read(&self, message: &[u8], datagram: bool) -> Option<Query> {
-        let mut labels = Vec::new();
-        let mut at = HEADER;
-        loop {
-            let length = usize::from(*message.get(at)?);
-            at += 1;
-            if length == 0 {
-                break;
-            }
-            let label = message.get(at..at + length)?;
-            labels.push(String::from_utf8_lossy(label).to_ascii_lowercase());
-            at += length;
-        }
-        let question = message.get(HEADER..at + 4)?.to_vec();
-        let kind = match u16::from_be_bytes([message[at], message[at + 1]]) {
-            A => "A".to_owned(),
-            AAAA => "AAAA".to_owned(),
-            other => other.to_string(),
-        };
-        // The only record that a question of a client has.
-        let edns = message.get(at + 5..at + 7) == Some(&OPT.to_be_bytes());
+    fn read(&self, message: &[u8], datagram: bool) -> Option<Question> {
+        let message = Message::from_vec(message).ok()?;
+        let query = message.queries.first()?.clone();
+        let name = query.name.to_ascii().to_ascii_lowercase();
         let asked = Asked {
-            name: labels.join("."),
-            kind,
+            name: name.trim_end_matches('.').to_owned(),
+            kind: query.query_type.to_string(),
             datagram,
         };
         let mut log = lock(&self.asked);
         let mut before = 0;
         for (label, log) in log.iter_mut() {
-            if labels.contains(label) {
+            if asked.name.split('.').any(|part| part == label) {
                 before = log.iter().filter(|other| **other == asked).count();
                 log.push(asked.clone());
             }
         }
-        Some(Query {
-            id: [message[0], message[1]],
-            question,
+        Some(Question {
+            id: message.metadata.id,
+            query,
             asked,
-            edns,
+            edns: message.edns.is_some(),
             before,
         })
     }
 
     /// What is sent, and after how long.
-    fn replies(&self, query: &Query, say: &Say) -> (Duration, Replies) {
-        let at_once = |reply: Reply| (Duration::ZERO, Replies::These(vec![reply.bytes(query)]));
-        let truncated = Reply {
-            truncated: true,
-            ..Reply::default()
-        };
+    fn replies(&self, question: &Question, say: &Say) -> (Duration, Replies) {
+        let these = |replies: Vec<Vec<u8>>| (Duration::ZERO, Replies::These(replies));
+        let at_once = |reply: &Message| these(vec![bytes(reply)]);
+        let over_datagram = question.asked.datagram;
         match say {
             Say::Silence => (Duration::ZERO, Replies::None),
-            Say::TruncatedThenHangup if !query.asked.datagram => (Duration::ZERO, Replies::Hangup),
-            Say::TruncatedThenHangup => at_once(truncated),
-            Say::Garbage => (
-                Duration::ZERO,
-                Replies::These(vec![b"this is no message of DNS".to_vec()]),
-            ),
-            Say::Late(after, say) => (*after, self.replies(query, say).1),
+            Say::TruncatedThenHangup if !over_datagram => (Duration::ZERO, Replies::Hangup),
+            Say::Garbage => these(vec![b"this is no message of DNS".to_vec()]),
+            Say::Late(after, say) => (*after, self.replies(question, say).1),
             Say::ByType(one, other) => {
-                let say = if query.asked.kind == "A" { one } else { other };
-                self.replies(query, say)
+                let is_a = question.query.query_type == RecordType::A;
+                self.replies(question, if is_a { one } else { other })
             }
             Say::First(first, later) => {
-                let say = if query.before == 0 { first } else { later };
-                self.replies(query, say)
+                let say = if question.before == 0 { first } else { later };
+                self.replies(question, say)
             }
-            Say::Truncated(_) if query.asked.datagram => at_once(truncated),
-            Say::TruncatedPart(part, _) if query.asked.datagram => {
-                let mut reply = self.reply(query, part);
-                reply.truncated = true;
-                at_once(reply)
+            Say::TruncatedThenHangup => at_once(&cut(response(question))),
+            Say::Truncated(_) if over_datagram => at_once(&cut(response(question))),
+            Say::TruncatedPart(part, _) if over_datagram => {
+                at_once(&cut(self.reply(question, part)))
             }
-            Say::TruncatedAlways(say) => {
-                let mut reply = self.reply(query, say);
-                reply.truncated = true;
-                at_once(reply)
+            Say::TruncatedAlways(say) => at_once(&cut(self.reply(question, say))),
+            Say::Truncated(say) | Say::TruncatedPart(_, say) => self.replies(question, say),
+            Say::WithoutEdns(_) if question.edns => {
+                at_once(&self.reply(question, &Say::Code(ResponseCode::FormErr)))
             }
-            Say::Truncated(say) | Say::TruncatedPart(_, say) => self.replies(query, say),
-            Say::WithoutEdns(_) if query.edns => at_once(Reply::code(FORMAT_ERROR)),
-            Say::WithoutEdns(say) => self.replies(query, say),
+            Say::WithoutEdns(say) => self.replies(question, say),
             Say::Cut(say) => {
-                let mut bytes = self.reply(query, say).bytes(query);
+                let mut bytes = bytes(&self.reply(question, say));
                 bytes.truncate(bytes.len() - 7);
-                (Duration::ZERO, Replies::These(vec![bytes]))
+                these(vec![bytes])
             }
             Say::AfterLies(say) => {
-                let lie = self.reply(query, &Say::Addresses(&["127.0.0.9", "fd00::9"]));
-                let (mut id, mut other) = (lie.bytes(query), lie.bytes(query));
+                let lie = self.reply(question, &Say::Addresses(&["127.0.0.9", "fd00::9"]));
+                let (mut id, mut other) = (bytes(&lie), bytes(&lie));
                 id[1] ^= 1;
                 // The first letter of the name that was asked for.
                 other[HEADER + 1] ^= 2;
-                let truth = self.reply(query, say).bytes(query);
-                (Duration::ZERO, Replies::These(vec![id, other, truth]))
+                these(vec![id, other, bytes(&self.reply(question, say))])
             }
             Say::Shouted(say) => {
-                let mut bytes = self.reply(query, say).bytes(query);
-                bytes[HEADER..HEADER + query.question.len() - 4].make_ascii_uppercase();
-                (Duration::ZERO, Replies::These(vec![bytes]))
+                let name = question.query.name.to_ascii().to_ascii_uppercase();
+                let query = Query::query(host(&name), question.query.query_type);
+                let asked = question.asked.clone();
+                at_once(&self.reply(
+                    &Question {
+                        query,
+                        asked,
+                        ..*question
+                    },
+                    say,
+                ))
             }
-            say => at_once(self.reply(query, say)),
+            say => at_once(&self.reply(question, say)),
         }
     }
 
     /// The records; aliases are followed.
-    fn reply(&self, query: &Query, say: &Say) -> Reply {
-        let mut reply = Reply::default();
-        let addresses = |reply: &mut Reply, name: &[u8], of: &mut dyn Iterator<Item = IpAddr>| {
-            for address in of {
-                let (kind, data) = match address {
-                    IpAddr::V4(address) => ("A", address.octets().to_vec()),
-                    IpAddr::V6(address) => ("AAAA", address.octets().to_vec()),
-                };
-                if kind == query.asked.kind {
-                    let kind = if kind == "A" { A } else { AAAA };
-                    reply.records.push(record(name, kind, &data));
-                }
-            }
-        };
-        let parsed = |texts: &'static [&str]| texts.iter().map(|text| text.parse().expect("one"));
-        // The name of the question.
-        let asked: &[u8] = &[0xc0, HEADER as u8];
-        match say {
-            Say::Addresses(texts) => addresses(&mut reply, asked, &mut parsed(texts)),
-            Say::OfAnother(name, texts) => {
-                addresses(&mut reply, &wire(name), &mut parsed(texts));
-            }
-            Say::Many(count) => {
-                let mut all = (1..=*count).map(|last| IpAddr::from([127, 0, 0, last]));
-                addresses(&mut reply, asked, &mut all);
-            }
-            Say::Alias(_) | Say::AliasLast(_) => self.follow(query, say, &mut reply),
-            Say::NotFound => reply.code = NAME_ERROR,
-            Say::Code(code) => reply.code = *code,
-            Say::Referral => reply.is_lame = true,
-            other => panic!("{other:?} cannot be a part of another answer"),
-        }
-        reply
-    }
-
-    fn follow(&self, query: &Query, say: &Say, reply: &mut Reply) {
+    fn reply(&self, question: &Question, say: &Say) -> Message {
         let zones = lock(&self.zones);
-        let mut say = say;
-        let mut owner = query.question[..query.question.len() - 4].to_vec();
-        let mut last = false;
+        let mut reply = response(question);
+        let mut owner = question.query.name.clone();
+        let (mut say, mut last) = (say, false);
         // As many as a loop of aliases may have.
         for _ in 0..40 {
-            match say {
-                Say::Alias(name) | Say::AliasLast(name) => {
-                    last = last || matches!(say, Say::AliasLast(_));
-                    reply.records.push(record(&owner, CNAME, &wire(name)));
-                    owner = wire(name);
-                    say = zones.get(name).unwrap_or(&Say::NotFound);
-                }
-                Say::Addresses(texts) => {
-                    for text in *texts {
-                        let address: IpAddr = text.parse().expect("an address");
-                        match address {
-                            IpAddr::V4(it) if query.asked.kind == "A" => {
-                                reply.records.push(record(&owner, A, &it.octets()));
-                            }
-                            IpAddr::V6(it) if query.asked.kind == "AAAA" => {
-                                reply.records.push(record(&owner, AAAA, &it.octets()));
-                            }
-                            _ => {}
-                        }
-                    }
-                    break;
-                }
-                Say::NotFound => {
-                    reply.code = NAME_ERROR;
-                    break;
-                }
-                other => panic!("{other:?} cannot be at the end of an alias"),
-            }
+            let (Say::Alias(name) | Say::AliasLast(name)) = say else {
+                tell(&mut reply, owner, say);
+                break;
+            };
+            last |= matches!(say, Say::AliasLast(_));
+            let data = RData::CNAME(CNAME(host(name)));
+            reply.add_answer(Record::from_rdata(owner, TTL, data));
+            owner = host(name);
+            say = zones.get(name).unwrap_or(&Say::NotFound);
         }
         if last {
-            reply.records.reverse();
+            reply.answers.reverse();
         }
+        reply
     }
 }
 
@@ -440,65 +359,72 @@ enum Replies {
     These(Vec<Vec<u8>>),
 }
 
-/// A message before it is one.
-#[derive(Default)]
-struct Reply {
-    code: u8,
-    truncated: bool,
-    is_lame: bool,
-    records: Vec<Vec<u8>>,
+/// An answer to who wished recursion, which is available.
+fn response(question: &Question) -> Message {
+    let mut message = Message::response(question.id, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.metadata.recursion_available = true;
+    message.add_query(question.query.clone());
+    message
 }
 
-impl Reply {
-    fn code(code: u8) -> Self {
-        Self {
-            code,
-            ..Self::default()
+/// The same, and that there is more.
+fn cut(mut message: Message) -> Message {
+    message.metadata.truncation = true;
+    message.authorities.clear();
+    message
+}
+
+/// Says of `owner` what is not an alias. Where there are no records, it says for how
+/// long.
+fn tell(reply: &mut Message, owner: Name, say: &Say) {
+    let parsed = |texts: &'static [&str]| texts.iter().map(|text| text.parse().expect("one"));
+    match say {
+        Say::Addresses(texts) => addresses(reply, &owner, parsed(texts)),
+        Say::OfAnother(name, texts) => addresses(reply, &host(name), parsed(texts)),
+        Say::Many(count) => {
+            let all = (1..=*count).map(|last| IpAddr::from([127, 0, 0, last]));
+            addresses(reply, &owner, all);
+        }
+        Say::NotFound => reply.metadata.response_code = ResponseCode::NXDomain,
+        Say::Code(code) => {
+            reply.metadata.response_code = *code;
+            return;
+        }
+        Say::Referral => {
+            reply.metadata.recursion_available = false;
+            return;
+        }
+        other => panic!("{other:?} cannot be a part of another answer"),
+    }
+    if reply.answers.is_empty() {
+        let data = SOA::new(host("ns.test"), host("admin.test"), 1, 1, 1, 1, TTL);
+        let soa = Record::from_rdata(host("test"), TTL, RData::SOA(data));
+        reply.add_authority(soa);
+    }
+}
+
+/// Those of the type that was asked for.
+fn addresses(reply: &mut Message, owner: &Name, of: impl Iterator<Item = IpAddr>) {
+    let kind = reply.queries[0].query_type;
+    for address in of {
+        let data = match address {
+            IpAddr::V4(address) => RData::A(A(address)),
+            IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+        };
+        if data.record_type() == kind {
+            reply.add_answer(Record::from_rdata(owner.clone(), TTL, data));
         }
     }
-
-    /// As an answer to a query. Where there are no records, it says for how long.
-    fn bytes(&self, query: &Query) -> Vec<u8> {
-        let is_negative = self.records.is_empty() && !self.is_lame && !self.truncated;
-        let has_soa = is_negative && matches!(self.code, NO_ERROR | NAME_ERROR);
-        let mut bytes = query.id.to_vec();
-        // A response to who wished recursion, which is available.
-        bytes.push(0x81 | if self.truncated { 2 } else { 0 });
-        bytes.push(self.code | if self.is_lame { 0 } else { 0x80 });
-        bytes.extend([0, 1]);
-        bytes.extend((self.records.len() as u16).to_be_bytes());
-        bytes.extend([0, u8::from(has_soa), 0, 0]);
-        bytes.extend(&query.question);
-        bytes.extend(self.records.concat());
-        if has_soa {
-            let mut data = [wire("ns.test"), wire("admin.test")].concat();
-            for number in [1, 1, 1, 1, TTL] {
-                data.extend(number.to_be_bytes());
-            }
-            bytes.extend(record(&wire("test"), SOA, &data));
-        }
-        bytes
-    }
 }
 
-/// A name as it is in a message.
-fn wire(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for label in name.split('.') {
-        bytes.push(label.len() as u8);
-        bytes.extend(label.as_bytes());
-    }
-    bytes.push(0);
-    bytes
+fn bytes(message: &Message) -> Vec<u8> {
+    message.to_vec().expect("names of cases can be encoded")
 }
 
-fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
-    let mut bytes = owner.to_vec();
-    bytes.extend(kind.to_be_bytes());
-    // Of the Internet.
-    bytes.extend([0, 1]);
-    bytes.extend(TTL.to_be_bytes());
-    bytes.extend((data.len() as u16).to_be_bytes());
-    bytes.extend(data);
-    bytes
+/// A name, absolute.
+fn host(name: &str) -> Name {
+    let mut name = Name::from_ascii(name).expect("a name");
+    name.set_fqdn(true);
+    name
 }

@@ -1,7 +1,9 @@
 //! Names of those that a probe is sent to: by redirects, proxies, and for tokens.
 
+use hickory_proto::op::ResponseCode;
+
 use super::super::case::Case;
-use super::super::dns::{SERVER_FAILURE, Say};
+use super::super::dns::Say;
 use super::super::server::Server;
 use super::super::view::View;
 use super::names::{BOTH, ONLY_4, ONLY_6, PREFER_4, V4, V6, late, of};
@@ -52,10 +54,15 @@ fn redirected() -> Vec<Case> {
             next,
             Say::NotFound,
         ),
-        with("to_failure", "", next, Say::Code(SERVER_FAILURE)),
+        with("to_failure", "", next, Say::Code(ResponseCode::ServFail)),
         with("late", "", next, late(&V4)),
         with("six_late", "", next, of(&V4, &late(&BOTH))),
-        with("six_failure", "", next, of(&V4, &Say::Code(SERVER_FAILURE))),
+        with(
+            "six_failure",
+            "",
+            next,
+            of(&V4, &Say::Code(ResponseCode::ServFail)),
+        ),
         with("to_searched", "", "@label@", V4).says("@label@.two.search.test", V4),
         with("alias", "", next, Say::alias("real.@zone@")).says("real.@zone@", V4),
         with("to_itself", "", "web.@zone@", V4),
@@ -88,7 +95,7 @@ fn proxies() -> Vec<Case> {
         with("named_both", BOTH),
         with("named_refused_first", REFUSED_FIRST),
         with("not_found", Say::NotFound),
-        with("failure", Say::Code(SERVER_FAILURE)),
+        with("failure", Say::Code(ResponseCode::ServFail)),
         with("late", late(&V4)),
         through(
             "named_only_6",
@@ -156,8 +163,8 @@ fn tokens() -> Vec<Case> {
         with("of_both", BOTH),
         with("refused_first", REFUSED_FIRST),
         with("not_found", Say::NotFound),
-        with("failure", Say::Code(SERVER_FAILURE)),
+        with("failure", Say::Code(ResponseCode::ServFail)),
         with("late", late(&V4)),
-        with("six_failure", of(&V4, &Say::Code(SERVER_FAILURE))),
+        with("six_failure", of(&V4, &Say::Code(ResponseCode::ServFail))),
     ]
 }

@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use hickory_proto::op::ResponseCode;
+
 use super::super::case::{Ask, Case};
-use super::super::dns::{FORMAT_ERROR, NOT_IMPLEMENTED, REFUSED, SERVER_FAILURE, Say};
+use super::super::dns::Say;
 use super::super::server::{Server, Step, Tls};
 use super::super::view::View;
 use super::{module, ok};
@@ -125,10 +127,10 @@ fn failures() -> Vec<Case> {
         web("not_found", "", Say::NotFound),
         web("not_found_only_4", ONLY_4, Say::NotFound),
         web("no_data", "", Say::Addresses(&[])),
-        web("server_failure", "", Say::Code(SERVER_FAILURE)),
-        web("refused", "", Say::Code(REFUSED)),
-        web("not_implemented", "", Say::Code(NOT_IMPLEMENTED)),
-        web("format_error", "", Say::Code(FORMAT_ERROR)),
+        web("server_failure", "", Say::Code(ResponseCode::ServFail)),
+        web("refused", "", Say::Code(ResponseCode::Refused)),
+        web("not_implemented", "", Say::Code(ResponseCode::NotImp)),
+        web("format_error", "", Say::Code(ResponseCode::FormErr)),
         web("referral", "", Say::Referral),
         web("silence", ONLY_4, Say::Silence).resolv_conf(HASTY),
         web("garbage", ONLY_4, Say::Garbage).resolv_conf(HASTY),
@@ -148,8 +150,8 @@ fn failures() -> Vec<Case> {
         ),
     ];
     for (name, say) in [
-        ("failure", Say::Code(SERVER_FAILURE)),
-        ("refusal", Say::Code(REFUSED)),
+        ("failure", Say::Code(ResponseCode::ServFail)),
+        ("refusal", Say::Code(ResponseCode::Refused)),
         ("silence", Say::Silence),
         ("garbage", Say::Garbage),
         ("cut", Say::Cut(boxed(&V4))),
@@ -169,9 +171,9 @@ fn one_family_fails() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, say) in [
         ("not_found", Say::NotFound),
-        ("failure", Say::Code(SERVER_FAILURE)),
-        ("refused", Say::Code(REFUSED)),
-        ("format_error", Say::Code(FORMAT_ERROR)),
+        ("failure", Say::Code(ResponseCode::ServFail)),
+        ("refused", Say::Code(ResponseCode::Refused)),
+        ("format_error", Say::Code(ResponseCode::FormErr)),
         ("silence", Say::Silence),
         ("garbage", Say::Garbage),
         ("cut", Say::Cut(boxed(&BOTH))),
@@ -296,10 +298,10 @@ fn searched() -> Vec<Case> {
             .says("@label@.one.search.test", V6)
             .says("@label@.two.search.test", V4),
         to("search_failure_first", ONLY_4, SHORT)
-            .says("@label@.one.search.test", Say::Code(SERVER_FAILURE))
+            .says("@label@.one.search.test", Say::Code(ResponseCode::ServFail))
             .says("@label@.two.search.test", V4),
         to("search_refused_first", ONLY_4, SHORT)
-            .says("@label@.one.search.test", Say::Code(REFUSED))
+            .says("@label@.one.search.test", Say::Code(ResponseCode::Refused))
             .says("@label@.two.search.test", V4),
         to("search_silence_first", ONLY_4, SHORT)
             .says("@label@.one.search.test", Say::Silence)
@@ -316,7 +318,7 @@ fn searched() -> Vec<Case> {
             .says("web.@label@.one.search.test", V6),
         to("search_dotted", "", DOTTED).says("web.@label@.two.search.test", V4),
         to("search_dotted_failure", ONLY_4, DOTTED)
-            .says("web.@label@", Say::Code(SERVER_FAILURE))
+            .says("web.@label@", Say::Code(ResponseCode::ServFail))
             .says("web.@label@.one.search.test", V4),
         to("search_dotted_silence", ONLY_4, DOTTED)
             .says("web.@label@", Say::Silence)
@@ -385,8 +387,12 @@ fn servers() -> Vec<Case> {
     let with = |name: &str, say: Say, text: &'static str| web(name, ONLY_4, say).resolv_conf(text);
     vec![
         pair("second_after_silence", Say::Silence, V4),
-        pair("second_after_failure", Say::Code(SERVER_FAILURE), V4),
-        pair("second_after_refusal", Say::Code(REFUSED), V4),
+        pair(
+            "second_after_failure",
+            Say::Code(ResponseCode::ServFail),
+            V4,
+        ),
+        pair("second_after_refusal", Say::Code(ResponseCode::Refused), V4),
         pair("second_after_referral", Say::Referral, V4),
         pair("second_after_garbage", Say::Garbage, V4),
         pair("second_after_cut", Say::Cut(boxed(&V4)), V4),
@@ -395,7 +401,7 @@ fn servers() -> Vec<Case> {
         pair("second_after_hangup", Say::TruncatedThenHangup, V4),
         pair(
             "second_silent_after_failure",
-            Say::Code(SERVER_FAILURE),
+            Say::Code(ResponseCode::ServFail),
             Say::Silence,
         ),
         with(
@@ -410,7 +416,7 @@ fn servers() -> Vec<Case> {
         ),
         with(
             "one_attempt",
-            Say::First(Box::new(Say::Code(SERVER_FAILURE)), boxed(&V4)),
+            Say::First(Box::new(Say::Code(ResponseCode::ServFail)), boxed(&V4)),
             "nameserver @dns@\noptions attempts:1\n",
         ),
         with(
@@ -529,7 +535,7 @@ fn tcp() -> Vec<Case> {
         one("only_6_of_v4", ONLY_6, V4),
         one("only_4", ONLY_4, BOTH),
         one("not_found", "", Say::NotFound),
-        one("failure", "", Say::Code(SERVER_FAILURE)),
+        one("failure", "", Say::Code(ResponseCode::ServFail)),
         one("truncated", "", Say::Truncated(boxed(&BOTH))),
         one(
             "two_fall_back_to_4",
