@@ -11,9 +11,10 @@ use core::fmt;
 
 use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Builder, Cache, DFA};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
+use regex_automata::util::prefilter::Prefilter;
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input, MatchKind};
+use regex_automata::{Anchored, Input, MatchKind, Span};
 
 use super::Pattern;
 
@@ -27,6 +28,13 @@ const WINDOW: usize = 4 << 10;
 /// What making a state costs on top of what its parts do, in bytes that are gone
 /// through where the states are known.
 const STATE: usize = 128;
+
+/// Bytes that are passed over for the work of one where only what matches begin
+/// with is looked for.
+const PASSED: usize = 16;
+
+/// What it takes to begin with that.
+const LOOK: usize = 8;
 
 /// What stands for a byte that is no part of valid UTF-8, as in Go.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
@@ -45,29 +53,9 @@ pub struct Automaton {
 impl Automaton {
     /// Compiles the automaton of a pattern.
     pub fn new(pattern: &Pattern) -> Self {
-        let build = |translated: &str| {
-            Builder::new()
-                .syntax(syntax::Config::new().nest_limit(Pattern::MAX_NEST))
-                .thompson(
-                    thompson::Config::new()
-                        .which_captures(WhichCaptures::None)
-                        .nfa_size_limit(Some(Pattern::MAX_COMPILED_BYTES)),
-                )
-                .configure(
-                    // All matches: those that are no matches, see `Search`, must
-                    // not end the search.
-                    DFA::config()
-                        .match_kind(MatchKind::All)
-                        .cache_capacity(STATES)
-                        .skip_cache_capacity_check(true),
-                )
-                .build(translated)
-                .map(Arc::new)
-                .ok()
-        };
         Self {
             pattern: pattern.clone(),
-            dfa: pattern.translated().and_then(build),
+            dfa: pattern.translated().and_then(compile).map(Arc::new),
         }
     }
 
@@ -91,6 +79,32 @@ impl Automaton {
         let dfa = self.dfa.as_ref();
         dfa.map_or(0, |dfa| dfa.get_nfa().states().len())
     }
+}
+
+/// The automaton of a translated pattern; `None` if it is too large.
+fn compile(translated: &str) -> Option<DFA> {
+    let syntax = syntax::Config::new().nest_limit(Pattern::MAX_NEST);
+    let parsed = syntax::parse_with(translated, &syntax).ok()?;
+    let limits = thompson::Config::new()
+        .which_captures(WhichCaptures::None)
+        .nfa_size_limit(Some(Pattern::MAX_COMPILED_BYTES));
+    let mut compiler = NFA::compiler();
+    let nfa = compiler.configure(limits).build_from_hir(&parsed).ok()?;
+    // All matches: those that are no matches, see `Search`, must not end the search.
+    let kind = MatchKind::All;
+    // Where nothing has begun to match the search is in one state, if that does not
+    // depend on what stands before.
+    let beginnings = match nfa.look_set_prefix_any().is_empty() {
+        true => Prefilter::from_hir_prefix(kind, &parsed).filter(Prefilter::is_fast),
+        false => None,
+    };
+    let config = DFA::config()
+        .match_kind(kind)
+        .prefilter(beginnings)
+        .cache_capacity(STATES)
+        .skip_cache_capacity_check(true);
+    let mut builder = Builder::new();
+    builder.configure(config).build_from_nfa(nfa).ok()
 }
 
 impl PartialEq for Automaton {
@@ -256,8 +270,39 @@ impl Run<'_> {
         mut state: LazyStateID,
         bytes: &[u8],
     ) -> Result<(LazyStateID, usize, Option<bool>), GaveUp> {
+        let mut at = 0;
+        while at < bytes.len() && self.done < self.work {
+            if state.is_start() {
+                at += self.pass_over(&bytes[at..]);
+                let Some(byte) = bytes.get(at) else {
+                    break;
+                };
+                state = self.leave_start(state, *byte)?;
+                at += 1;
+            } else {
+                let (next, count) = self.walk(state, &bytes[at..])?;
+                state = next;
+                at += count;
+            }
+            // It says so of what ends before this byte. Within a character
+            // there is nothing, of which an expression may think otherwise.
+            if state.is_match() && (bytes[at - 1] as i8) >= -0x40 {
+                return Ok((state, at, Some(true)));
+            }
+            if state.is_dead() {
+                return Ok((state, at, Some(false)));
+            }
+        }
+        Ok((state, at, None))
+    }
+
+    /// Goes on to the first state that means something.
+    fn walk(
+        &mut self,
+        mut state: LazyStateID,
+        bytes: &[u8],
+    ) -> Result<(LazyStateID, usize), GaveUp> {
         let mut done = self.done;
-        let mut found = None;
         let mut count = 0;
         for byte in bytes {
             if done >= self.work {
@@ -278,20 +323,41 @@ impl Run<'_> {
                 }
             };
             if state.is_tagged() {
-                // It says so of what ends before this byte. Within a character
-                // there is nothing, of which an expression may think otherwise.
-                if state.is_match() && (*byte as i8) >= -0x40 {
-                    found = Some(true);
-                    break;
-                }
-                if state.is_dead() {
-                    found = Some(false);
-                    break;
-                }
+                break;
             }
         }
         self.done = done;
-        Ok((state, count, found))
+        Ok((state, count))
+    }
+
+    /// How many of the first bytes nothing can begin to match at.
+    fn pass_over(&mut self, bytes: &[u8]) -> usize {
+        let Some(beginnings) = self.dfa.get_config().get_prefilter() else {
+            return 0;
+        };
+        if bytes.len() < beginnings.max_needle_len() {
+            return 0;
+        }
+        let left = (self.work - self.done).saturating_mul(PASSED);
+        let bytes = &bytes[..bytes.len().min(left)];
+        let passed = match beginnings.find(bytes, Span::from(0..bytes.len())) {
+            Some(found) => found.start,
+            // The beginning of one may be at the end.
+            None => (bytes.len() + 1).saturating_sub(beginnings.max_needle_len()),
+        };
+        self.done += LOOK + passed / PASSED;
+        passed
+    }
+
+    /// The state after one that [`DFA::next_state_untagged`] knows nothing of.
+    fn leave_start(&mut self, state: LazyStateID, byte: u8) -> Result<LazyStateID, GaveUp> {
+        let before = self.cache.memory_usage();
+        let next = self.dfa.next_state(self.cache, state, byte);
+        self.done += match self.cache.memory_usage() == before {
+            true => 1,
+            false => 1 + self.cost,
+        };
+        next.map_err(|_| GaveUp)
     }
 }
 

@@ -94,6 +94,41 @@ fn a_search_may_be_used_again() {
     assert_eq!(took("xaxxb").0, Some(false));
 }
 
+/// What a match begins with may lie across what is looked at at once, and across
+/// turns.
+#[test]
+fn literals_are_found_wherever_they_are() {
+    for pattern in ["needle", "needle$", "(?:stack|need).{2}", "e+dle"] {
+        for before in (WINDOW - 10..WINDOW + 4).chain([0, 1]) {
+            for work in [1, 40, WINDOW / PASSED - 1, usize::MAX] {
+                let text = |end: &str| ["x".repeat(before).as_bytes(), end.as_bytes()].concat();
+                assert!(search(pattern, &text("needle"), work).0, "{before} {work}");
+                assert!(!search(pattern, &text("nee\ndle"), work).0);
+            }
+        }
+    }
+}
+
+/// Text in which nothing begins is passed over.
+#[test]
+fn little_work_is_done_where_nothing_begins() {
+    let text = "<p>Hello, W\u{f6}rld!</p>\n".repeat(10_000);
+    for (pattern, most) in [
+        ("fatal", text.len() / 8),
+        ("fatal: .{0,40}$", text.len() / 8),
+        // What it begins with is everywhere.
+        ("l[^o]fatal", 2 * text.len()),
+        // And this begins anywhere.
+        (r"\w+ fatal", 2 * text.len()),
+    ] {
+        let automaton = Automaton::new(&Pattern::new(pattern).unwrap());
+        let mut search = Search::new(&automaton);
+        let (found, work) = search.go_on(&automaton, text.as_bytes(), usize::MAX);
+        assert_eq!(found, Some(false));
+        assert!(work < most, "{pattern}: {work} for {} bytes", text.len());
+    }
+}
+
 /// The states that a text needs are what takes time: they are counted.
 #[test]
 fn work_is_about_what_it_takes() {
