@@ -27,8 +27,9 @@ pub const MAX_HEADERS: usize = 256;
 pub const MAX_H2_CONTROL_FRAMES: u32 = 10_000;
 
 /// Times that one run asks again, on another connection, what an HTTP/2 server says
-/// that it did not process (RFC 9113 section 8.7).
-pub const MAX_REPEATS: u8 = 3;
+/// that it did not process (RFC 9113 section 8.7). With the pauses between them they
+/// last for about 12 s.
+pub const MAX_REPEATS: u8 = 16;
 
 /// Bytes of the cookies that redirects set in one run, their names, domains and
 /// paths included. Further ones are not kept.

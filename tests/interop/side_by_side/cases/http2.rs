@@ -325,6 +325,11 @@ fn again() -> Vec<Case> {
                 answer(),
             ],
         ),
+        case(
+            "refused_five_times",
+            get,
+            [vec![says(&[reset(7)]); 5], vec![answer()]].concat(),
+        ),
         case("goaway_once", get, once(&[goaway(0, 0)])),
         case("goaway_once_post", post, once(&[goaway(0, 0)])),
         case("goaway_once_file", file, once(&[goaway(0, 0)])),

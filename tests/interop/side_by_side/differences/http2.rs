@@ -5,7 +5,7 @@ use super::{Listed, listed};
 const STRICT: &str = "frames and heads that RFC 9113 forbids, and 10,000 frames of nothing, end a probe: Go lets these pass";
 const NO_BODY: &str =
     "the length is that of a body that is not sent (RFC 9110 section 8.6): Go misses it";
-const AGAIN: &str = "asked again three times at most: Go goes on until its time is over, with hundreds of connections to a server that sheds load";
+const AGAIN: &str = "asked again after pauses, and 16 times at most: Go takes none until its time is over, with hundreds of connections to a server that sheds load";
 const SPACE: &str =
     "space around a value is no part of it (RFC 9110 section 5.5), in HTTP/2 as in HTTP/1";
 const SHOWN: &str = "additive: the handshake is told though no answer came";

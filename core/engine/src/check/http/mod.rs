@@ -8,7 +8,8 @@
 //!    `------------ redirect ---------'
 //! ```
 //! A request that an HTTP/2 server says it did not process is sent again, on another
-//! connection to the same address.
+//! connection to the same address: at once, and from the second time on after a pause
+//! (`Refused`).
 //!
 //! A redirect that is refused is judged without its body. Whatever arrives
 //! after the body is not looked at.
@@ -158,6 +159,8 @@ enum State {
     Dialing(Dial),
     /// The request was sent, the response is being read.
     Asked(Conn, Protocol),
+    /// The peer did not process the request. It will be sent again when woken.
+    Refused,
 }
 
 impl Kind for Http {
@@ -354,6 +357,7 @@ impl Check for Http {
                 protocol.on_closed(place, why, cx);
             }
             (State::Asked(..), Input::Woken) => self.catch_up(spec, cx),
+            (State::Refused, Input::Woken) => self.ask_again(spec, cx),
             // News of a connection that was closed before a redirect.
             _ => {}
         }
@@ -384,7 +388,7 @@ impl Check for Http {
         match &self.state {
             State::Fetching(fetch, _) => fetch.has_another_way(),
             State::Dialing(dial) => dial.has_another_way(),
-            State::LookingUp | State::Asked(..) => false,
+            State::LookingUp | State::Asked(..) | State::Refused => false,
         }
     }
 
@@ -407,7 +411,7 @@ impl Http {
     fn answer(&self) -> Option<&Answer> {
         match &self.state {
             State::Asked(_, protocol) => protocol.answer(),
-            State::LookingUp | State::Fetching(..) | State::Dialing(_) => None,
+            State::LookingUp | State::Fetching(..) | State::Dialing(_) | State::Refused => None,
         }
     }
 
@@ -424,7 +428,7 @@ impl Http {
             State::Asked(_, Protocol::H1(Http1::Head(_))) => self.on_head(spec, conn, data, cx),
             State::Asked(_, Protocol::H1(Http1::Body(answer))) => answer.on_data(place, data, cx),
             State::Asked(_, Protocol::H2(_)) => self.on_frames(spec, conn, data, cx),
-            State::LookingUp | State::Fetching(..) | State::Dialing(_) => {}
+            State::LookingUp | State::Fetching(..) | State::Dialing(_) | State::Refused => {}
         }
     }
 
@@ -458,7 +462,7 @@ impl Http {
         };
         let route = match &self.state {
             State::Dialing(dial) => dial.route(),
-            State::LookingUp | State::Fetching(..) | State::Asked(..) => Route::Through,
+            _ => Route::Through,
         };
         let is_h2 = protocol::is_h2(cx.core.tls.as_deref());
         if !request.has_host() && (is_h2 || matches!(route, Route::Forwarded(_))) {

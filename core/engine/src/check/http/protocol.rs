@@ -191,7 +191,7 @@ impl Http {
                         | Event::Refused(ErrorCode::NO_ERROR),
                     )),
                     None,
-                ) if self.may_repeat(place) => return self.repeat(spec, conn, cx),
+                ) if self.may_repeat(place, cx) => return self.repeat(spec, conn, cx),
                 (Ok(Some(Event::Reset(code))), answer) => reset(answer, code, place, cx),
                 (Ok(Some(Event::Refused(code))), answer) => refused(answer, code, place, cx),
                 (Err(error), answer) => violated(answer, error, place, cx),
@@ -209,26 +209,52 @@ impl Http {
     }
 
     /// Whether a request may be sent again that the peer says it has not processed
-    /// (RFC 9113 section 8.7), as Go does.
-    fn may_repeat(&self, place: Place<'_>) -> bool {
-        self.repeats < MAX_REPEATS && place.request().can_be_repeated()
+    /// (RFC 9113 section 8.7), as Go does, and whether there is time for it.
+    fn may_repeat(&self, place: Place<'_>, cx: &Cx<'_>) -> bool {
+        self.repeats < MAX_REPEATS
+            && place.request().can_be_repeated()
+            && pause(self.repeats) < cx.time_left()
     }
 
-    /// Asks again on another connection.
+    /// Asks again on another connection, in a while.
     fn repeat(&mut self, spec: &Spec, conn: Conn, cx: &mut Cx<'_>) {
         cx.note(format_args!(
             "the peer did not process the request, asking again"
         ));
+        cx.close(conn);
+        let now = cx.now();
+        cx.core.end_keep(now);
+        let pause = pause(self.repeats);
         self.repeats += 1;
         self.requests -= 1;
+        self.state = State::Refused;
+        match pause.is_zero() {
+            true => self.ask_again(spec, cx),
+            false => cx.wake_at(now + pause),
+        }
+    }
+
+    /// Goes from [`State::Refused`] to where the last connection led.
+    pub(super) fn ask_again(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
         let hop = self.hop.as_deref();
         cx.connect_again(hop.map_or(Duration::ZERO, |hop| hop.handshakes));
-        cx.close(conn);
         cx.core.tls = None;
-        let to = Place { spec, hop }.destination();
         let mut dial = Dial::Idle;
-        dial.again(to, cx);
+        dial.again(Place { spec, hop }.destination(), cx);
         self.state = State::Dialing(dial);
+    }
+}
+
+/// How long a run that has asked again so often waits before it does so once more. Go
+/// does not wait; but a server that sheds load, or is about to end, would get
+/// thousands of connections of it.
+fn pause(repeats: u8) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+    match repeats {
+        0 => Duration::ZERO,
+        1..6 => (SHORTEST * (1 << (repeats - 1))).min(LONGEST),
+        _ => LONGEST,
     }
 }
 

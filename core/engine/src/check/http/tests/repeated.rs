@@ -1,10 +1,14 @@
 //! Requests that an HTTP/2 server says it did not process.
 
+use alloc::sync::Arc;
+use core::time::Duration;
+
 use super::framed::{frame, says};
-use super::world::{Opens, Peer, Seen, answers, run_with};
+use super::world::{Opens, Peer, Seen, answers, drive, run_with, spec_with};
 use super::*;
+use crate::Schedule;
 use crate::config::ProxyUrl;
-use crate::limits::MAX_REPEATS;
+use crate::limits::{Limits, MAX_REPEATS};
 
 const TARGET: &str = "https://192.0.2.7/";
 const REFUSED: &str = "the peer reset the stream before it answered: REFUSED_STREAM";
@@ -95,14 +99,45 @@ fn every_request_of_a_chain_may_be_asked_again() {
 }
 
 #[test]
+fn it_is_asked_again_while_there_is_time() {
+    let words = "the peer refused the request: GOAWAY, NO_ERROR";
+    for (frames, reason, words) in [
+        (refused(), Reason::PeerReset, REFUSED),
+        (goaway(0, 0), Reason::PeerClosed, words),
+    ] {
+        // In one second: at once, and after 50, 100, 200 and 400 ms.
+        let seen = post(&[says(&[frames])]);
+        seen.failed(reason, words);
+        assert_eq!(seen.addresses.len(), 1 + 5);
+        assert!(seen.took < Duration::from_secs(1), "{seen:?}");
+    }
+}
+
+#[test]
 fn it_is_asked_again_a_few_times() {
-    let seen = post(&[says(&[refused()])]);
+    let minute = Duration::from_secs(60);
+    let patient = crate::Spec {
+        schedule: Schedule::new(minute, minute, Duration::ZERO).unwrap(),
+        ..(*spec_with(TARGET, |_| {})).clone()
+    };
+    let peers = [says(&[refused()])];
+    let seen = drive(Arc::new(patient), &[], &peers, Limits::default());
     seen.failed(Reason::PeerReset, REFUSED);
     assert_eq!(seen.addresses.len(), 1 + usize::from(MAX_REPEATS));
-    let gone = post(&[says(&[goaway(0, 0)])]);
-    let words = "the peer refused the request: GOAWAY, NO_ERROR";
-    gone.failed(Reason::PeerClosed, words);
-    assert_eq!(gone.addresses.len(), 1 + usize::from(MAX_REPEATS));
+    assert_eq!(seen.took.as_secs(), 11);
+}
+
+/// A server that is about to end, and its successor.
+#[test]
+fn pauses_count_as_connecting() {
+    let mut peers = vec![says(&[refused()]); 5];
+    peers.push(ok());
+    let seen = post(&peers);
+    seen.succeeded();
+    let shown = seen.fact("http_duration_secondsconnect").unwrap();
+    let pauses = 0.050 + 0.100 + 0.200 + 0.400;
+    assert!((pauses..pauses + 0.050).contains(&shown), "{shown}");
+    assert_eq!(seen.fact("http_duration_secondsprocessing"), Some(0.002));
 }
 
 #[test]
