@@ -69,9 +69,11 @@ fn names_that_do_not_exist_say_who_said_so() {
 #[test]
 fn servers_that_fail_or_fall_silent_have_their_own_reasons() {
     let record = probe(Answer::Failure);
-    assert_failure(&record, Reason::DnsServerFailure, "");
+    let words = format!("no DNS server could answer for web.example (asked {DNS}): SERVFAIL");
+    assert_failure(&record, Reason::DnsServerFailure, &words);
     let record = probe(Answer::Silence);
-    assert_failure(&record, Reason::DnsTimeout, "");
+    let words = format!("no DNS server answered for web.example in time (asked {DNS})");
+    assert_failure(&record, Reason::DnsTimeout, &words);
     let waited = Duration::from_millis(600);
     assert!(record.total >= waited && record.total < waited + Duration::from_millis(5));
     let record = probe(Answer::Garbage);
@@ -280,6 +282,7 @@ fn a_host_may_resolve_names_itself() {
             Err(reason) => world.resolved(Err(ResolveError {
                 reason,
                 server: None,
+                trouble: None,
             })),
         };
         assert_eq!(asked.as_deref(), Some("web.example"));

@@ -359,6 +359,7 @@ impl Worker {
             let unresolved = ResolveError {
                 reason: Reason::Internal,
                 server: None,
+                trouble: None,
             };
             self.tell(
                 run,

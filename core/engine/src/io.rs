@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Deref;
 
@@ -45,6 +46,46 @@ pub struct ResolveError {
     pub reason: Reason,
     /// The DNS server that said so, or the last one that was asked.
     pub server: Option<SocketAddr>,
+    /// What that server did instead, if it could not answer.
+    pub trouble: Option<ServerTrouble>,
+}
+
+/// What a DNS server does that cannot answer. It is shown as the name of the response
+/// code (RFC 6895 section 2.3), or in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerTrouble {
+    /// It does not understand the question.
+    FormErr,
+    /// It failed, or those that it asked.
+    ServFail,
+    /// It does not know such questions.
+    NotImp,
+    /// It does not answer us.
+    Refused,
+    /// It says that it is not the server for the name.
+    NotAuth,
+    /// It gave another code.
+    OtherCode,
+    /// It only knows other servers, and does not ask them.
+    Referral,
+    /// It could not be asked: nobody listens there, or there is no way to it.
+    Unreachable,
+}
+
+impl fmt::Display for ServerTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FormErr => "FORMERR",
+            Self::ServFail => "SERVFAIL",
+            Self::NotImp => "NOTIMP",
+            Self::Refused => "REFUSED",
+            Self::NotAuth => "NOTAUTH",
+            Self::OtherCode => "a response code that is no answer",
+            Self::Referral => "a referral to other servers",
+            Self::Unreachable => "it cannot be reached",
+        })
+    }
 }
 
 /// How a connection ended.

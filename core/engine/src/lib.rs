@@ -112,7 +112,10 @@ mod wheel;
 
 pub use engine::{Config, Engine, Full, Last, Stats, TargetView};
 pub use id::{Conn, GroupId, RunId, TargetId};
-pub use io::{Bytes, Closed, Endpoint, Families, Family, Input, Output, ResolveError, Transport};
+pub use io::{
+    Bytes, Closed, Endpoint, Families, Family, Input, Output, ResolveError, ServerTrouble,
+    Transport,
+};
 pub use limits::Limits;
 pub use outcome::{Outcome, Phase, Phases, Reason};
 pub use report::{Level, Report, Step};

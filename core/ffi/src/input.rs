@@ -97,6 +97,7 @@ pub extern "C" fn probity_engine_unresolved(
         let error = ResolveError {
             reason,
             server: None,
+            trouble: None,
         };
         tell(engine, run, Input::Resolved(Err(error)), now)
     })

@@ -169,6 +169,7 @@ impl Host for Native {
             Told::Unresolved(name) => Input::Resolved(Err(ResolveError {
                 reason: reason(name),
                 server: None,
+                trouble: None,
             })),
             Told::Opened(number) => Input::Opened(conn(number)),
             Told::Secured(number, tls) => {

@@ -20,7 +20,9 @@ use super::tunnel::{Far, Progress, Tunnel};
 use crate::config::{Proxies, Proxy, ProxyKind};
 use crate::fact::Fact;
 use crate::id::Conn;
-use crate::io::{Closed, Endpoint, Families, Family, Input, ResolveError, Transport};
+use crate::io::{
+    Closed, Endpoint, Families, Family, Input, ResolveError, ServerTrouble, Transport,
+};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::Instant;
 use crate::tls::TlsParams;
@@ -403,6 +405,7 @@ impl<'a> Destination<'a> {
             self.choose(addresses).ok_or(ResolveError {
                 reason: Reason::DnsNoAddress,
                 server: None,
+                trouble: None,
             })
         });
         cx.end_phase();
@@ -606,7 +609,11 @@ fn address_hash(address: IpAddr) -> u32 {
 
 fn not_resolved(to: Destination<'_>, error: ResolveError, cx: &mut Cx<'_>) {
     let host = to.host;
-    let ResolveError { reason, server } = error;
+    let ResolveError {
+        reason,
+        server,
+        trouble,
+    } = error;
     let families = to.addresses.families();
     let family = match (families.fallback, families.preferred) {
         (true, _) => "address",
@@ -619,7 +626,10 @@ fn not_resolved(to: Destination<'_>, error: ResolveError, cx: &mut Cx<'_>) {
         Reason::DnsNoAddress => cx.fail(reason, format_args!("{host} has no {family}{asked}")),
         Reason::DnsServerFailure => cx.fail(
             reason,
-            format_args!("no DNS server could answer for {host}{asked}"),
+            format_args!(
+                "no DNS server could answer for {host}{asked}{}",
+                Trouble(trouble)
+            ),
         ),
         Reason::DnsTimeout => cx.fail(
             reason,
@@ -633,6 +643,18 @@ fn not_resolved(to: Destination<'_>, error: ResolveError, cx: &mut Cx<'_>) {
             Outcome::Unknown(ours),
             format_args!("{host} could not be looked up: {ours}"),
         ),
+    }
+}
+
+/// `: SERVFAIL`, or nothing.
+struct Trouble(Option<ServerTrouble>);
+
+impl core::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(trouble) => write!(f, ": {trouble}"),
+            None => Ok(()),
+        }
     }
 }
 

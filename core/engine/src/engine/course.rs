@@ -182,6 +182,7 @@ impl Engine {
                 let error = LookupResult::failed(ResolveError {
                     reason,
                     server: None,
+                    trouble: None,
                 });
                 self.complete_lookup(id, error, now);
             }

@@ -121,6 +121,7 @@ mod tests {
         let error = ResolveError {
             reason: Reason::DnsNotFound,
             server: None,
+            trouble: None,
         };
         cache.insert(Ask::V6, "a".into(), Err(error), at(5), at(0));
         cache.insert(Ask::V6, "a".into(), answer(2), at(30), at(6));

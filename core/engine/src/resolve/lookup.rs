@@ -31,7 +31,9 @@ use super::verdict::{LookupResult, Trouble, Verdict};
 use super::wire::{self, Found, Question, Reply, Stream};
 use crate::check::cx::Cx;
 use crate::id::Conn;
-use crate::io::{Closed, Endpoint, Families, Family, Input, ResolveError, Transport};
+use crate::io::{
+    Closed, Endpoint, Families, Family, Input, ResolveError, ServerTrouble, Transport,
+};
 use crate::limits::MAX_OPENED;
 use crate::outcome::Reason;
 
@@ -322,7 +324,8 @@ impl Lookup {
                 Reply::Truncated => Part::Truncated,
                 Reply::FormatError if edns => return self.send(index, conn, false, cx),
                 Reply::Malformed => self.failed(Trouble::Malformed),
-                Reply::FormatError | Reply::Failed => self.failed(Trouble::Failed),
+                Reply::FormatError => self.failed(Trouble::Failed(ServerTrouble::FormErr)),
+                Reply::Failed(trouble) => self.failed(Trouble::Failed(trouble)),
             };
             return;
         }
@@ -333,7 +336,10 @@ impl Lookup {
 
     /// Notes a trouble with the current server.
     fn failed(&mut self, trouble: Trouble) -> Part {
-        if self.trouble.is_none_or(|(worst, _)| trouble >= worst) {
+        if self
+            .trouble
+            .is_none_or(|(worst, _)| trouble.rank() >= worst.rank())
+        {
             self.trouble = Some((trouble, self.server()));
         }
         Part::Failed
@@ -414,7 +420,9 @@ impl Lookup {
                 }
                 Part::Known(Found::NoData(lowest)) => {
                     self.negative_ttl = self.negative_ttl.min(lowest.unwrap_or_default());
-                    verdict = verdict.max(Verdict::NoAddress);
+                    if let Verdict::NotFound = verdict {
+                        verdict = Verdict::NoAddress;
+                    }
                 }
                 Part::Open | Part::Asked { .. } | Part::Truncated | Part::Failed => {
                     let (trouble, server) = self.trouble.unwrap_or((Trouble::Silent, said_by));
@@ -429,7 +437,10 @@ impl Lookup {
                 ttl: Some(ttl),
             });
         }
-        if self.verdict.is_none_or(|(worst, _)| verdict >= worst) {
+        if self
+            .verdict
+            .is_none_or(|(worst, _)| verdict.rank() >= worst.rank())
+        {
             self.verdict = Some((verdict, said_by));
         }
         self.next_candidate(cx)
@@ -445,6 +456,7 @@ impl Lookup {
             answer: Err(ResolveError {
                 reason: verdict.reason(),
                 server: Some(server),
+                trouble: verdict.of_server(),
             }),
             ttl: match verdict {
                 Verdict::Failed(_) => None,

@@ -388,5 +388,6 @@ const fn failure(reason: Reason) -> ResolveError {
     ResolveError {
         reason,
         server: None,
+        trouble: None,
     }
 }

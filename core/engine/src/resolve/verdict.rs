@@ -17,7 +17,7 @@
 use core::time::Duration;
 
 use super::cache::Answer;
-use crate::io::ResolveError;
+use crate::io::{ResolveError, ServerTrouble};
 use crate::outcome::Reason;
 
 /// What a look-up found.
@@ -38,27 +38,37 @@ impl LookupResult {
     }
 }
 
-/// Why a server did not help, from least to most telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Why a server did not help.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Trouble {
     Unreachable,
     Silent,
     Malformed,
-    Failed,
+    Failed(ServerTrouble),
 }
 
 impl Trouble {
+    /// The higher, the more it tells.
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            Self::Unreachable => 0,
+            Self::Silent => 1,
+            Self::Malformed => 2,
+            Self::Failed(_) => 3,
+        }
+    }
+
     pub(super) const fn reason(self) -> Reason {
         match self {
-            Self::Unreachable | Self::Failed => Reason::DnsServerFailure,
+            Self::Unreachable | Self::Failed(_) => Reason::DnsServerFailure,
             Self::Silent => Reason::DnsTimeout,
             Self::Malformed => Reason::DnsMalformed,
         }
     }
 }
 
-/// What the candidates so far came to, from least to most telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What the candidates so far came to.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Verdict {
     NotFound,
     NoAddress,
@@ -66,6 +76,26 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// The higher, the more it tells.
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            Self::NotFound => 0,
+            Self::NoAddress => 1,
+            Self::Failed(trouble) => 2 + trouble.rank(),
+        }
+    }
+
+    /// What the server did that cannot answer.
+    pub(super) const fn of_server(self) -> Option<ServerTrouble> {
+        match self {
+            Self::Failed(Trouble::Failed(trouble)) => Some(trouble),
+            Self::Failed(Trouble::Unreachable) => Some(ServerTrouble::Unreachable),
+            Self::Failed(Trouble::Silent | Trouble::Malformed)
+            | Self::NotFound
+            | Self::NoAddress => None,
+        }
+    }
+
     pub(super) const fn reason(self) -> Reason {
         match self {
             Self::NotFound => Reason::DnsNotFound,

@@ -11,7 +11,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
-use crate::io::Family;
+use crate::io::{Family, ServerTrouble};
 
 /// Bytes of a UDP answer that we offer to take (RFC 9715 section 3.2, and the
 /// DNS flag day of 2020: it is not fragmented anywhere).
@@ -53,7 +53,7 @@ pub(super) enum Reply {
     FormatError,
     /// The server will not or cannot answer: SERVFAIL, REFUSED, NOTIMP, or a
     /// referral to other servers.
-    Failed,
+    Failed(ServerTrouble),
     /// The server knows.
     Known(Found),
 }
@@ -160,7 +160,18 @@ pub(super) fn decode(bytes: &[u8], question: Question<'_>, id: u16, in_stream: b
             },
             Err(_) => Reply::Malformed,
         },
-        _ => Reply::Failed,
+        code => Reply::Failed(trouble(code)),
+    }
+}
+
+const fn trouble(code: ResponseCode) -> ServerTrouble {
+    match code {
+        ResponseCode::FormErr => ServerTrouble::FormErr,
+        ResponseCode::ServFail => ServerTrouble::ServFail,
+        ResponseCode::NotImp => ServerTrouble::NotImp,
+        ResponseCode::Refused => ServerTrouble::Refused,
+        ResponseCode::NotAuth => ServerTrouble::NotAuth,
+        _ => ServerTrouble::OtherCode,
     }
 }
 
@@ -182,11 +193,13 @@ fn judge(message: &Message, question: Question<'_>) -> Reply {
         (ResponseCode::NoError, Some((addresses, ttl))) if !addresses.is_empty() => {
             Found::Addresses(addresses, ttl)
         }
-        (ResponseCode::NoError, _) if is_referral(message) => return Reply::Failed,
+        (ResponseCode::NoError, _) if is_referral(message) => {
+            return Reply::Failed(ServerTrouble::Referral);
+        }
         (ResponseCode::NoError, _) => Found::NoData(negative_ttl(message)),
         (ResponseCode::NXDomain, _) => Found::NxDomain(negative_ttl(message)),
         // An extended code (RFC 6891 section 6.1.3).
-        _ => return Reply::Failed,
+        (code, _) => return Reply::Failed(trouble(code)),
     };
     Reply::Known(found)
 }
@@ -444,9 +457,16 @@ mod tests {
             message.queries.clear();
             (with_question, judged(&message))
         };
-        assert_eq!(code(ResponseCode::ServFail), (Reply::Failed, Reply::Failed));
-        assert_eq!(code(ResponseCode::Refused), (Reply::Failed, Reply::Failed));
-        assert_eq!(code(ResponseCode::NotImp), (Reply::Failed, Reply::Failed));
+        for (failed, trouble) in [
+            (ResponseCode::ServFail, ServerTrouble::ServFail),
+            (ResponseCode::Refused, ServerTrouble::Refused),
+            (ResponseCode::NotImp, ServerTrouble::NotImp),
+        ] {
+            assert_eq!(
+                code(failed),
+                (Reply::Failed(trouble), Reply::Failed(trouble))
+            );
+        }
         let format_error = (Reply::FormatError, Reply::FormatError);
         assert_eq!(code(ResponseCode::FormErr), format_error);
         assert_eq!(code(ResponseCode::NXDomain).1, Reply::Stray);
@@ -457,14 +477,15 @@ mod tests {
         let mut message = response(vec![]);
         message.metadata.response_code = ResponseCode::BADVERS;
         message.set_edns(Edns::new());
-        assert_eq!(judged(&message), Reply::Failed);
+        assert!(matches!(judged(&message), Reply::Failed(_)));
     }
 
     #[test]
     fn a_referral_is_a_failure() {
         let mut message = response(vec![]);
         message.metadata.recursion_available = false;
-        assert_eq!(judged(&message), Reply::Failed);
+        let referral = Reply::Failed(ServerTrouble::Referral);
+        assert_eq!(judged(&message), referral);
         message.metadata.authoritative = true;
         assert_eq!(judged(&message), Reply::Known(Found::NoData(None)));
     }
