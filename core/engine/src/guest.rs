@@ -554,6 +554,11 @@ impl Rules {
         self.timers.iter().copied().min_by_key(|(_, due)| *due)
     }
 
+    /// How many timers have come by `now`.
+    pub fn timers_due(&self, now: Duration) -> usize {
+        self.timers.iter().filter(|(_, due)| *due <= now).count()
+    }
+
     /// Notes an event that the check is to be told.
     ///
     /// # Errors

@@ -126,7 +126,7 @@ pub(crate) trait Check: Sized {
 
     /// Its time is over, and nothing else: sets what facts follow from that. The
     /// verdict is the engine's, unless it knows a better one.
-    fn on_expiry(&self, _: &Self::Spec, _: &mut Cx<'_>) {}
+    fn on_expiry(&mut self, _: &Self::Spec, _: &mut Cx<'_>) {}
 
     /// Whether an answer has begun well and has not been read to its end: a
     /// run that ends so has learnt nothing, as the kubelet sees it.
@@ -474,7 +474,7 @@ macro_rules! checks {
             }
 
             /// See [`Check::on_expiry`].
-            pub(crate) fn on_expiry(&self, spec: &CheckSpec, cx: &mut Cx<'_>) {
+            pub(crate) fn on_expiry(&mut self, spec: &CheckSpec, cx: &mut Cx<'_>) {
                 // Runs of every kind begin with one.
                 dial::expire_lookup(cx);
                 match (self, spec) {

@@ -51,6 +51,9 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
 /// How often a run that waits for room asks again.
 const RETRY: Duration = Duration::from_millis(10);
+/// A timer that would come less than so much before the end of a run comes at its
+/// end: a guest knows how much time it has to the millisecond.
+const END: Duration = Duration::from_millis(1);
 /// Bytes of the peer that such a run keeps.
 const MAX_HELD_BYTES: usize = 64 * 1024;
 
@@ -589,6 +592,12 @@ impl Check for Wasm {
         }
     }
 
+    fn on_expiry(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
+        if let State::Talking(talk) = &mut self.state {
+            talk.timers(spec, cx.elapsed(), cx);
+        }
+    }
+
     fn waits_for(&self, spec: &Spec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state {
             State::Talking(talk) if !talk.rules.is_securing() => {
@@ -672,7 +681,10 @@ impl Talk {
             }
             Input::Closed(_, why) if self.rules.is_securing() => dial::not_secured(&why, cx),
             Input::Closed(_, why) => self.closed(spec, close_of(&why), cx),
-            Input::Woken => self.timers(spec, cx),
+            Input::Woken => {
+                let end = Self::end(cx);
+                self.timers(spec, cx.elapsed().min(end), cx);
+            }
             _ => {}
         }
         self.set_wake(cx);
@@ -714,16 +726,22 @@ impl Talk {
         }
     }
 
-    fn timers(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
-        while let Some((id, due)) = self.rules.next_timer() {
-            if cx.is_finished() || due > cx.elapsed() {
-                return;
-            }
+    /// The time after which timers come at the end of the run.
+    fn end(cx: &Cx<'_>) -> Duration {
+        (cx.elapsed() + cx.time_left()).saturating_sub(END)
+    }
+
+    /// Tells the guest of the timers that have come by `now`. One that it sets in
+    /// answer, for no time at all, comes in another turn.
+    fn timers(&mut self, spec: &Spec, now: Duration, cx: &mut Cx<'_>) {
+        for _ in 0..self.rules.timers_due(now) {
             // It comes after the handshake: a guest hears of nothing before.
-            if self.rules.is_securing() {
+            if cx.is_finished() || self.rules.is_securing() {
                 return;
             }
-            self.tell(spec, Event::Timer(id), cx);
+            if let Some((id, _)) = self.rules.next_timer() {
+                self.tell(spec, Event::Timer(id), cx);
+            }
         }
     }
 
@@ -731,8 +749,11 @@ impl Talk {
         if !cx.is_finished()
             && !self.rules.is_securing()
             && let Some((_, due)) = self.rules.next_timer()
+            && due <= Self::end(cx)
         {
-            cx.wake_at(cx.core.started + due);
+            // Later than now, or there would be no end to this turn.
+            let soon = cx.now() + Duration::from_nanos(1);
+            cx.wake_at((cx.core.started + due).max(soon));
         }
     }
 

@@ -370,7 +370,7 @@ impl Check for Http {
         }
     }
 
-    fn on_expiry(&self, spec: &Spec, cx: &mut Cx<'_>) {
+    fn on_expiry(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
         if let Some(answer) = self.answer() {
             answer.on_expiry(&spec.module, cx);
         }

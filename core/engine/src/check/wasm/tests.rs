@@ -530,6 +530,97 @@ fn a_connection_may_be_secured_from_its_beginning() {
     );
 }
 
+/// A guest that sets a timer for all the time that it has, and says what `answer`
+/// does when that comes. The peer answers once.
+fn at_its_end(
+    answer: impl Fn(&mut Sink<'_>) -> Result<(), Fault> + Send + Sync + 'static,
+) -> (Seen, Vec<Duration>) {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&times);
+    let guest = Scripted::new(move |event, now, sink| match event {
+        // It knows what it has to the millisecond: 4,998.3 ms are 4,998.
+        Event::Connected => sink.push(Action::SetTimer(7, MS * 4_998)),
+        Event::Timer(7) => {
+            noted.lock().unwrap().push(now);
+            answer(sink)
+        }
+        _ => Ok(()),
+    });
+    let mut lab = Lab::of(&guest);
+    let accepts = Duration::from_micros(1_700);
+    let seen = lab
+        .start()
+        .after(accepts, Input::Opened(CONN))
+        .says("x")
+        .outlast();
+    let times = core::mem::take(&mut *times.lock().unwrap());
+    (seen, times)
+}
+
+#[test]
+fn a_timer_for_all_the_time_comes_at_the_end_and_may_bring_the_verdict() {
+    let (seen, times) = at_its_end(|sink| {
+        let depth = ("depth_bytes", 3.0, &[][..]);
+        let (metric, value, labels) = depth;
+        sink.push(Action::Sample {
+            metric,
+            value,
+            labels,
+        })?;
+        let verdict = Verdict::Down(Finding::Unexpected, "it was wrong from the beginning");
+        sink.push(Action::Done(verdict))
+    });
+    assert_eq!(seen.outcome, Outcome::Failure(Reason::ExpectMismatch));
+    assert_eq!(seen.detail, "it was wrong from the beginning");
+    assert_eq!(seen.samples[0].value, 3.0);
+    assert_eq!(times, [seen.total], "once, and not before the end");
+    assert!(seen.total >= TIMEOUT, "{:?}", seen.total);
+}
+
+#[test]
+fn who_says_nothing_at_the_end_leaves_it_to_the_engine() {
+    let (seen, times) = at_its_end(|_| Ok(()));
+    assert_eq!(seen.outcome, Outcome::Failure(Reason::TimeoutTransfer));
+    assert!(
+        seen.detail.ends_with("toy has no verdict yet"),
+        "{}",
+        seen.detail
+    );
+    assert_eq!(times, [seen.total]);
+    // Not even with a timer for no time at all.
+    let (seen, times) = at_its_end(|sink| sink.push(Action::SetTimer(7, Duration::ZERO)));
+    assert_eq!(seen.outcome, Outcome::Failure(Reason::TimeoutTransfer));
+    assert_eq!(times.len(), 1);
+    let (seen, _) = at_its_end(|_| Err(Fault::new(FaultKind::Fuel, "used up its fuel")));
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::WasmFuel));
+}
+
+#[test]
+fn timers_for_no_time_at_all_come_one_in_a_turn() {
+    let told = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&told);
+    let guest = Scripted::new(move |event, _, sink| match event {
+        Event::Connected | Event::Timer(_) => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            sink.push(Action::SetTimer(1, Duration::ZERO))
+        }
+        _ => Ok(()),
+    });
+    let mut lab = Lab::of(&guest);
+    lab.connect();
+    let mut turns = 0;
+    let end = lab.now + MS * 100;
+    while let Some(at) = lab.engine.poll_timeout().filter(|at| *at <= end) {
+        let before = told.load(Ordering::Relaxed);
+        lab.now = lab.now.max(at);
+        lab.engine.handle_timeout(lab.now);
+        let calls = told.load(Ordering::Relaxed) - before;
+        assert!(calls <= 1, "{calls} calls in one turn");
+        turns += 1;
+    }
+    assert!((90..=110).contains(&turns), "{turns} turns in 100 ms");
+}
+
 #[test]
 fn timers_come_in_order_and_never_early() {
     let guest = Scripted::new(|event, now, sink| match event {
