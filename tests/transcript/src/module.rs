@@ -14,18 +14,37 @@ pub fn required(what: &str) -> bool {
 /// `target/wasm/probity.wasm`, if `core/ffi/build-wasm` has built it of these
 /// sources. If it has not, this says so, or fails where the module is [`required`].
 pub fn wasm_module() -> Option<PathBuf> {
+    built(
+        "target/wasm/probity.wasm",
+        "core/ffi/build-wasm",
+        &["core/cel", "core/engine", "core/ffi", "core/spec"],
+    )
+}
+
+/// `wasm-checks/dist/http.wasm`, if `wasm-checks/build http` has built it of these
+/// sources; else as [`wasm_module`].
+pub fn http_check() -> Option<PathBuf> {
+    built(
+        "wasm-checks/dist/http.wasm",
+        "wasm-checks/build http",
+        &["core/engine", "wasm-checks/http", "wasm-checks/sdk"],
+    )
+}
+
+/// A module, if `how` has built it of what is in `sources`.
+fn built(module: &str, how: &str, sources: &[&str]) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     let root = root.expect("tests/transcript");
-    let path = root.join("target/wasm/probity.wasm");
+    let path = root.join(module);
     let built = changed(&path);
-    if required("probity.wasm") {
-        assert!(built.is_some(), "core/ffi/build-wasm is to be run first");
+    let name = path.file_name().and_then(|name| name.to_str());
+    if name.is_some_and(required) {
+        assert!(built.is_some(), "{how} is to be run first");
         return Some(path);
     }
-    let sources =
-        ["cel", "engine", "ffi", "spec"].map(|it| newest(&root.join("core").join(it).join("src")));
-    if built < sources.into_iter().max().flatten() {
-        eprintln!("no target/wasm/probity.wasm of these sources (core/ffi/build-wasm): not tested");
+    let sources = sources.iter().map(|it| newest(&root.join(it).join("src")));
+    if built < sources.max().flatten() {
+        eprintln!("no {module} of these sources ({how}): not tested");
         return None;
     }
     Some(path)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_engine::check::TargetParams;
+use probity_engine::config::Files;
 use probity_engine::resolve::ResolverConfig;
 use probity_engine::threshold::{self, Kind};
 use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsParams, TlsVersion};
@@ -29,6 +30,11 @@ pub struct Native {
 impl Native {
     /// An engine for a script.
     pub fn new(script: &Script) -> Self {
+        Self::with_files(script, &WithoutFiles)
+    }
+
+    /// One for a script whose modules refer to files.
+    pub fn with_files(script: &Script, files: &dyn Files) -> Self {
         let usual = Limits::default();
         let in_flight = match script.in_flight {
             0 => usual.in_flight,
@@ -46,7 +52,7 @@ impl Native {
         };
         Self {
             engine: Engine::new(config, Instant::ZERO),
-            file: File::parse("script", &script.config, &WithoutFiles).expect("a valid file"),
+            file: File::parse("script", &script.config, files).expect("a valid file"),
         }
     }
 
@@ -251,6 +257,13 @@ fn reported(report: &Report<'_>) -> Reported {
             value,
         })
     });
+    // Those of checks in Wasm, which have names of their own.
+    let samples = report.samples.as_slice().iter().map(|sample| Fact {
+        name: sample.metric.name.to_string(),
+        label: sample.metric.labels.join(","),
+        label_value: sample.labels.join(","),
+        value: sample.value,
+    });
     Reported {
         target: report.target.map_or(0, |id| id.0),
         outcome: OUTCOMES[report.outcome.index()],
@@ -266,7 +279,7 @@ fn reported(report: &Report<'_>) -> Reported {
         phases: Phase::ALL.map(|phase| report.phases.get(phase).map(nanos)),
         address: report.address,
         tls: report.tls.map(|info| tls(info)),
-        facts: facts.collect(),
+        facts: facts.chain(samples).collect(),
     }
 }
 
