@@ -90,6 +90,11 @@ pub trait Session: fmt::Debug + Send {
         event: Event<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), Fault>;
+
+    /// Fuel that was used since this was last asked, from the opening of the session
+    /// on and also if it broke. The engine takes it for work of its turn: see
+    /// [`FUEL_PER_BYTE`](crate::limits::FUEL_PER_BYTE).
+    fn take_fuel(&mut self) -> u64;
 }
 
 /// What a host loads a check from.

@@ -74,6 +74,13 @@ pub const DECODED_PER_TURN: usize = 256 * 1024;
 /// held back, in order.
 pub const SIGNATURE_WORK: usize = DECODED_PER_TURN;
 
+/// Fuel of a check in Wasm that counts as a byte of [`DECODED_PER_TURN`]: a turn has as
+/// much as an event may take by default
+/// ([`Limits::DEFAULT`](crate::guest::Limits::DEFAULT)), which is 0.1 to 0.8 ms of usual
+/// code. Between two calls guests take that and one event more, whatever their
+/// number; the others are told in later turns, in order.
+pub const FUEL_PER_BYTE: u64 = 8;
+
 /// Bytes of a connection that a run holds while it is
 /// [behind](crate::Engine::is_behind). What a host gives on top makes the run
 /// catch up at once, for as long as that takes.

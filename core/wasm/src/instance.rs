@@ -116,6 +116,8 @@ pub(crate) struct Instance {
     limits: Limits,
     /// Fuel that is left to the run.
     fuel: u64,
+    /// Fuel that was used since this was last asked.
+    used: u64,
     /// Runs that it may still serve.
     pub(crate) runs: u32,
     place: Place,
@@ -161,6 +163,7 @@ impl Instance {
             exports: None,
             limits,
             fuel: limits.fuel_per_run,
+            used: 0,
             runs,
             place,
         };
@@ -173,6 +176,11 @@ impl Instance {
     pub(crate) fn renew(&mut self) {
         self.fuel = self.limits.fuel_per_run;
         self.runs = self.runs.saturating_sub(1);
+    }
+
+    /// Fuel that was used since this was last asked: by what ended the run before, too.
+    pub(crate) const fn take_used(&mut self) -> u64 {
+        std::mem::replace(&mut self.used, 0)
     }
 
     /// Calls the guest, with the fuel of one event.
@@ -208,6 +216,7 @@ impl Instance {
         let result = set.and_then(|()| call(&mut self.store, self.exports.as_ref()));
         let used = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
         self.fuel = self.fuel.saturating_sub(used);
+        self.used = self.used.saturating_add(used);
         let room = &self.place.0;
         room.fuel.fetch_add(used, Ordering::Relaxed);
         result.map_err(|error| {

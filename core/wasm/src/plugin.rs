@@ -1,8 +1,8 @@
 //! A check that was loaded, and its runs.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, mem};
 
 use probity_engine::guest::{Context, Description, Event, Fault, Limits, Plugin, Session, Sink};
 use wasmtime::Engine;
@@ -126,6 +126,7 @@ impl Plugin for Check {
         })?;
         Ok(Box::new(Talk {
             check: self.clone(),
+            used: instance.take_used(),
             state: Some((instance, session)),
         }))
     }
@@ -134,6 +135,8 @@ impl Plugin for Check {
 /// One run.
 struct Talk {
     check: Check,
+    /// Fuel that the engine has not been told of.
+    used: u64,
     /// Nothing once the guest has broken.
     state: Option<(Instance, ResourceAny)>,
 }
@@ -159,12 +162,18 @@ impl Session for Talk {
         let actions = instance.call(|store, exports| {
             let guest = exports.probity_check_guest().session();
             guest.call_on_event(store, session, now, &event)
-        })?;
+        });
+        self.used = self.used.saturating_add(instance.take_used());
+        let actions = actions?;
         actions
             .iter()
             .try_for_each(|action| convert::push(action, sink))?;
         self.state = Some((instance, session));
         Ok(())
+    }
+
+    fn take_fuel(&mut self) -> u64 {
+        mem::take(&mut self.used)
     }
 }
 

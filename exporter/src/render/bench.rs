@@ -129,6 +129,9 @@ impl Session for Counting {
         }
         sink.push(Action::Done(Verdict::Up))
     }
+    fn take_fuel(&mut self) -> u64 {
+        0
+    }
 }
 
 /// A handshake with a certificate that expires then.

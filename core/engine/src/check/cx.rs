@@ -14,7 +14,8 @@ use crate::fact::{Facts, Labels, Metric, Samples};
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families};
 use crate::limits::{
-    MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS, POOLED_ANSWER_BYTES,
+    FUEL_PER_BYTE, MAX_DETAIL_BYTES, MAX_OPEN, MAX_OPENED, MAX_STEP_BYTES, MAX_TRACE_STEPS,
+    POOLED_ANSWER_BYTES,
 };
 use crate::outcome::{Outcome, Phase, Phases, Reason};
 use crate::report::{Level, Step};
@@ -425,6 +426,16 @@ impl Cx<'_> {
     /// Notes that it did so at once, and was not behind with it.
     pub(crate) const fn did(&mut self, bytes: usize) {
         self.shared.work.did(bytes);
+    }
+
+    /// Notes that its guest has burnt so much fuel.
+    pub(crate) fn burnt(&mut self, fuel: u64) {
+        let bytes = usize::try_from(fuel / FUEL_PER_BYTE).unwrap_or(usize::MAX);
+        // That of who was behind counts as its own.
+        match &mut self.core.share {
+            Some(share) => self.shared.work.worked(bytes, share),
+            None => self.shared.work.did(bytes),
+        }
     }
 
     /// Lets the run work on as much as there is for the length of `f`, so that it

@@ -11,6 +11,7 @@
 //! `Unknown`, and after [`FAULTS_IN_A_ROW`] of them the module is left alone for
 //! a while.
 
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use self::talk::Talk;
 use super::cx::Cx;
 use super::dial::{self, Addresses, Destination, Dial};
 use super::tcp::{host_and_port, host_to_look_up};
@@ -34,12 +36,11 @@ use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{self, ConfigError, Files, TlsConfig, is_default};
 use crate::fact::{Fact, Metric, MetricKind};
 use crate::guest::{
-    self, Action, Close, Context, Event, Fault, FaultKind, Limits, MAX_PIECE_BYTES, Plugin,
-    Refusal, Rules, Session, Sink, Source, sentence,
+    self, Close, Context, Fault, FaultKind, Limits, Plugin, Refusal, Source, sentence,
 };
 use crate::id::Conn;
 use crate::io::{Closed, Families, Input};
-use crate::outcome::{Outcome, Phase, Reason};
+use crate::outcome::{Outcome, Reason};
 use crate::time::{Instant, nanos};
 use crate::tls::{TlsOptions, TlsParams};
 
@@ -51,9 +52,6 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
 /// How often a run that waits for room asks again.
 const RETRY: Duration = Duration::from_millis(10);
-/// A timer that would come less than so much before the end of a run comes at its
-/// end: a guest knows how much time it has to the millisecond.
-const END: Duration = Duration::from_millis(1);
 /// Bytes of the peer that such a run keeps.
 const MAX_HELD_BYTES: usize = 64 * 1024;
 
@@ -460,28 +458,21 @@ pub(crate) struct Wasm {
 enum State {
     /// Resolving, connecting, securing.
     Dialing(Dial),
-    /// There is no room for the guest yet.
+    /// There is no room for the guest yet, or others have the turn.
     Waiting(Box<Held>),
     /// The guest is told what happens.
     Talking(Box<Talk>),
 }
 
-/// What came while there was no room.
+/// What came while the guest had not begun.
 #[derive(Debug)]
 struct Held {
     conn: Conn,
     since: Instant,
     data: Vec<u8>,
     closed: Option<Close>,
-}
-
-#[derive(Debug)]
-struct Talk {
-    conn: Conn,
-    session: Box<dyn Session>,
-    rules: Rules,
-    /// When the current phase of the guest's own began.
-    marked: Instant,
+    /// Whether there was no room for it. Else it waits for a turn.
+    full: bool,
 }
 
 impl Kind for Wasm {
@@ -577,7 +568,7 @@ impl Check for Wasm {
                     Input::Closed(_, why) => held.closed = Some(close_of(&why)),
                     _ => {}
                 }
-                if held.data.len() > MAX_HELD_BYTES {
+                if held.data.len() > MAX_HELD_BYTES && held.full {
                     return no_room(spec, cx);
                 }
                 self.begin_held(spec, cx);
@@ -587,20 +578,31 @@ impl Check for Wasm {
     }
 
     fn condemn(&self, spec: &Spec, cx: &mut Cx<'_>) {
-        if let State::Waiting(_) = &self.state {
+        if let State::Waiting(held) = &self.state
+            && held.full
+        {
             no_room(spec, cx);
         }
     }
 
     fn on_expiry(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
         if let State::Talking(talk) = &mut self.state {
-            talk.timers(spec, cx.elapsed(), cx);
+            talk.at_the_end(spec, cx);
         }
+    }
+
+    fn behind_with(&self) -> Option<&'static str> {
+        let is_behind = match &self.state {
+            State::Dialing(_) => false,
+            State::Waiting(held) => !held.full,
+            State::Talking(talk) => talk.is_behind(),
+        };
+        is_behind.then_some("run its check")
     }
 
     fn waits_for(&self, spec: &Spec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state {
-            State::Talking(talk) if !talk.rules.is_securing() => {
+            State::Talking(talk) if !talk.is_securing() => {
                 write!(f, ": the check {} has no verdict yet", spec.name())
             }
             _ => Ok(()),
@@ -616,16 +618,22 @@ impl Wasm {
             since: cx.now(),
             data: Vec::new(),
             closed: None,
+            full: false,
         };
         self.state = State::Waiting(Box::new(held));
         self.begin_held(spec, cx);
     }
 
-    /// Opens a session, if there is room, and tells it what has come so far.
+    /// Opens a session, if there is room and the turn has some left, and tells it what
+    /// has come so far.
     fn begin_held(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
         let State::Waiting(held) = &mut self.state else {
             return;
         };
+        // A host that gives more than that to who is behind has it done at once.
+        if cx.work_left() == 0 && held.data.len() <= MAX_HELD_BYTES {
+            return cx.go_on_later();
+        }
         let module = &*spec.module;
         let tls = cx.core.tls.clone().filter(|_| module.at_once);
         let address = cx.core.address.map(|address| address.ip());
@@ -645,183 +653,19 @@ impl Wasm {
                     "waiting for room for the check {}",
                     spec.name()
                 ));
+                held.full = true;
                 return cx.wake_at(cx.now() + RETRY);
             }
-            Err(fault) => return broke(spec, &fault, cx),
+            Err(fault) => {
+                // How much it took is not known: it may have been all.
+                cx.burnt(module.limits.fuel_per_event);
+                return broke(spec, &fault, cx);
+            }
         };
         cx.held_since(held.since);
-        let mut talk = Box::new(Talk {
-            conn: held.conn,
-            session,
-            rules: Rules::new(module.limits, module.at_once),
-            marked: cx.now(),
-        });
-        let (data, closed) = (core::mem::take(&mut held.data), held.closed);
-        talk.tell(spec, Event::Connected, cx);
-        talk.data(spec, &data, cx);
-        if let Some(closed) = closed {
-            talk.closed(spec, closed, cx);
-        }
-        talk.set_wake(cx);
+        let mut talk = Box::new(Talk::new(held.conn, session, spec, cx));
+        talk.begin(spec, core::mem::take(&mut held.data), held.closed, cx);
         self.state = State::Talking(talk);
-    }
-}
-
-impl Talk {
-    fn on(&mut self, spec: &Spec, input: Input<'_>, cx: &mut Cx<'_>) {
-        match input {
-            Input::Data(_, data) => self.data(spec, data, cx),
-            Input::Secured(_, info) if self.rules.is_securing() => {
-                cx.trace(format_args!(
-                    "secured with {} {}",
-                    info.version, info.cipher
-                ));
-                cx.begin(Phase::Processing);
-                self.tell(spec, Event::Secured(info), cx);
-            }
-            Input::Closed(_, why) if self.rules.is_securing() => dial::not_secured(&why, cx),
-            Input::Closed(_, why) => self.closed(spec, close_of(&why), cx),
-            Input::Woken => {
-                let end = Self::end(cx);
-                self.timers(spec, cx.elapsed().min(end), cx);
-            }
-            _ => {}
-        }
-        self.set_wake(cx);
-    }
-
-    fn data(&mut self, spec: &Spec, data: &[u8], cx: &mut Cx<'_>) {
-        for piece in data.chunks(MAX_PIECE_BYTES) {
-            // What comes unencrypted while the connection is being secured is
-            // nobody's.
-            if cx.is_finished() || self.rules.is_securing() {
-                return;
-            }
-            if cx.core.phase == Phase::Processing {
-                cx.begin(Phase::Transfer);
-            }
-            self.tell(spec, Event::Data(piece), cx);
-        }
-    }
-
-    fn closed(&mut self, spec: &Spec, close: Close, cx: &mut Cx<'_>) {
-        self.tell(spec, Event::Closed(close), cx);
-        let reason = match close {
-            Close::End | Close::Lost => Reason::PeerClosed,
-            Close::Reset => Reason::PeerReset,
-        };
-        let how = match close {
-            Close::End => "closed by the peer",
-            Close::Reset => "reset by the peer",
-            Close::Lost => "lost",
-        };
-        let name = spec.name();
-        // The first verdict counts, and that is the guest's if it has one.
-        if !cx.is_finished() {
-            spec.module.backoff.verdict();
-            cx.fail(
-                reason,
-                format_args!("the connection was {how} before {name} had a verdict"),
-            );
-        }
-    }
-
-    /// The time after which timers come at the end of the run.
-    fn end(cx: &Cx<'_>) -> Duration {
-        (cx.elapsed() + cx.time_left()).saturating_sub(END)
-    }
-
-    /// Tells the guest of the timers that have come by `now`. One that it sets in
-    /// answer, for no time at all, comes in another turn.
-    fn timers(&mut self, spec: &Spec, now: Duration, cx: &mut Cx<'_>) {
-        for _ in 0..self.rules.timers_due(now) {
-            // It comes after the handshake: a guest hears of nothing before.
-            if cx.is_finished() || self.rules.is_securing() {
-                return;
-            }
-            if let Some((id, _)) = self.rules.next_timer() {
-                self.tell(spec, Event::Timer(id), cx);
-            }
-        }
-    }
-
-    fn set_wake(&self, cx: &mut Cx<'_>) {
-        if !cx.is_finished()
-            && !self.rules.is_securing()
-            && let Some((_, due)) = self.rules.next_timer()
-            && due <= Self::end(cx)
-        {
-            // Later than now, or there would be no end to this turn.
-            let soon = cx.now() + Duration::from_nanos(1);
-            cx.wake_at((cx.core.started + due).max(soon));
-        }
-    }
-
-    /// Tells the guest of an event, and does what it wants done.
-    fn tell(&mut self, spec: &Spec, event: Event<'_>, cx: &mut Cx<'_>) {
-        if cx.is_finished() {
-            return;
-        }
-        if let Err(fault) = self.rules.on_event(&event) {
-            return broke(spec, &fault, cx);
-        }
-        let now = cx.elapsed();
-        let description = spec.module.plugin.description();
-        let mut verdict = None;
-        let Self {
-            conn,
-            session,
-            rules,
-            marked,
-        } = self;
-        let mut take = |action: Action<'_>| {
-            rules.on_action(&action, description, now)?;
-            match action {
-                Action::Send(bytes) => cx.send(*conn, bytes),
-                Action::StartTls => {
-                    let params = spec.params();
-                    cx.begin(Phase::Tls);
-                    cx.trace(format_args!("starting TLS with {}", params.server_name));
-                    cx.secure(*conn, params);
-                }
-                // `rules` has noted when it comes.
-                Action::SetTimer(..) => {}
-                Action::Mark(phase) => {
-                    let spent = cx.now() - core::mem::replace(marked, cx.now());
-                    let metric = &spec.module.phase_metric;
-                    cx.add_sample(metric, &[phase], spent.as_secs_f64());
-                }
-                Action::Sample {
-                    metric,
-                    value,
-                    labels,
-                } => {
-                    if let Some(metric) = guest::metric_of(description, metric) {
-                        cx.sample(metric, labels, value);
-                    }
-                }
-                Action::Log(line) if rules.keeps_line() => {
-                    let line = sentence(line);
-                    cx.note(format_args!("{}: {line}", description.name));
-                }
-                Action::Log(_) => {}
-                Action::Done(found) => {
-                    let (outcome, why) = found.outcome();
-                    verdict = Some((outcome, sentence(why).to_string()));
-                }
-            }
-            Ok(())
-        };
-        match session.on_event(now, event, &mut Sink::new(&mut take)) {
-            Err(fault) => broke(spec, &fault, cx),
-            Ok(()) => {
-                if let Some((outcome, why)) = verdict {
-                    spec.module.backoff.verdict();
-                    cx.end_phase();
-                    cx.finish(outcome, format_args!("{why}"));
-                }
-            }
-        }
     }
 }
 

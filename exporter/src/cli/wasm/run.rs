@@ -249,4 +249,8 @@ impl Session for Recorded<Box<dyn Session>> {
         };
         self.inner.on_event(now, event, &mut Sink::new(&mut take))
     }
+
+    fn take_fuel(&mut self) -> u64 {
+        self.inner.take_fuel()
+    }
 }

@@ -8,10 +8,11 @@ use super::*;
 use crate::check::{CheckSpec, ModuleConfig};
 use crate::fact::Sample;
 use crate::guest::{
-    Description, Finding, MAX_ACTIONS, MAX_LABEL_BYTES, MAX_SAMPLES, MAX_SENTENCE_BYTES,
-    MAX_TIMERS, Verdict,
+    Action, Description, Event, Finding, MAX_ACTIONS, MAX_LABEL_BYTES, MAX_PIECE_BYTES,
+    MAX_SAMPLES, MAX_SENTENCE_BYTES, MAX_TIMERS, Session, Sink, Verdict,
 };
 use crate::io::Output;
+use crate::outcome::Phase;
 use crate::tls::{ChainInfo, TlsFailure, TlsInfo};
 use crate::{Engine, GroupId, Phases, RunId, Schedule, threshold};
 
@@ -29,6 +30,8 @@ struct Scripted {
     digest: [u8; 32],
     script: Arc<Script>,
     room: AtomicUsize,
+    /// Fuel that each call takes.
+    fuel: AtomicU64,
     told: Mutex<Vec<String>>,
 }
 
@@ -47,6 +50,7 @@ impl Scripted {
             digest: [7; 32],
             script: Arc::new(script),
             room: AtomicUsize::new(usize::MAX),
+            fuel: AtomicU64::new(0),
             told: Mutex::default(),
         })
     }
@@ -110,12 +114,20 @@ impl Plugin for Arc<Scripted> {
         let tls = tls.map(|info| info.version);
         let said = format!("{host} {address} {port} {config} {timeout:?} {tls:?}");
         self.told.lock().unwrap().push(said);
-        let script = Arc::clone(&self.script);
-        Ok(Box::new(Open(script)))
+        let fuel = self.fuel.load(Ordering::Relaxed);
+        Ok(Box::new(Open {
+            script: Arc::clone(&self.script),
+            fuel,
+            used: fuel,
+        }))
     }
 }
 
-struct Open(Arc<Script>);
+struct Open {
+    script: Arc<Script>,
+    fuel: u64,
+    used: u64,
+}
 
 impl fmt::Debug for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,7 +142,12 @@ impl Session for Open {
         event: Event<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), Fault> {
-        (self.0)(event, now, sink)
+        self.used += self.fuel;
+        (self.script)(event, now, sink)
+    }
+
+    fn take_fuel(&mut self) -> u64 {
+        core::mem::take(&mut self.used)
     }
 }
 
@@ -593,6 +610,119 @@ fn who_says_nothing_at_the_end_leaves_it_to_the_engine() {
     assert_eq!(times.len(), 1);
     let (seen, _) = at_its_end(|_| Err(Fault::new(FaultKind::Fuel, "used up its fuel")));
     assert_eq!(seen.outcome, Outcome::Unknown(Reason::WasmFuel));
+}
+
+/// Runs that all begin at once, of a guest that burns all its fuel on every call and is
+/// content with the third thing that its peer says.
+struct Hogs {
+    engine: Engine,
+    guest: Arc<Scripted>,
+    calls: Arc<AtomicUsize>,
+    runs: Vec<RunId>,
+    now: Instant,
+    seen: Vec<(Outcome, String)>,
+}
+
+impl Hogs {
+    fn new(count: usize) -> Self {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let guest = Scripted::new(move |event, _, sink| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            match event {
+                Event::Data(said) if said.ends_with(b"3") => up(sink),
+                _ => Ok(()),
+            }
+        });
+        let fuel = Limits::DEFAULT.fuel_per_event;
+        guest.fuel.store(fuel, Ordering::Relaxed);
+        let mut lab = Lab::of(&guest);
+        let mut runs = Vec::new();
+        for _ in 0..count {
+            runs.extend(lab.start().run);
+        }
+        Self {
+            engine: lab.engine,
+            guest,
+            calls,
+            runs,
+            now: lab.now,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Tells every run of something.
+    fn all(&mut self, input: impl Fn() -> Input<'static>) {
+        for run in &self.runs {
+            self.engine.handle_input(*run, input(), self.now);
+        }
+        self.look();
+    }
+
+    fn look(&mut self) {
+        while let Some((_, output)) = self.engine.poll_output() {
+            if let Output::Report(report) = output {
+                self.seen.push((report.outcome, report.detail.into()));
+            }
+        }
+    }
+
+    /// How many calls one turn takes.
+    fn turn(&mut self) -> usize {
+        let before = self.calls.load(Ordering::Relaxed);
+        self.engine.handle_timeout(self.now);
+        self.look();
+        self.calls.load(Ordering::Relaxed) - before
+    }
+}
+
+#[test]
+fn guests_that_burn_their_fuel_take_turns() {
+    let mut hogs = Hogs::new(50);
+    hogs.all(|| Input::Opened(CONN));
+    // The first one began in this turn, and used it up.
+    assert_eq!(hogs.calls.load(Ordering::Relaxed), 1);
+    for said in [b"1", b"2", b"3"] {
+        hogs.all(|| Input::Data(CONN, said));
+    }
+    hogs.all(|| Input::Closed(CONN, Closed::End));
+    assert!(hogs.runs.iter().all(|run| hogs.engine.is_behind(*run)));
+    let mut turns = 0;
+    while hogs.seen.len() < hogs.runs.len() {
+        let next = hogs.engine.poll_timeout();
+        assert!(
+            next.is_some_and(|at| at <= hogs.now),
+            "it is wanted at once"
+        );
+        let calls = hogs.turn();
+        // What it has, and one more.
+        assert!(calls <= 2, "{calls} calls in one turn");
+        turns += 1;
+        assert!(turns <= 4 * hogs.runs.len(), "it does not end");
+    }
+    assert!(
+        hogs.seen.iter().all(|(it, _)| *it == Outcome::Success),
+        "{:?}",
+        hogs.seen
+    );
+    assert_eq!(hogs.guest.told().len(), 50, "each has one session");
+}
+
+#[test]
+fn a_run_that_had_no_turn_says_nothing_of_its_target() {
+    let mut hogs = Hogs::new(20);
+    hogs.now += TIMEOUT - MS;
+    hogs.all(|| Input::Opened(CONN));
+    hogs.now += MS * 3;
+    hogs.turn();
+    assert_eq!(hogs.seen.len(), 20);
+    let (outcome, detail) = &hogs.seen[7];
+    assert_eq!(*outcome, Outcome::Unknown(Reason::Overload), "{detail}");
+    assert_eq!(detail, "the prober was too busy to run its check");
+    // The one that had one did not answer.
+    let slow =
+        |(outcome, _): &(Outcome, String)| *outcome == Outcome::Failure(Reason::TimeoutProcessing);
+    assert_eq!(hogs.seen.iter().filter(|seen| slow(seen)).count(), 1);
 }
 
 #[test]

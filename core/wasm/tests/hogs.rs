@@ -1,0 +1,171 @@
+//! Guests that burn nearly all their fuel on every call, beside checks that are well: a
+//! worker goes on with those in time. In a process of its own, since it measures.
+
+#[path = "guests/guest.rs"]
+mod guest;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock};
+
+use probity_engine::check::{CheckSpec, Module, ModuleConfig, TargetParams, wasm};
+use probity_engine::config::Files;
+use probity_engine::guest::{Plugin, Refusal, Source};
+use probity_engine::threshold::{self, Kind};
+use probity_engine::{
+    Config, Conn, Engine, GroupId, Input, Instant, Outcome, Output, RunId, Schedule, Spec, TargetId,
+};
+use probity_wasm::Host;
+
+use guest::Guest;
+
+/// Checks that are well, and how often each is run.
+const WELL: u64 = 200;
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Runs of the hog that begin at the same moment, and when the next ones do.
+const HOGS: usize = 60;
+const BURST: Duration = Duration::from_millis(400);
+/// How long all this goes on, and how often it is tried: other processes may take the
+/// processor from us.
+const ROUND: Duration = Duration::from_millis(1_200);
+const ROUNDS: usize = 8;
+/// How late checks may start in 99 of 100 cases.
+const MOST_LAG: Duration = Duration::from_millis(5);
+
+/// What a hog does with each event; it has its verdict after the third.
+const HOG: &str = "
+    (loop $l
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $l (i32.lt_u (local.get $i) (i32.const 235000))))
+    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    (call $action (i32.const 0) (i32.const 6) (i32.const 0) (i32.const 0))
+    (call $answer (i32.ge_u (global.get $count) (i32.const 3)))";
+
+/// A file system with the hog in it.
+struct Disk(Host);
+
+impl Files for Disk {
+    fn read(&self, _: &str) -> Result<Vec<u8>, String> {
+        Ok(Guest::answering(HOG).module())
+    }
+
+    fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
+        self.0.load(source)
+    }
+}
+
+fn spec(module: &Module) -> Arc<Spec> {
+    let timeout = Duration::from_secs(10);
+    let check: CheckSpec = module
+        .target("192.0.2.1:4242", TargetParams::default())
+        .unwrap();
+    Arc::new(Spec {
+        check,
+        schedule: Schedule::new(INTERVAL, timeout.min(INTERVAL), Duration::ZERO).unwrap(),
+        threshold: threshold::Config::new(Kind::Plain, 1, 1).unwrap(),
+        group: GroupId(0),
+    })
+}
+
+/// What happens at once to a connection.
+enum Event {
+    Opened,
+    Data,
+}
+
+/// The lag in 99 of 100 cases, and how many hogs have had their verdict.
+fn round(disk: &Disk) -> (Duration, usize) {
+    let module = |config: ModuleConfig| config.compile(disk).unwrap();
+    let well = spec(&module(ModuleConfig {
+        prober: "tcp".into(),
+        ..ModuleConfig::default()
+    }));
+    let hog = spec(&module(ModuleConfig {
+        prober: "wasm".into(),
+        wasm: Some(wasm::Config {
+            path: "hog.wasm".into(),
+            ..wasm::Config::default()
+        }),
+        ..ModuleConfig::default()
+    }));
+    let begun = Clock::now();
+    let now = || Instant::ZERO + begun.elapsed();
+    let mut engine = Engine::new(Config::default(), Instant::ZERO);
+    for id in 0..WELL {
+        engine
+            .upsert(TargetId(id), Arc::clone(&well), now())
+            .unwrap();
+    }
+    engine.begin(now());
+    let mut events: VecDeque<(RunId, Conn, Event)> = VecDeque::new();
+    let (mut next_burst, mut hogs, mut ups) = (Duration::ZERO, 0, 0);
+    while begun.elapsed() < ROUND || ups < hogs {
+        if begun.elapsed() >= next_burst && begun.elapsed() < ROUND {
+            next_burst += BURST;
+            for _ in 0..HOGS {
+                let timeout = Duration::from_secs(10);
+                engine
+                    .run_once(Arc::clone(&hog), timeout, false, now())
+                    .unwrap();
+                hogs += 1;
+            }
+        }
+        for _ in 0..events.len() {
+            let Some((run, conn, event)) = events.pop_front() else {
+                break;
+            };
+            match event {
+                Event::Opened => engine.handle_input(run, Input::Opened(conn), now()),
+                // As the driver does, which does not read for who is behind.
+                Event::Data if engine.is_behind(run) => {
+                    events.push_back((run, conn, Event::Data));
+                    continue;
+                }
+                Event::Data => engine.handle_input(run, Input::Data(conn, b"x"), now()),
+            }
+            if let Event::Opened = event {
+                events.extend([1, 2, 3].map(|_| (run, conn, Event::Data)));
+            }
+        }
+        if engine.poll_timeout().is_some_and(|at| at <= now()) {
+            engine.handle_timeout(now());
+        }
+        while let Some((run, output)) = engine.poll_output() {
+            match output {
+                Output::Open(conn, _) => events.push_back((run, conn, Event::Opened)),
+                Output::Report(report) if report.target.is_none() => {
+                    assert_eq!(report.outcome, Outcome::Success, "{}", report.detail);
+                    ups += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    let lag = engine.stats(now()).start_lag.quantile(0.99).unwrap();
+    (Duration::from_secs_f64(lag), ups)
+}
+
+#[test]
+fn hogs_do_not_keep_others_waiting() {
+    let disk = Disk(
+        Host::new(&probity_wasm::Config {
+            instances: 128,
+            cache: None,
+        })
+        .unwrap(),
+    );
+    let mut lags = Vec::new();
+    for _ in 0..ROUNDS {
+        let (lag, ups) = round(&disk);
+        assert_eq!(ups % HOGS, 0, "each has its verdict");
+        lags.push(lag);
+        if lag <= MOST_LAG {
+            break;
+        }
+    }
+    let fuel = disk.0.stats().fuel;
+    eprintln!("start lag, p99: {lags:?}; {fuel} of fuel");
+    // Two calls of each hog are the least, or there was nothing to be kept from.
+    assert!(fuel > lags.len() as u64 * HOGS as u64 * 3_600_000, "{fuel}");
+    assert!(lags.last().is_some_and(|lag| *lag <= MOST_LAG), "{lags:?}");
+}
