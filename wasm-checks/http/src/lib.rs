@@ -269,14 +269,13 @@ fn facts() -> impl Iterator<Item = &'static Fact> {
 }
 
 /// What a number is called here: without what `probity_check_MODULE_` stands for.
+/// Others keep the name that they have: there is no CEL here that could fail.
 fn metric(fact: &Fact) -> &'static str {
-    let name = fact.name;
-    let own = name.strip_prefix("probe_http_");
-    let own = own.or_else(|| {
-        name.strip_prefix("probe_")
-            .filter(|it| it.starts_with("failed_"))
-    });
-    own.unwrap_or(name)
+    let own = match fact.name {
+        "probe_failed_due_to_regex" => fact.name.strip_prefix("probe_"),
+        name => name.strip_prefix("probe_http_"),
+    };
+    own.unwrap_or(fact.name)
 }
 
 /// Passes on what the engine has found.

@@ -146,7 +146,6 @@ fn metrics_are_those_of_the_engine() {
             "status_code",
             "version",
             "failed_due_to_regex",
-            "failed_due_to_cel",
             "last_modified_timestamp_seconds"
         ]
     );
