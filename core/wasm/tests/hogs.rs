@@ -28,7 +28,7 @@ const BURST: Duration = Duration::from_millis(400);
 /// How long all this goes on, and how often it is tried: other processes may take the
 /// processor from us.
 const ROUND: Duration = Duration::from_millis(1_200);
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 16;
 /// How late checks may start in 99 of 100 cases.
 const MOST_LAG: Duration = Duration::from_millis(5);
 
