@@ -30,25 +30,37 @@ int main(int argc, char **argv) {
     check(probity_engine_add(engine, &target, 0, NULL, NULL));
     check(probity_engine_begin(engine, 0));
     probity_bytes answer = {(const uint8_t *)response, sizeof response - 1};
-    while (reports < times) {
-        uint64_t now;
-        probity_output asked = {.size = sizeof asked};
-        check(probity_engine_next_timeout(engine, &now));
-        check(probity_engine_handle_timeout(engine, now));
-        while (probity_engine_output(engine, &asked) == PROBITY_RESULT_OK) {
-            switch (asked.kind) {
+    // As an agent does it, whose clock goes on to the next time that something is due
+    // as soon as all has been told.
+    probity_output outputs[32];
+    outputs[0].size = sizeof outputs[0];
+    double sum = 0;
+    for (uint64_t now = 0; reports < times;) {
+        size_t length;
+        uint64_t next;
+        int told = 0;
+        check(probity_engine_step(engine, now, outputs, 32, &length, &next));
+        for (size_t i = 0; i < length; i++) {
+            const probity_output *asked = &outputs[i];
+            switch (asked->kind) {
             case PROBITY_OUTPUT_OPEN:
-                check(probity_engine_opened(engine, asked.run, asked.conn, now));
+                check(probity_engine_opened(engine, asked->run, asked->conn, now));
+                told = 1;
                 break;
             case PROBITY_OUTPUT_SEND:
-                check(probity_engine_data(engine, asked.run, asked.conn, answer, now));
+                check(probity_engine_data(engine, asked->run, asked->conn, answer, now));
+                told = 1;
                 break;
             case PROBITY_OUTPUT_REPORT:
-                if (asked.report->outcome != PROBITY_OUTCOME_SUCCESS) return 1;
+                if (asked->report->outcome != PROBITY_OUTCOME_SUCCESS) return 1;
+                for (size_t fact = 0; fact < asked->report->facts_length; fact++)
+                    sum += asked->report->facts[fact].value;
                 reports++;
             }
         }
+        if (!told && next > now) now = next;
     }
+    if (sum < 0) return 1; // somebody reads them
     check(probity_engine_free(engine));
     check(probity_config_free(config));
     return 0;

@@ -235,6 +235,7 @@ impl Fact {
 
     /// The value for one run, or `None` if the series does not exist for it or
     /// is made of [`Labels`].
+    #[inline(always)]
     pub fn read(&self, facts: &Facts, phases: &Phases) -> Option<f64> {
         match self.value {
             Value::Slot(slot) => facts.get(slot),

@@ -156,6 +156,19 @@ pub enum Output<'a> {
     Report(Report<'a>),
 }
 
+/// For how long what an [`Output`] refers to is lent. See
+/// [`Engine::poll_output_to`](crate::Engine::poll_output_to).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It refers to nothing.
+    Nothing,
+    /// Until the run's [`Output::Report`] was given and the engine is called again:
+    /// further outputs may be taken, and things told, before it is looked at.
+    UntilReport,
+    /// Until the engine is called again.
+    UntilNextCall,
+}
+
 /// Bytes to be sent, and whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bytes<'a> {

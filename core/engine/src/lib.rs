@@ -110,10 +110,10 @@ mod time;
 pub mod tls;
 mod wheel;
 
-pub use engine::{Config, Engine, Full, Last, Stats, TargetView};
+pub use engine::{Config, Engine, Full, Last, Stats, Taker, TargetView};
 pub use id::{Conn, GroupId, RunId, TargetId};
 pub use io::{
-    Bytes, Closed, Endpoint, Families, Family, Input, Output, ResolveError, ServerTrouble,
+    Bytes, Closed, Endpoint, Families, Family, Input, Lease, Output, ResolveError, ServerTrouble,
     Transport,
 };
 pub use limits::Limits;

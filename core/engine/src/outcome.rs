@@ -333,6 +333,11 @@ impl Phases {
             .then(|| Duration::from_nanos(self.nanos[phase as usize]))
     }
 
+    /// Time spent in `phase` in nanoseconds, or `None` if it was never completed.
+    pub fn nanos(&self, phase: Phase) -> Option<u64> {
+        (self.done & (1 << phase as u8) != 0).then(|| self.nanos[phase as usize])
+    }
+
     /// Time spent in the phase in which the run ended before it was completed;
     /// zero if none was under way. What the run spent with others than its target
     /// is in no phase.

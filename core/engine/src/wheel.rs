@@ -75,6 +75,8 @@ pub(crate) struct Wheel {
     tick: u64,
     /// One bit for each slot that is not empty.
     occupied: [u64; LEVELS],
+    /// One bit for each level that is not empty.
+    levels: u32,
     /// First node of each slot's ring.
     heads: [[u32; SLOTS]; LEVELS],
     nodes: Vec<Node>,
@@ -87,6 +89,7 @@ impl Wheel {
             now,
             tick: tick_of(now),
             occupied: [0; LEVELS],
+            levels: 0,
             heads: [[NIL; SLOTS]; LEVELS],
             nodes: Vec::new(),
         }
@@ -127,16 +130,32 @@ impl Wheel {
         (node.slot != UNARMED).then_some(node.at)
     }
 
-    /// When to call [`Wheel::expire`] next; `None` if nothing is set.
+    /// When to call [`Wheel::expire`] next; [`Instant::MAX`] if nothing is set.
     ///
-    /// No timer can be taken before it. A timer within the current 64 ticks
-    /// can be taken at exactly this time; for a farther one it may be the
-    /// moment at which the timer moves to a lower level, at most seven times
-    /// in its life. Once `expire(now)` has returned `None`, this is later than
-    /// `now`.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let (.., start) = self.next_slot()?;
-        Some(start_of(start))
+    /// No timer can be taken before it. A timer within the current 64 ticks, or
+    /// one that is alone in its slot, can be taken at exactly this time; for
+    /// others it may be the moment at which they move to a lower level, at most
+    /// seven times in their life. Once `expire(now)` has returned `None`, this is
+    /// later than `now`.
+    #[inline]
+    pub(crate) fn next(&self) -> Instant {
+        let Some((level, slot)) = self.next_slot() else {
+            return Instant::MAX;
+        };
+        let head = self.heads[level][slot];
+        if level > 0
+            && let Some(node) = self.nodes.get(head as usize)
+            && node.next == head
+            // One that was set when it was due already is not in the slot of its time.
+            && node.at > self.now
+        {
+            // The begin of its tick.
+            let late = node.at.as_nanos().checked_add((1 << TICK_BITS) - 1);
+            return late.map_or(Instant::MAX, |late| {
+                Instant::from_nanos(late >> TICK_BITS << TICK_BITS)
+            });
+        }
+        start_of(self.first_tick(level, slot))
     }
 
     /// Takes the next timer whose deadline is not after `now`, in order of
@@ -147,14 +166,24 @@ impl Wheel {
     /// Time does not run backwards here: a `now` before that of an earlier
     /// call counts as the latest one.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<u32> {
-        self.now = self.now.max(now);
+        let before = self.now;
+        self.now = before.max(now);
         let limit = tick_of(self.now);
         loop {
             match self.next_slot() {
-                Some((level, slot, start)) if start <= limit => {
-                    self.tick = start;
+                Some((level, slot)) if self.first_tick(level, slot) <= limit => {
+                    let start = self.first_tick(level, slot);
                     let head = self.heads[level][slot];
+                    self.tick = start;
                     if level == 0 {
+                        self.unlink(head);
+                        return Some(head);
+                    }
+                    let Node { at, next, .. } = self.nodes[head as usize];
+                    let tick = deadline_tick(at);
+                    if next == head && at > before && tick <= limit {
+                        // Nobody is to be dealt out with it.
+                        self.tick = tick;
                         self.unlink(head);
                         return Some(head);
                     }
@@ -168,22 +197,34 @@ impl Wheel {
         }
     }
 
-    /// Level, slot and first tick of the earliest slot that is not empty.
-    fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        let level = self.occupied.iter().position(|slots| *slots != 0)?;
-        let slot = self.occupied[level].trailing_zeros();
+    /// Level and slot of the earliest slot that is not empty.
+    #[inline]
+    fn next_slot(&self) -> Option<(usize, usize)> {
+        if self.levels == 0 {
+            return None;
+        }
+        // Below LEVELS in any case, and the compiler sees that.
+        let level = self.levels.trailing_zeros() as usize % LEVELS;
+        Some((
+            level,
+            self.occupied[level].trailing_zeros() as usize % SLOTS,
+        ))
+    }
+
+    /// The first tick of a slot. The digits above its level are the current ones,
+    /// those below zero.
+    #[inline]
+    fn first_tick(&self, level: usize, slot: usize) -> u64 {
         let shift = SLOT_BITS * level as u32;
-        // The digits above this level are the current ones, those below zero.
         let above = self.tick >> (shift + SLOT_BITS) << (shift + SLOT_BITS);
-        Some((level, slot as usize, above | u64::from(slot) << shift))
+        above | (slot as u64) << shift
     }
 
     /// Deals the timers of an upper slot out to the levels below. The current
     /// tick is the slot's first, so that none of them comes back.
     fn cascade(&mut self, level: usize, slot: usize) {
         let head = self.heads[level][slot];
-        self.heads[level][slot] = NIL;
-        self.occupied[level] &= !(1 << slot);
+        self.vacate(level, slot);
         let mut id = head;
         loop {
             let next = self.nodes[id as usize].next;
@@ -198,16 +239,17 @@ impl Wheel {
     /// Appends a node that is in no ring to the one of its deadline.
     fn link(&mut self, id: u32) {
         let at = self.nodes[id as usize].at;
-        let mut tick = at.as_nanos().div_ceil(1 << TICK_BITS);
+        let mut tick = deadline_tick(at);
         if at <= self.now {
             // Due already: not in the next tick, and not in one that is over.
             tick = tick.min(tick_of(self.now)).max(self.tick);
         }
         let differing = (tick ^ self.tick) | (SLOTS as u64 - 1);
-        let level = (differing.ilog2() / SLOT_BITS) as usize;
+        let level = (differing.ilog2() / SLOT_BITS) as usize % LEVELS;
         let slot = (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS;
 
         self.occupied[level] |= 1 << slot;
+        self.levels |= 1 << level;
         let head = self.heads[level][slot];
         let (next, prev) = if head == NIL {
             self.heads[level][slot] = id;
@@ -222,6 +264,15 @@ impl Wheel {
         self.nodes[next as usize].prev = id;
     }
 
+    /// Empties a slot; what was in it is somebody else's to mind.
+    fn vacate(&mut self, level: usize, slot: usize) {
+        self.heads[level][slot] = NIL;
+        self.occupied[level] &= !(1 << slot);
+        if self.occupied[level] == 0 {
+            self.levels &= !(1 << level);
+        }
+    }
+
     /// Takes a node out of its ring, if it is in one.
     fn unlink(&mut self, id: u32) {
         let Node {
@@ -230,10 +281,12 @@ impl Wheel {
         if slot == UNARMED {
             return;
         }
-        let (level, slot) = (usize::from(slot) / SLOTS, usize::from(slot) % SLOTS);
+        let (level, slot) = (
+            usize::from(slot) / SLOTS % LEVELS,
+            usize::from(slot) % SLOTS,
+        );
         if next == id {
-            self.heads[level][slot] = NIL;
-            self.occupied[level] &= !(1 << slot);
+            self.vacate(level, slot);
         } else {
             self.nodes[prev as usize].next = next;
             self.nodes[next as usize].prev = prev;
@@ -249,7 +302,7 @@ impl fmt::Debug for Wheel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
             .field("now", &self.now)
-            .field("next", &self.poll_timeout())
+            .field("next", &self.next())
             .finish_non_exhaustive()
     }
 }
@@ -262,6 +315,11 @@ fn tick_of(now: Instant) -> u64 {
     } else {
         now.as_nanos() >> TICK_BITS
     }
+}
+
+/// The first tick that begins at `at` or after it.
+fn deadline_tick(at: Instant) -> u64 {
+    at.as_nanos().div_ceil(1 << TICK_BITS)
 }
 
 /// When `tick` begins, saturating at [`Instant::MAX`].

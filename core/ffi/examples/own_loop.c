@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
     unsigned long targets = 0, rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
     probity_config config;
     probity_buffer error = {text, sizeof text, 0};
+    probity_output outputs[64] = {{.size = sizeof outputs[0]}};
     probity_engine_config with = {.size = sizeof with, .seed = {seed, sizeof seed}};
     if (argc < 2 || getrandom(seed, sizeof seed, 0) != sizeof seed) return 2;
     loop = epoll_create1(EPOLL_CLOEXEC);
@@ -133,15 +134,14 @@ int main(int argc, char **argv) {
     check(probity_engine_begin(engine, now()), "begin");
     while (reports < targets * rounds) {
         struct epoll_event events[256];
-        probity_output asked = {.size = sizeof asked};
-        uint64_t at, moment;
-        while (probity_engine_output(engine, &asked) == PROBITY_RESULT_OK) carry_out(&asked);
-        check(probity_engine_next_timeout(engine, &at), "next time-out");
-        moment = now();
-        int wait = at <= moment ? 0 : at - moment > 1000000000 ? 1000 : (int)((at - moment + 999999) / 1000000);
+        uint64_t next, moment;
+        size_t length;
+        check(probity_engine_step(engine, now(), outputs, 64, &length, &next), "step");
+        for (size_t i = 0; i < length; i++) carry_out(&outputs[i]);
+        moment = now(); // what was carried out may have told the engine something: no sleep then
+        int wait = length > 0 || next <= moment ? 0 : next - moment > 1000000000 ? 1000 : (int)((next - moment + 999999) / 1000000);
         int count = epoll_wait(loop, events, 256, wait);
         for (int i = 0; i < count; i++) happened(events[i].data.ptr);
-        if (at <= now()) check(probity_engine_handle_timeout(engine, now()), "time-out");
     }
     check(probity_engine_free(engine), "free");
     check(probity_config_free(config), "free");

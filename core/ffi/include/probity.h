@@ -10,10 +10,14 @@
 //
 //     for (;;) {
 //         tell every event that is ready      (probity_engine_opened, _data, _closed, ...)
-//         if the time-out has come            probity_engine_handle_timeout
-//         until PROBITY_RESULT_NOTHING        probity_engine_output, and do it
-//         sleep until                         probity_engine_next_timeout
+//         probity_engine_step                 time-outs, outputs, and when to call again
+//         do what the outputs ask, in order
+//         if there were outputs               look for events that are ready
+//         else                                sleep until then, or until there is an event
 //     }
+//
+// probity_engine_handle_timeout, _output and _next_timeout do the same in three calls,
+// an output at a time.
 //
 // A host that reads from sockets asks probity_engine_is_behind before each read.
 //
@@ -693,7 +697,8 @@ typedef struct probity_tls_request {
 } probity_tls_request;
 
 // One thing that the engine asks. Begin with `size = sizeof(probity_output)`.
-// All that it points to is lent until the next call with the engine.
+// All that it points to is lent until the next call with the engine, or as
+// `probity_engine_step` says.
 typedef struct probity_output {
     // Bytes of this struct, set by the caller.
     size_t size;
@@ -783,7 +788,7 @@ probity_result probity_config_parse(struct probity_text name,
 // texts that it lent are gone. Threads: any.
 probity_result probity_config_free(struct probity_config config);
 
-// Tells how many targets the jobs of a configuration have. Threads: any,
+// Tells how many targets the jobs of a configuration have. Threads: any.
 //
 // # Safety
 // `count` may be written.
@@ -791,7 +796,7 @@ probity_result probity_config_targets(struct probity_config config, size_t *coun
 
 // Tells which target has a place in the list, from 0. `PROBITY_RESULT_NOTHING`
 // beyond the end. Texts are lent until the configuration is freed. Threads:
-// any, one at a time.
+// any.
 //
 // # Safety
 // `entry` may be written, as many bytes as its size says.
@@ -1006,6 +1011,34 @@ probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_
 // `PROBITY_RESULT_OK`: it is behind. `PROBITY_RESULT_NOTHING`: it is not, or is
 // over.
 probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t run);
+
+// Does in one call what a turn of a host's loop needs: what
+// `probity_engine_handle_timeout` does, if its time has come at `now` and no outputs
+// were left by the last step; then gives up to `capacity` outputs, in order; and
+// tells when it should be called next, as `probity_engine_next_timeout` does.
+//
+// `outputs` is an array. The size of its first struct, set by the caller, is that of
+// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to
+// how many there are, which may be 0. `next` is set to 0 if there are more to come
+// (carry these out, and call it again), to the time at which something is due, or to
+// `UINT64_MAX` if only an event can change anything. Events that are told after this
+// call may have new outputs: a host calls it after it has told some, and when
+// `next` has come.
+//
+// Outputs are to be carried out in order, and before anything is told but what comes
+// of carrying them out, such as a connection that fails at once. So long is lent what
+// they point to: until the first call with the engine that is made when all of them
+// have been carried out or, for an output that is the last, because of it.
+//
+// # Safety
+// `outputs` may be written, `capacity` structs of as many bytes as the first one
+// says; so may `length` and `next`.
+probity_result probity_engine_step(struct probity_engine engine,
+                                   uint64_t now,
+                                   struct probity_output *outputs,
+                                   size_t capacity,
+                                   size_t *length,
+                                   uint64_t *next);
 
 // Gives the next thing that the engine asks, in order;
 // `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent

@@ -9,6 +9,7 @@ use crate::result::{Result, probity_result};
 use crate::types::{probity_buffer, probity_bytes, probity_text};
 
 /// Runs the body of an exported function. No panic gets past it.
+#[inline]
 pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> probity_result {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => probity_result::Ok,
@@ -98,15 +99,14 @@ pub(crate) unsafe fn slice<'a, T>(data: *const T, length: usize) -> Result<&'a [
 /// # Safety
 /// `place` must be NULL or point to a `T` that may be written.
 pub(crate) unsafe fn put<T>(place: *mut T, value: T) -> Result<()> {
-    if place.is_null() || !place.is_aligned() {
-        return Err(probity_result::BadPointer);
-    }
+    can_put(place)?;
     // SAFETY: not NULL, aligned; the rest is the caller's promise.
     unsafe { place.write(value) };
     Ok(())
 }
 
 /// Whether [`put`] would work, for functions that do something before they put.
+#[inline]
 pub(crate) fn can_put<T>(place: *mut T) -> Result<()> {
     match place.is_null() || !place.is_aligned() {
         true => Err(probity_result::BadPointer),
@@ -178,6 +178,83 @@ pub(crate) unsafe fn write_sized<T: Sized_>(place: *mut T, value: &T) -> Result<
         );
     }
     Ok(())
+}
+
+/// Structs of the caller in a row, all of the size that the first one says: they are
+/// filled in where they are.
+pub(crate) struct Row<T> {
+    first: *mut T,
+    /// Bytes of each, no fewer than a `T` has.
+    size: usize,
+    length: usize,
+    filled: usize,
+}
+
+impl<T: Sized_> Row<T> {
+    /// # Safety
+    /// `first` must be NULL or point to `length` structs that may be written, each of
+    /// as many bytes as the first one says, until this value is gone.
+    #[inline]
+    pub(crate) unsafe fn new(first: *mut T, length: usize) -> Result<Self> {
+        can_put(first)?;
+        if length == 0 {
+            return Err(probity_result::BadArgument);
+        }
+        // SAFETY: not NULL and aligned; every struct begins with its size.
+        let size = unsafe { first.cast::<usize>().read() };
+        let (least, align) = (size_of::<T>(), align_of::<T>());
+        if size != least && (size < least || size > MAX_STRUCT || !size.is_multiple_of(align)) {
+            return Err(probity_result::BadSize);
+        }
+        if length > isize::MAX as usize / MAX_STRUCT {
+            return Err(probity_result::BadPointer);
+        }
+        Ok(Self {
+            first,
+            size,
+            length,
+            filled: 0,
+        })
+    }
+
+    /// Whether there is room for no more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.filled == self.length
+    }
+
+    /// How many were kept.
+    pub(crate) fn filled(&self) -> usize {
+        self.filled
+    }
+
+    /// Has `fill` write the next one; `None` if there is none. It is written again the
+    /// next time, unless it is [kept](Self::keep). Its size is the one that the caller
+    /// has set.
+    #[inline]
+    pub(crate) fn fill<R>(
+        &mut self,
+        fill: impl FnOnce(&mut mem::MaybeUninit<T>) -> Option<R>,
+    ) -> Option<R> {
+        if self.is_full() {
+            return None;
+        }
+        // SAFETY: within the row; it has room for a `T`, is aligned as all sizes are,
+        // and nobody else uses it: the caller's promise.
+        unsafe {
+            let place = self.first.byte_add(self.filled * self.size);
+            let filled = fill(&mut *place.cast::<mem::MaybeUninit<T>>());
+            place.cast::<usize>().write(self.size);
+            filled
+        }
+    }
+
+    /// Goes on to the one after that which was written.
+    #[inline]
+    pub(crate) fn keep(&mut self) {
+        if !self.is_full() {
+            self.filled += 1;
+        }
+    }
 }
 
 /// Whether [`write_sized`] would work.

@@ -145,7 +145,7 @@ unsafe impl Sized_ for probity_config_entry {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Tells how many targets the jobs of a configuration have. Threads: any,
+/// Tells how many targets the jobs of a configuration have. Threads: any.
 ///
 /// # Safety
 /// `count` may be written.
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn probity_config_targets(
 
 /// Tells which target has a place in the list, from 0. `PROBITY_RESULT_NOTHING`
 /// beyond the end. Texts are lent until the configuration is freed. Threads:
-/// any, one at a time.
+/// any.
 ///
 /// # Safety
 /// `entry` may be written, as many bytes as its size says.
@@ -175,22 +175,20 @@ pub unsafe extern "C" fn probity_config_target(
 ) -> probity_result {
     boundary::guard(|| {
         boundary::can_write_sized(entry)?;
-        CONFIGS.with(config.bits, |parsed| {
-            let (Some(target), Some(labels)) =
-                (parsed.targets.get(index), parsed.labels.get(index))
-            else {
-                return Err(probity_result::Nothing);
-            };
-            let found = probity_config_entry {
-                size: size_of::<probity_config_entry>(),
-                id: target.id.0,
-                job: boundary::lend_text(parsed.file.jobs()[target.job].name()),
-                target: boundary::lend_text(&target.name),
-                labels: boundary::lend_text(labels),
-            };
-            // SAFETY: the caller's promise.
-            unsafe { boundary::write_sized(entry, &found) }
-        })
+        let parsed = CONFIGS.share(config.bits)?;
+        let (Some(target), Some(labels)) = (parsed.targets.get(index), parsed.labels.get(index))
+        else {
+            return Err(probity_result::Nothing);
+        };
+        let found = probity_config_entry {
+            size: size_of::<probity_config_entry>(),
+            id: target.id.0,
+            job: boundary::lend_text(parsed.file.jobs()[target.job].name()),
+            target: boundary::lend_text(&target.name),
+            labels: boundary::lend_text(labels),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { boundary::write_sized(entry, &found) }
     })
 }
 

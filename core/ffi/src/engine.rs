@@ -1,18 +1,20 @@
 //! The half without IO: the host owns sockets and clock, and may own names.
 
 use std::ffi::c_void;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::time::Duration;
 
 use ::probity_engine::resolve::ResolverConfig;
-use ::probity_engine::{Config, Engine, Full, Input, Instant, Limits, Output, RunId, TargetId};
+use ::probity_engine::{
+    Config, Engine, Full, Input, Instant, Lease, Limits, Output, Report, RunId, Taker, TargetId,
+};
 use probity_spec::{Delta, Target};
 
-use crate::boundary::{self, Said, Sized_};
+use crate::boundary::{self, Row, Said, Sized_};
 use crate::config::{self, probity_config, probity_target};
-use crate::handle::Table;
+use crate::handle::{Exclusive, Table};
 use crate::log::{Log, PROBITY_LOG_ERROR, PROBITY_LOG_WARNING, probity_log_callback};
-use crate::output::probity_output;
+use crate::output::{PROBITY_OUTPUT_CLOSE, probity_output};
 use crate::report::{Lent, nanos, probity_target_state};
 use crate::result::{Result, probity_result};
 use crate::tls::{Taken, Tls};
@@ -33,6 +35,10 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     /// The latest reading of the host's clock.
     now: Instant,
+    /// When something is due, if nothing was told since that was found; else 0.
+    due: Instant,
+    /// Whether the last step has left what was due.
+    is_overdue: bool,
     /// `None`: the host does TLS.
     pub(crate) tls: Option<Tls>,
     log: Log,
@@ -40,6 +46,8 @@ pub(crate) struct Host {
     /// Those of the last `probity_engine_apply`.
     applied: Vec<Target>,
 }
+
+impl Exclusive for Host {}
 
 /// The engine asks DNS servers itself, over connections that the host opens.
 pub const PROBITY_NAMES_ENGINE: u32 = 0;
@@ -134,6 +142,8 @@ pub unsafe extern "C" fn probity_engine_new(
         let bits = ENGINES.insert(Host {
             engine: Engine::new(config, now),
             now,
+            due: Instant::ZERO,
+            is_overdue: false,
             tls,
             log,
             lent: Lent::default(),
@@ -411,6 +421,50 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
     })
 }
 
+/// Does in one call what a turn of a host's loop needs: what
+/// `probity_engine_handle_timeout` does, if its time has come at `now` and no outputs
+/// were left by the last step; then gives up to `capacity` outputs, in order; and
+/// tells when it should be called next, as `probity_engine_next_timeout` does.
+///
+/// `outputs` is an array. The size of its first struct, set by the caller, is that of
+/// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to
+/// how many there are, which may be 0. `next` is set to 0 if there are more to come
+/// (carry these out, and call it again), to the time at which something is due, or to
+/// `UINT64_MAX` if only an event can change anything. Events that are told after this
+/// call may have new outputs: a host calls it after it has told some, and when
+/// `next` has come.
+///
+/// Outputs are to be carried out in order, and before anything is told but what comes
+/// of carrying them out, such as a connection that fails at once. So long is lent what
+/// they point to: until the first call with the engine that is made when all of them
+/// have been carried out or, for an output that is the last, because of it.
+///
+/// # Safety
+/// `outputs` may be written, `capacity` structs of as many bytes as the first one
+/// says; so may `length` and `next`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probity_engine_step(
+    engine: probity_engine,
+    now: u64,
+    outputs: *mut probity_output,
+    capacity: usize,
+    length: *mut usize,
+    next: *mut u64,
+) -> probity_result {
+    work(engine, move |host| {
+        boundary::can_put(length)?;
+        boundary::can_put(next)?;
+        // SAFETY: the caller's promise.
+        let mut row = unsafe { Row::new(outputs, capacity) }?;
+        let at = host.step(Instant::from_nanos(now), &mut row);
+        // SAFETY: the caller's promise.
+        unsafe {
+            boundary::put(length, row.filled())?;
+            boundary::put(next, at.as_nanos())
+        }
+    })
+}
+
 /// Gives the next thing that the engine asks, in order;
 /// `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent
 /// until the next call with this engine.
@@ -424,9 +478,16 @@ pub unsafe extern "C" fn probity_engine_output(
 ) -> probity_result {
     work(engine, |host| {
         boundary::can_write_sized(output)?;
-        let asked = host.ask().ok_or(probity_result::Nothing)?;
-        // SAFETY: the caller's promise.
-        unsafe { boundary::write_sized(output, &asked) }
+        // Of older callers it may be shorter than ours.
+        let mut asked = MaybeUninit::uninit();
+        loop {
+            let (kind, _) = host.ask(&mut asked, false).ok_or(probity_result::Nothing)?;
+            if kind != 0 {
+                break;
+            }
+        }
+        // SAFETY: it was written, as its kind says; the rest is the caller's promise.
+        unsafe { boundary::write_sized(output, asked.assume_init_ref()) }
     })
 }
 
@@ -530,44 +591,180 @@ pub extern "C" fn probity_engine_shutdown(engine: probity_engine, now: u64) -> p
 }
 
 impl Host {
-    /// A reading of the host's clock.
+    /// A reading of the host's clock, with which something is told.
     pub(crate) fn at(&mut self, nanos: u64) -> Instant {
-        let now = Instant::from_nanos(nanos);
-        self.now = self.now.max(now);
-        now
+        self.due = Instant::ZERO;
+        self.now = self.now.max(Instant::from_nanos(nanos));
+        Instant::from_nanos(nanos)
     }
 
-    /// The next thing that the host is to do.
-    fn ask(&mut self) -> Option<probity_output> {
-        loop {
-            if let Some(asked) = self.tls.as_mut().and_then(Tls::next) {
-                return Some(asked);
-            }
-            let (run, asked) = self.engine.poll_output()?;
-            let taken = match &mut self.tls {
-                None => Taken::No,
-                Some(tls) => tls.take(run, &asked),
-            };
-            match taken {
-                Taken::No => {
-                    if let Output::Report(report) = &asked {
-                        let target = report.target.map_or(0, |target| target.0);
-                        let (outcome, at) = (report.outcome, report.finished);
-                        let (runs, detail) = (report.runs, report.detail);
-                        self.log.result("engine", target, outcome, runs, detail, at);
-                    }
-                    return Some(probity_output::of(run.to_bits(), &asked, &mut self.lent));
-                }
-                Taken::Yes => {}
-                Taken::Failed(conn, failure) => {
-                    self.log.say(PROBITY_LOG_ERROR, "tls", 0, || {
-                        format!("a connection cannot be secured: {failure}")
-                    });
-                    let closed = Input::Closed(conn, failure.into());
-                    self.engine.handle_input(run, closed, self.now);
-                }
-            }
+    /// See [`probity_engine_step`]: when it should be called next.
+    #[inline]
+    fn step(&mut self, now: Instant, row: &mut Row<probity_output>) -> Instant {
+        self.now = self.now.max(now);
+        let mut may_expire = !self.is_overdue;
+        if self.is_overdue {
+            self.expire(now);
         }
+        let (mut is_tellable, mut is_over) = (false, false);
+        loop {
+            while self.has_output() {
+                // What a host is told to do before this may make it tell us something,
+                // and so end the lease.
+                let lasting = is_tellable;
+                let asked = match is_over {
+                    true => None,
+                    false => row.fill(|place| self.ask(place, lasting)),
+                };
+                let Some((kind, lease)) = asked else {
+                    if self.has_output() {
+                        self.due = Instant::ZERO;
+                        return Instant::ZERO;
+                    }
+                    break;
+                };
+                if kind != 0 {
+                    row.keep();
+                    is_over = lease == Lease::UntilNextCall;
+                    // Of a connection that it closes there is nothing to tell.
+                    is_tellable |= kind != PROBITY_OUTPUT_CLOSE;
+                }
+            }
+            let next = self.next();
+            if next > now || is_over || !may_expire {
+                self.due = next;
+                self.is_overdue = next <= now;
+                return next;
+            }
+            self.expire(now);
+            may_expire = false;
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.due = Instant::ZERO;
+        self.is_overdue = false;
+        self.engine.handle_timeout(now);
+    }
+
+    /// When something is due.
+    fn next(&self) -> Instant {
+        match self.due {
+            Instant::ZERO => self.engine.next_timeout(),
+            due => due,
+        }
+    }
+
+    /// Whether there may be something to ask.
+    fn has_output(&self) -> bool {
+        self.engine.has_output() || self.tls.as_ref().is_some_and(|tls| tls.ahead().is_some())
+    }
+
+    /// Writes the next thing that the host is to do, unless it has to be `lasting` and
+    /// is lent until the next call alone. Tells its kind, which is 0 if what was next
+    /// is nothing for the host, and the lease.
+    #[inline(never)]
+    fn ask(
+        &mut self,
+        place: &mut MaybeUninit<probity_output>,
+        lasting: bool,
+    ) -> Option<(u32, Lease)> {
+        if self.tls.is_some() {
+            return self.ask_with_tls(place, lasting);
+        }
+        self.engine.poll_output_to(ToC {
+            place,
+            lasting,
+            lent: &mut self.lent,
+            log: &self.log,
+        })
+    }
+
+    /// The same where TLS is the library's.
+    #[inline(never)]
+    fn ask_with_tls(
+        &mut self,
+        place: &mut MaybeUninit<probity_output>,
+        lasting: bool,
+    ) -> Option<(u32, Lease)> {
+        let tls = self.tls.as_mut()?;
+        if let Some(lease) = tls.ahead() {
+            return takes(lasting, lease).then(|| (tls.next(place), lease));
+        }
+        let (run, asked, lease) = self.engine.poll_output_to(AsItIs { lasting })?;
+        let kind = match tls.take(run, &asked) {
+            Taken::No => {
+                if let Output::Report(report) = &asked {
+                    self.log.report("engine", report);
+                }
+                probity_output::write(place, run.to_bits(), asked, &mut self.lent)
+            }
+            Taken::Yes => 0,
+            Taken::Failed(conn, failure) => {
+                self.log.say(PROBITY_LOG_ERROR, "tls", 0, || {
+                    format!("a connection cannot be secured: {failure}")
+                });
+                let closed = Input::Closed(conn, failure.into());
+                self.engine.handle_input(run, closed, self.now);
+                self.due = Instant::ZERO;
+                0
+            }
+        };
+        Some((kind, lease))
+    }
+}
+
+fn takes(lasting: bool, lease: Lease) -> bool {
+    !lasting || lease != Lease::UntilNextCall
+}
+
+/// Puts what the engine asks in C's words, where the host wants it.
+struct ToC<'h> {
+    place: &'h mut MaybeUninit<probity_output>,
+    lasting: bool,
+    lent: &'h mut Lent,
+    log: &'h Log,
+}
+
+impl<'a> Taker<'a> for ToC<'_> {
+    type Taken = (u32, Lease);
+
+    fn takes(&self, lease: Lease) -> bool {
+        takes(self.lasting, lease)
+    }
+
+    #[inline(always)]
+    fn output(self, run: RunId, output: Output<'a>, lease: Lease) -> Self::Taken {
+        let kind = probity_output::write(self.place, run.to_bits(), output, self.lent);
+        (kind, lease)
+    }
+
+    #[inline(always)]
+    fn report(self, run: RunId, report: Report<'a>) -> Self::Taken {
+        self.log.report("engine", &report);
+        let kind = probity_output::write_report(self.place, run.to_bits(), &report, self.lent);
+        (kind, Lease::UntilNextCall)
+    }
+}
+
+/// Takes what the engine asks, to look at it.
+struct AsItIs {
+    lasting: bool,
+}
+
+impl<'a> Taker<'a> for AsItIs {
+    type Taken = (RunId, Output<'a>, Lease);
+
+    fn takes(&self, lease: Lease) -> bool {
+        takes(self.lasting, lease)
+    }
+
+    fn output(self, run: RunId, output: Output<'a>, lease: Lease) -> Self::Taken {
+        (run, output, lease)
+    }
+
+    fn report(self, run: RunId, report: Report<'a>) -> Self::Taken {
+        (run, Output::Report(report), Lease::UntilNextCall)
     }
 }
 
@@ -583,6 +780,7 @@ fn refused(engine: probity_engine, said: &Said) {
     });
 }
 
+#[inline]
 fn work(engine: probity_engine, body: impl FnOnce(&mut Host) -> Result<()>) -> probity_result {
-    boundary::guard(|| ENGINES.with(engine.bits, body))
+    boundary::guard(move || ENGINES.with(engine.bits, body))
 }

@@ -112,7 +112,7 @@ pub extern "C" fn probity_engine_opened(
     conn: u32,
     now: u64,
 ) -> probity_result {
-    boundary::guard(|| tell(engine, run, Input::Opened(number(conn)?), now))
+    boundary::guard(move || tell(engine, run, Input::Opened(number(conn)?), now))
 }
 
 /// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
@@ -151,7 +151,7 @@ pub extern "C" fn probity_engine_flushed(
     conn: u32,
     now: u64,
 ) -> probity_result {
-    boundary::guard(|| tell(engine, run, Input::Flushed(number(conn)?), now))
+    boundary::guard(move || tell(engine, run, Input::Flushed(number(conn)?), now))
 }
 
 /// Tells what was received: bytes of a stream in pieces of any size, or one
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn probity_engine_data(
     bytes: probity_bytes,
     now: u64,
 ) -> probity_result {
-    boundary::guard(|| {
+    boundary::guard(move || {
         // SAFETY: the caller's promise.
         let bytes = unsafe { boundary::slice(bytes.data, bytes.length) }?;
         let (run, conn) = (RunId::from_bits(run), number(conn)?);
@@ -223,6 +223,7 @@ pub unsafe extern "C" fn probity_engine_closed(
     })
 }
 
+#[inline]
 fn tell(engine: probity_engine, run: u64, input: Input<'_>, now: u64) -> Result<()> {
     ENGINES.with(engine.bits, |host| {
         host.tell(run, input, now);

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ::probity_engine::{Instant, Outcome, Reason};
+use ::probity_engine::{Instant, Outcome, Reason, Report};
 
 use crate::boundary::{Sized_, lend_text};
 use crate::callback::{Context, InCallback};
@@ -133,6 +133,16 @@ impl Log {
         // SAFETY: what the host promised when it gave them.
         self.inside
             .call(|| unsafe { callback(self.context.0, &log) });
+    }
+
+    /// See [`Log::result`]. A run that could be made is passed over at once.
+    #[inline]
+    pub(crate) fn report(&self, part: &'static str, report: &Report<'_>) {
+        if let outcome @ Outcome::Unknown(_) = report.outcome {
+            let target = report.target.map_or(0, |target| target.0);
+            let (runs, detail, now) = (report.runs, report.detail, report.finished);
+            self.result(part, target, outcome, runs, detail, now);
+        }
     }
 
     /// A result that nobody has to be told of unless the prober could not look, and

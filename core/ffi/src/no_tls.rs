@@ -2,9 +2,10 @@
 //! asks for one is told.
 
 use std::convert::Infallible;
+use std::mem::MaybeUninit;
 
 use ::probity_engine::tls::TlsFailure;
-use ::probity_engine::{Closed, Conn, Input, Output, RunId};
+use ::probity_engine::{Closed, Conn, Input, Lease, Output, RunId};
 
 use crate::output::probity_output;
 use crate::result::{Result, probity_result};
@@ -25,7 +26,11 @@ impl Tls {
         Err(probity_result::Unsupported)
     }
 
-    pub(crate) fn next(&mut self) -> Option<probity_output> {
+    pub(crate) fn ahead(&self) -> Option<Lease> {
+        match self.0 {}
+    }
+
+    pub(crate) fn next(&mut self, _: &mut MaybeUninit<probity_output>) -> u32 {
         match self.0 {}
     }
 

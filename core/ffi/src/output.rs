@@ -1,8 +1,10 @@
 //! What the engine asks of its host.
 
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
+use std::net::SocketAddr;
+use std::ptr;
 
-use ::probity_engine::{Families, Family, Output, Transport};
+use ::probity_engine::{Families, Family, Output, Report, Transport};
 
 use crate::boundary::{Sized_, lend_bytes, lend_text};
 use crate::report::{Lent, probity_report};
@@ -52,7 +54,8 @@ pub const PROBITY_FAMILIES_ONLY_V6: u32 = 2;
 pub const PROBITY_FAMILIES_ONLY_V4: u32 = 3;
 
 /// One thing that the engine asks. Begin with `size = sizeof(probity_output)`.
-/// All that it points to is lent until the next call with the engine.
+/// All that it points to is lent until the next call with the engine, or as
+/// `probity_engine_step` says.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct probity_output {
@@ -89,72 +92,98 @@ unsafe impl Sized_ for probity_output {
 }
 
 impl probity_output {
-    pub(crate) fn nothing() -> Self {
+    /// One about a connection, or about none, that says nothing more.
+    pub(crate) const fn about(kind: u32, run: u64, conn: u32) -> Self {
+        const NO_ADDRESS: probity_address = probity_address {
+            family: 0,
+            reserved: 0,
+            port: 0,
+            ip: [0; 16],
+        };
         Self {
             size: size_of::<Self>(),
-            kind: 0,
-            conn: 0,
-            run: 0,
+            kind,
+            conn,
+            run,
             transport: 0,
             families: 0,
-            address: probity_address::default(),
-            source: probity_address::default(),
-            name: lend_text(""),
-            bytes: lend_bytes(&[]),
-            report: std::ptr::null(),
-            tls: std::ptr::null(),
+            address: NO_ADDRESS,
+            source: NO_ADDRESS,
+            name: probity_text {
+                data: ptr::null(),
+                length: 0,
+            },
+            bytes: probity_bytes {
+                data: ptr::null(),
+                length: 0,
+            },
+            report: ptr::null(),
+            tls: ptr::null(),
         }
     }
 
-    /// The same in C's words. What `output` borrows is lent on; a report, or what
-    /// TLS is asked, is filled in at `lent`.
-    pub(crate) fn of(run: u64, output: &Output<'_>, lent: &mut Lent) -> Self {
-        let mut it = Self {
-            run,
-            ..Self::nothing()
-        };
-        match output {
-            Output::Resolve(name, families) => {
-                it.kind = PROBITY_OUTPUT_RESOLVE;
-                it.name = lend_text(name);
-                it.families = families_number(*families);
-            }
+    /// Writes in C's words what the engine asks, and tells its kind. What `output`
+    /// borrows is lent on; a report, or what TLS is asked, is filled in at `lent`.
+    #[inline(always)]
+    pub(crate) fn write(
+        place: &mut MaybeUninit<Self>,
+        run: u64,
+        output: Output<'_>,
+        lent: &mut Lent,
+    ) -> u32 {
+        let written = match output {
+            Output::Resolve(name, families) => place.write(Self {
+                name: lend_text(name),
+                families: families_number(families),
+                ..Self::about(PROBITY_OUTPUT_RESOLVE, run, 0)
+            }),
             Output::Open(conn, endpoint) => {
-                it.kind = PROBITY_OUTPUT_OPEN;
-                it.conn = conn.0.into();
-                it.transport = match endpoint.transport {
-                    Transport::Tcp => PROBITY_TRANSPORT_TCP,
-                    Transport::Udp => PROBITY_TRANSPORT_UDP,
-                };
-                it.address = endpoint.to.into();
-                let source = endpoint.from.map(|ip| std::net::SocketAddr::new(ip, 0));
-                it.source = source.map(Into::into).unwrap_or_default();
+                let written = place.write(Self {
+                    transport: match endpoint.transport {
+                        Transport::Tcp => PROBITY_TRANSPORT_TCP,
+                        Transport::Udp => PROBITY_TRANSPORT_UDP,
+                    },
+                    address: endpoint.to.into(),
+                    ..Self::about(PROBITY_OUTPUT_OPEN, run, conn.0.into())
+                });
+                if let Some(ip) = endpoint.from {
+                    written.source = SocketAddr::new(ip, 0).into();
+                }
+                written
             }
-            Output::Secure(conn, params) => {
-                it.kind = PROBITY_OUTPUT_SECURE;
-                it.conn = conn.0.into();
-                it.name = lend_text(params.server_name);
-                it.tls = lent.requests.fill(params);
-            }
-            Output::Send(conn, bytes) => {
-                it.kind = PROBITY_OUTPUT_SEND;
-                it.conn = conn.0.into();
-                it.bytes = lend_bytes(bytes);
-            }
+            Output::Secure(conn, params) => place.write(Self {
+                name: lend_text(params.server_name),
+                tls: lent.requests.fill(&params),
+                ..Self::about(PROBITY_OUTPUT_SECURE, run, conn.0.into())
+            }),
+            Output::Send(conn, bytes) => place.write(Self {
+                bytes: lend_bytes(&bytes),
+                ..Self::about(PROBITY_OUTPUT_SEND, run, conn.0.into())
+            }),
             Output::Flush(conn) => {
-                it.kind = PROBITY_OUTPUT_FLUSH;
-                it.conn = conn.0.into();
+                place.write(Self::about(PROBITY_OUTPUT_FLUSH, run, conn.0.into()))
             }
             Output::Close(conn) => {
-                it.kind = PROBITY_OUTPUT_CLOSE;
-                it.conn = conn.0.into();
+                place.write(Self::about(PROBITY_OUTPUT_CLOSE, run, conn.0.into()))
             }
-            Output::Report(report) => {
-                it.kind = PROBITY_OUTPUT_REPORT;
-                it.report = lent.fill(report);
-            }
-        }
-        it
+            Output::Report(report) => return Self::write_report(place, run, &report, lent),
+        };
+        written.kind
+    }
+
+    /// The same for a report.
+    #[inline(always)]
+    pub(crate) fn write_report(
+        place: &mut MaybeUninit<Self>,
+        run: u64,
+        report: &Report<'_>,
+        lent: &mut Lent,
+    ) -> u32 {
+        place.write(Self {
+            report: lent.fill(report),
+            ..Self::about(PROBITY_OUTPUT_REPORT, run, 0)
+        });
+        PROBITY_OUTPUT_REPORT
     }
 }
 

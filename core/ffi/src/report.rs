@@ -1,7 +1,8 @@
 //! What a finished run says.
 
+use ::probity_engine::fact::{Fact, Facts};
 use ::probity_engine::tls::TlsInfo;
-use ::probity_engine::{GroupId, Instant, Last, Outcome, Phase, Report, TargetId};
+use ::probity_engine::{GroupId, Instant, Last, Outcome, Phase, Phases, Report, TargetId};
 
 use crate::boundary::{Sized_, lend_text};
 use crate::secure::Requests;
@@ -98,12 +99,31 @@ pub struct probity_report {
 }
 
 /// A report with all that it points to, so that it can be lent, and what else is.
-#[derive(Default)]
+/// Everything is filled in where it was for the last one: nothing is allocated for
+/// each.
 pub(crate) struct Lent {
     facts: Vec<probity_fact>,
+    /// What each of these is about.
+    named: Vec<&'static Fact>,
     tls: Option<Box<probity_tls_info>>,
-    report: Option<Box<probity_report>>,
+    report: Box<probity_report>,
     pub(crate) requests: Requests,
+}
+
+impl Default for Lent {
+    fn default() -> Self {
+        Self {
+            facts: Vec::new(),
+            named: Vec::new(),
+            tls: None,
+            report: Box::new(probity_report {
+                size: size_of::<probity_report>(),
+                // SAFETY: numbers and pointers, of which all zeros are one.
+                ..unsafe { std::mem::zeroed() }
+            }),
+            requests: Requests::default(),
+        }
+    }
 }
 
 // SAFETY: pointers to what the engine holds or to constants; nobody follows
@@ -113,55 +133,82 @@ unsafe impl Send for Lent {}
 impl Lent {
     /// Fills in what `report` says. The pointer is good until this is changed or
     /// what `report` borrows from is.
+    #[inline(always)]
     pub(crate) fn fill(&mut self, report: &Report<'_>) -> *const probity_report {
-        self.facts.clear();
-        for fact in report.spec.check.facts() {
-            if let Some(value) = fact.read(report.facts, &report.phases) {
-                let (label, label_value) = fact.label.unwrap_or_default();
-                self.facts.push(probity_fact {
-                    name: lend_text(fact.name),
-                    label: lend_text(label),
-                    label_value: lend_text(label_value),
-                    value,
-                });
+        // A copy, so that nobody needs the rest in one place.
+        let phases = report.phases;
+        let facts_length = self.fill_facts(report.spec.check.facts(), report.facts, &phases);
+        let tls = report.tls.map(|info| self.fill_tls(info));
+        let it = &mut *self.report;
+        it.target = report.target.map_or(0, |target| target.0);
+        it.outcome = outcome_number(report.outcome);
+        it.reason = report.outcome.reason().map_or(0, reason_number);
+        it.detail = lend_text(report.detail);
+        it.phase = phase_number(report.phase);
+        it.transition = health(report.transition.map(|it| it.to));
+        it.runs = report.runs;
+        it.due = report.due.as_nanos();
+        it.started = report.started.as_nanos();
+        it.finished = report.finished.as_nanos();
+        it.total = nanos(report.total);
+        for (place, phase) in it.phases.iter_mut().zip(Phase::ALL) {
+            *place = phases.nanos(phase).unwrap_or(PROBITY_NOT_COMPLETED);
+        }
+        it.address = report.address.map(Into::into).unwrap_or_default();
+        it.tls = tls.unwrap_or(std::ptr::null());
+        it.facts = self.facts.as_ptr();
+        it.facts_length = facts_length;
+        &raw const *it
+    }
+
+    /// Fills in the numbers of a check, and tells how many there are. Those of one
+    /// kind of check have the same names in the same places as a rule.
+    #[inline(never)]
+    fn fill_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) -> usize {
+        let mut places = self.facts.iter_mut().zip(&self.named);
+        let mut length = 0;
+        for fact in table {
+            if let Some(value) = fact.read(facts, phases) {
+                match places.next() {
+                    Some((place, named)) if std::ptr::eq(*named, fact) => place.value = value,
+                    _ => return self.name_facts(table, facts, phases),
+                }
+                length += 1;
             }
         }
-        self.tls = report.tls.map(|info| Box::new(tls_info(info)));
-        let tls = self
-            .tls
-            .as_deref()
-            .map_or(std::ptr::null(), std::ptr::from_ref);
-        let mut phases = [PROBITY_NOT_COMPLETED; 5];
-        for (phase, spent) in report.phases.iter() {
-            phases[phase as usize] = nanos(spent);
+        length
+    }
+
+    /// The same with their names.
+    #[cold]
+    fn name_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) -> usize {
+        self.facts.clear();
+        self.named.clear();
+        for fact in table {
+            let Some(value) = fact.read(facts, phases) else {
+                continue;
+            };
+            let (label, label_value) = fact.label.unwrap_or_default();
+            self.named.push(fact);
+            self.facts.push(probity_fact {
+                name: lend_text(fact.name),
+                label: lend_text(label),
+                label_value: lend_text(label_value),
+                value,
+            });
         }
-        let filled = probity_report {
-            size: size_of::<probity_report>(),
-            target: report.target.map_or(0, |target| target.0),
-            outcome: outcome_number(report.outcome),
-            reason: report.outcome.reason().map_or(0, reason_number),
-            detail: lend_text(report.detail),
-            phase: phase_number(report.phase),
-            transition: health(report.transition.map(|it| it.to)),
-            runs: report.runs,
-            due: report.due.as_nanos(),
-            started: report.started.as_nanos(),
-            finished: report.finished.as_nanos(),
-            total: nanos(report.total),
-            phases,
-            address: report.address.map(Into::into).unwrap_or_default(),
-            tls,
-            facts: self.facts.as_ptr(),
-            facts_length: self.facts.len(),
-        };
-        // The same place for every report: nothing is allocated for each.
-        match &mut self.report {
+        self.facts.len()
+    }
+
+    #[cold]
+    fn fill_tls(&mut self, info: &TlsInfo) -> *const probity_tls_info {
+        let filled = tls_info(info);
+        match &mut self.tls {
             Some(place) => **place = filled,
-            None => self.report = Some(Box::new(filled)),
+            None => self.tls = Some(Box::new(filled)),
         }
-        self.report
-            .as_deref()
-            .map_or(std::ptr::null(), std::ptr::from_ref)
+        let place = self.tls.as_deref();
+        place.map_or(std::ptr::null(), std::ptr::from_ref)
     }
 }
 
@@ -193,7 +240,9 @@ pub(crate) fn health(up: Option<bool>) -> u32 {
 }
 
 pub(crate) fn nanos(spent: std::time::Duration) -> u64 {
-    u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX - 1)
+    let seconds = spent.as_secs().checked_mul(1_000_000_000);
+    let whole = seconds.and_then(|it| it.checked_add(spent.subsec_nanos().into()));
+    whole.unwrap_or(u64::MAX - 1)
 }
 
 fn tls_info(info: &TlsInfo) -> probity_tls_info {

@@ -369,6 +369,143 @@ fn numbers_out_of_range_are_refused() {
     assert_eq!(probity_config_free(config), Ok);
 }
 
+/// A step with room for so many outputs: result, kinds of outputs, and the next time.
+fn step(engine: probity_engine, now: u64, room: &mut [probity_output]) -> (Vec<u32>, u64) {
+    let (mut length, mut next) = (usize::MAX, 0);
+    let (first, capacity) = (room.as_mut_ptr(), room.len());
+    // SAFETY: places of this function and its caller.
+    let result =
+        unsafe { probity_engine_step(engine, now, first, capacity, &mut length, &mut next) };
+    assert_eq!(result, Ok);
+    (room[..length].iter().map(|it| it.kind).collect(), next)
+}
+
+#[test]
+fn a_host_may_live_on_steps_alone() {
+    let (config, engine) = (modules(), engine());
+    for port in 1..=3 {
+        let name = format!("http://192.0.2.7:{port}/");
+        assert_eq!(add(engine, &target(config, &name)).0, Ok);
+    }
+    assert_eq!(probity_engine_begin(engine, 0), Ok);
+    let mut room = [zeroed::<probity_output>(); 16];
+    let (mut now, mut reports) = (0, 0);
+    while reports < 9 {
+        let (kinds, next) = step(engine, now, &mut room);
+        for (index, kind) in kinds.iter().enumerate() {
+            let asked = room[index];
+            assert_eq!(asked.size, size_of::<probity_output>());
+            match *kind {
+                PROBITY_OUTPUT_OPEN => {
+                    assert_eq!(
+                        probity_engine_opened(engine, asked.run, asked.conn, now),
+                        Ok
+                    );
+                }
+                PROBITY_OUTPUT_SEND => {
+                    // SAFETY: lent, whatever was told of those before it.
+                    let sent =
+                        unsafe { crate::boundary::slice(asked.bytes.data, asked.bytes.length) };
+                    assert!(sent.is_ok_and(|sent| sent.starts_with(b"GET / HTTP/1.1")));
+                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                    let bytes = probity_bytes {
+                        data: answer.as_ptr(),
+                        length: answer.len(),
+                    };
+                    // SAFETY: as above.
+                    let told =
+                        unsafe { probity_engine_data(engine, asked.run, asked.conn, bytes, now) };
+                    assert_eq!(told, Ok);
+                }
+                PROBITY_OUTPUT_REPORT => {
+                    assert_eq!(index, kinds.len() - 1, "nothing comes after a report");
+                    let before = kinds[..index].iter();
+                    assert!(before.clone().all(|it| *it == PROBITY_OUTPUT_CLOSE));
+                    // SAFETY: lent until the next call.
+                    let report = unsafe { &*asked.report };
+                    assert_eq!(report.outcome, PROBITY_OUTCOME_SUCCESS);
+                    reports += 1;
+                }
+                _ => {}
+            }
+        }
+        if kinds.is_empty() {
+            assert!(next > now, "there is nothing to do before the next time");
+            now = next;
+        }
+    }
+    assert_eq!(probity_engine_free(engine), Ok);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
+#[test]
+fn steps_with_mistakes_are_refused_and_lose_nothing() {
+    let (config, engine) = (modules(), engine());
+    assert_eq!(add(engine, &target(config, "http://192.0.2.7/")).0, Ok);
+    assert_eq!(probity_engine_begin(engine, 0), Ok);
+    let now = 10 * SECOND;
+    let mut room = [zeroed::<probity_output>(); 2];
+    let (mut length, mut next) = (0, 0);
+    let first = room.as_mut_ptr();
+    // SAFETY: NULL is legal, and answered; the rest is as wanted.
+    unsafe {
+        let steps = [
+            probity_engine_step(engine, now, null_mut(), 2, &mut length, &mut next),
+            probity_engine_step(engine, now, first, 2, null_mut(), &mut next),
+            probity_engine_step(engine, now, first, 2, &mut length, null_mut()),
+            probity_engine_step(engine, now, first, usize::MAX, &mut length, &mut next),
+        ];
+        assert_eq!(steps, [BadPointer; 4]);
+        let none = probity_engine_step(engine, now, first, 0, &mut length, &mut next);
+        assert_eq!(none, BadArgument);
+        for size in [
+            0,
+            8,
+            size_of::<probity_output>() - 8,
+            size_of::<probity_output>() + 1,
+            4104,
+        ] {
+            (*first).size = size;
+            let result = probity_engine_step(engine, now, first, 2, &mut length, &mut next);
+            assert_eq!(result, BadSize, "{size}");
+        }
+        (*first).size = size_of::<probity_output>();
+    }
+    assert_eq!(
+        step(engine, now, &mut room).0,
+        [PROBITY_OUTPUT_REPORT],
+        "those missed"
+    );
+    assert_eq!(step(engine, now, &mut room[..1]).0, [PROBITY_OUTPUT_OPEN]);
+    // A newer host, whose structs are longer, and end in what this version leaves alone.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Newer(probity_output, u64);
+    let mut newer = [Newer(zeroed(), 7); 2];
+    newer[0].0.size = size_of::<Newer>();
+    assert_eq!(probity_engine_cancel(engine, room[0].run, now), Ok);
+    // SAFETY: as large as it says.
+    let result = unsafe {
+        let first = newer.as_mut_ptr().cast();
+        probity_engine_step(engine, now, first, 2, &mut length, &mut next)
+    };
+    assert_eq!((result, length), (Ok, 2));
+    let kinds = newer.map(|it| (it.0.size, it.0.kind, it.1));
+    let size = size_of::<Newer>();
+    assert_eq!(
+        kinds,
+        [
+            (size, PROBITY_OUTPUT_CLOSE, 7),
+            (size, PROBITY_OUTPUT_REPORT, 7)
+        ]
+    );
+    assert_eq!(probity_engine_free(engine), Ok);
+    assert_eq!(probity_config_free(config), Ok);
+    // SAFETY: as above.
+    let late = unsafe { probity_engine_step(engine, now, first, 2, &mut length, &mut next) };
+    assert_eq!(late, BadHandle);
+}
+
 #[test]
 fn nobody_is_behind_who_was_given_nothing() {
     let engine = engine();

@@ -10,12 +10,12 @@
 //! 32 between two records with data.
 
 use std::collections::{HashMap, VecDeque};
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::ops::Range;
 use std::sync::Arc;
 
 use ::probity_engine::tls::{TlsFailure, TlsParams};
-use ::probity_engine::{Bytes, Closed, Conn, Input, Output, RunId};
+use ::probity_engine::{Bytes, Closed, Conn, Input, Lease, Output, RunId};
 use ::probity_tls::{Cache, Layer, Layers, PIECE};
 
 use crate::boundary::lend_bytes;
@@ -78,29 +78,35 @@ impl Tls {
         })
     }
 
-    /// What the host is to do next. Bytes are lent until this is called again.
-    pub(crate) fn next(&mut self) -> Option<probity_output> {
-        loop {
-            let (run, conn, asked) = self.queue.pop_front()?;
-            let records = match asked {
-                Asked::Close => {
-                    return Some(probity_output {
-                        kind: PROBITY_OUTPUT_CLOSE,
-                        ..about(run, conn)
-                    });
-                }
-                Asked::Send(records) => records,
-                Asked::Body(body, part) => self.piece(run, conn, body, part),
-            };
-            self.lent = records;
-            if !self.lent.is_empty() {
-                return Some(probity_output {
-                    kind: PROBITY_OUTPUT_SEND,
-                    bytes: lend_bytes(&self.lent),
-                    ..about(run, conn)
-                });
-            }
+    /// How long what waits first for the host is lent, if anything does.
+    pub(crate) fn ahead(&self) -> Option<Lease> {
+        let (_, _, asked) = self.queue.front()?;
+        Some(match asked {
+            Asked::Close => Lease::Nothing,
+            Asked::Send(_) | Asked::Body(..) => Lease::UntilNextCall,
+        })
+    }
+
+    /// Writes what waits first for the host, and tells its kind; 0 if it has come to
+    /// nothing. Bytes are lent until this is called again, or anything else is.
+    pub(crate) fn next(&mut self, place: &mut MaybeUninit<probity_output>) -> u32 {
+        let Some((run, conn, asked)) = self.queue.pop_front() else {
+            return 0;
+        };
+        let about = |kind| probity_output::about(kind, run.to_bits(), conn.0.into());
+        self.lent = match asked {
+            Asked::Close => return place.write(about(PROBITY_OUTPUT_CLOSE)).kind,
+            Asked::Send(records) => records,
+            Asked::Body(body, part) => self.piece(run, conn, body, part),
+        };
+        if self.lent.is_empty() {
+            return 0;
         }
+        let sent = probity_output {
+            bytes: lend_bytes(&self.lent),
+            ..about(PROBITY_OUTPUT_SEND)
+        };
+        place.write(sent).kind
     }
 
     /// The next piece of a body, encrypted; the rest stays first in the queue.
@@ -284,13 +290,5 @@ impl Tls {
         room.clear();
         room.shrink_to(KEPT);
         room
-    }
-}
-
-fn about(run: RunId, conn: Conn) -> probity_output {
-    probity_output {
-        conn: conn.0.into(),
-        run: run.to_bits(),
-        ..probity_output::nothing()
     }
 }

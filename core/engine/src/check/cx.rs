@@ -211,6 +211,7 @@ impl RunCore {
 
     /// How long the target took, if the run ends at `end`. Readings of one
     /// batch may be out of order, so that the parts can exceed the whole.
+    #[inline]
     pub(crate) fn total(&self, end: Instant) -> Duration {
         (end - self.started).saturating_sub(self.held)
     }

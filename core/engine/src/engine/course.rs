@@ -501,6 +501,7 @@ impl fmt::Display for WaitsFor<'_> {
     }
 }
 
+#[inline(always)]
 pub(super) fn report(run: &Run) -> Option<Report<'_>> {
     let State::Done {
         target,

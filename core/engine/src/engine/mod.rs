@@ -27,10 +27,11 @@ use crate::check::cx::Party;
 use crate::h2::DataFrame;
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
-use crate::io::{Bytes, Closed, Input, Output};
+use crate::io::{Bytes, Closed, Input, Lease, Output};
 use crate::lifecycle::{self, Lifecycle, Pod};
 use crate::limits::{Limits, STARTS_PER_TURN};
 use crate::outcome::Reason;
+use crate::report::Report;
 use crate::resolve::{Resolver, ResolverConfig};
 use crate::rng::Rng;
 use crate::spec::Spec;
@@ -49,6 +50,40 @@ pub struct Config {
     /// Seed of all randomness. Secret and different for every engine, unless
     /// a run is to be replayed.
     pub seed: [u8; 32],
+}
+
+/// Who [is given](Engine::poll_output_to) what the engine asks.
+pub trait Taker<'a>: Sized {
+    /// What it makes of that.
+    type Taken;
+
+    /// Whether it takes what is lent for so long.
+    fn takes(&self, lease: Lease) -> bool;
+
+    /// An output that is no report.
+    fn output(self, run: RunId, output: Output<'a>, lease: Lease) -> Self::Taken;
+
+    /// [`Output::Report`], which is [lent until the next call](Lease::UntilNextCall).
+    fn report(self, run: RunId, report: Report<'a>) -> Self::Taken;
+}
+
+/// Takes everything as it is.
+struct Any;
+
+impl<'a> Taker<'a> for Any {
+    type Taken = (RunId, Output<'a>);
+
+    fn takes(&self, _: Lease) -> bool {
+        true
+    }
+
+    fn output(self, run: RunId, output: Output<'a>, _: Lease) -> Self::Taken {
+        (run, output)
+    }
+
+    fn report(self, run: RunId, report: Report<'a>) -> Self::Taken {
+        (run, Output::Report(report))
+    }
 }
 
 /// No room: one of the [`Limits`] is reached.
@@ -388,30 +423,51 @@ impl Engine {
     /// When [`Engine::handle_timeout`] should be called next; `None` if only
     /// an event can change anything.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [&self.due, &self.deadlines, &self.shared.wakes]
-            .into_iter()
-            .filter_map(Wheel::poll_timeout)
-            .chain(self.shared.work.poll_timeout())
-            .min()
+        let next = self.next_timeout();
+        (next != Instant::MAX).then_some(next)
+    }
+
+    /// The same, with [`Instant::MAX`] for `None`.
+    pub fn next_timeout(&self) -> Instant {
+        let timers = { self.due.next() }.min(self.deadlines.next());
+        let next = timers.min(self.shared.wakes.next());
+        next.min(self.shared.work.next())
     }
 
     /// The next thing that the engine asks of the world, in order.
     pub fn poll_output(&mut self) -> Option<(RunId, Output<'_>)> {
+        self.poll_output_to(Any)
+    }
+
+    /// Whether [`Engine::poll_output`] may have something to give. If not, it has
+    /// not.
+    pub fn has_output(&self) -> bool {
+        !self.shared.effects.is_empty()
+    }
+
+    /// Gives the next thing that the engine asks of the world to `taker`, if it takes
+    /// what is lent for so long: for a host that takes several before it does what
+    /// they ask, or has its own words for them. It stays the next one if not.
+    #[inline(always)]
+    pub fn poll_output_to<'a, T: Taker<'a>>(&'a mut self, taker: T) -> Option<T::Taken> {
         self.release_reported();
-        let (id, effect) = loop {
-            let (id, effect) = self.shared.effects.pop_front()?;
-            match effect {
-                Effect::Release => self.runs.release(id),
-                Effect::Report => {
-                    self.reported = Some(id);
-                    break (id, effect);
-                }
-                effect => break (id, effect),
-            }
-        };
+        while let Some((id, Effect::Release)) = self.shared.effects.front() {
+            let id = *id;
+            self.shared.effects.pop_front();
+            self.runs.release(id);
+        }
+        let lease = self.shared.effects.front()?.1.lease();
+        if !taker.takes(lease) {
+            return None;
+        }
+        let (id, effect) = self.shared.effects.pop_front()?;
         // Effects precede their run's report, and its slot is released after it.
+        if let Effect::Report = effect {
+            self.reported = Some(id);
+            return Some(taker.report(id, course::report(self.runs.get(id)?)?));
+        }
         let run = self.runs.get(id)?;
-        let spec = match &run.state {
+        let spec = || match &run.state {
             State::Checking { spec, .. } | State::Done { spec, .. } => Some(spec),
             State::Resolving(_) | State::Free => None,
         };
@@ -430,14 +486,14 @@ impl Engine {
                 },
             ),
             Effect::Send(conn, Payload::Request) => {
-                Output::Send(conn, Bytes::Lent(spec?.check.request()))
+                Output::Send(conn, Bytes::Lent(spec()?.check.request()))
             }
             Effect::Send(conn, Payload::Body) => {
-                let body = spec?.check.body();
+                let body = spec()?.check.body();
                 Output::Send(conn, body.map_or(Bytes::Lent(&[]), Bytes::whole))
             }
             Effect::Send(conn, Payload::Frames(part, headed)) => {
-                let body = spec?.check.body()?;
+                let body = spec()?.check.body()?;
                 let (start, end) = (part.start as usize, part.end as usize);
                 let frame = DataFrame::first_of(&(start..end), body.len());
                 let rest = part.start + frame.length as u32..part.end;
@@ -462,9 +518,9 @@ impl Engine {
             }
             Effect::Flush(conn) => Output::Flush(conn),
             Effect::Close(conn) => Output::Close(conn),
-            Effect::Report | Effect::Release => Output::Report(course::report(run)?),
+            Effect::Report | Effect::Release => return None,
         };
-        Some((id, output))
+        Some(taker.output(id, output, lease))
     }
 
     /// The next change of health that was not caused by a result but by what

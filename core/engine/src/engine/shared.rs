@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::gate::Gate;
 use crate::id::{Conn, RunId};
-use crate::io::{Endpoint, Families};
+use crate::io::{Endpoint, Families, Lease};
 use crate::limits::{DECODED_PER_TURN, SIGNATURE_WORK};
 use crate::resolve::Resolver;
 use crate::rng::Rng;
@@ -29,6 +29,18 @@ pub(crate) enum Effect {
     /// A name look-up is over and what it asked for has been done: nobody is
     /// told, its slot is free.
     Release,
+}
+
+impl Effect {
+    /// For how long what the output refers to is lent.
+    pub(crate) const fn lease(&self) -> Lease {
+        match self {
+            Self::Open(..) | Self::Flush(_) | Self::Close(_) => Lease::Nothing,
+            // Of its spec, which a run keeps until its report was read.
+            Self::Send(_, Payload::Request | Payload::Body) => Lease::UntilReport,
+            _ => Lease::UntilNextCall,
+        }
+    }
 }
 
 /// Where the bytes of a `Send` are.
@@ -146,9 +158,12 @@ impl Work {
             || share.waited.saturating_mul(OURS as u32) > share.behind
     }
 
-    /// When the next turn is wanted.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        (!self.waiting.is_empty()).then_some(self.since)
+    /// When the next turn is wanted; [`Instant::MAX`] if none is.
+    pub(crate) fn next(&self) -> Instant {
+        match self.waiting.is_empty() {
+            true => Instant::MAX,
+            false => self.since,
+        }
     }
 }
 

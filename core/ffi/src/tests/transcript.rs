@@ -1,5 +1,6 @@
 //! Scripted worlds over the C ABI give the transcripts of the engine itself.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr::null;
 
@@ -16,6 +17,8 @@ use crate::secure::*;
 struct C {
     config: probity_config,
     engine: probity_engine,
+    /// What the last step has given, if outputs are asked for so.
+    steps: Option<VecDeque<(u64, Asked)>>,
 }
 
 impl C {
@@ -40,7 +43,25 @@ impl C {
             ]
         };
         assert_eq!(results, [Ok, Ok]);
-        Self { config, engine }
+        Self {
+            config,
+            engine,
+            steps: None,
+        }
+    }
+
+    /// The next outputs, several at once. It is never late at 0: no timer goes off.
+    fn step(&mut self) -> Vec<(u64, Asked)> {
+        let mut outputs = [zeroed::<probity_output>(); 3];
+        let (mut length, mut next) = (0, 0);
+        // SAFETY: places of this function.
+        let result = unsafe {
+            let first = outputs.as_mut_ptr();
+            probity_engine_step(self.engine, 0, first, outputs.len(), &mut length, &mut next)
+        };
+        assert_eq!(result, Ok);
+        assert!(length > 0 || next > 0, "nothing, and more of it");
+        outputs[..length].iter().map(asked).collect()
     }
 
     /// Calls `give` with the target and a place for what is wrong with it.
@@ -215,6 +236,37 @@ fn closed(conn: u32, ended: &Ended, tell: impl FnOnce(u32, &probity_closed) -> p
     assert_eq!(tell(conn, &closed), Ok);
 }
 
+/// What an output asks, in a copy.
+fn asked(output: &probity_output) -> (u64, Asked) {
+    let conn = output.conn;
+    let what = match output.kind {
+        PROBITY_OUTPUT_RESOLVE => {
+            Asked::Resolve(string(output.name), FAMILIES[output.families as usize])
+        }
+        PROBITY_OUTPUT_OPEN => Asked::Open {
+            conn,
+            transport: TRANSPORTS[output.transport as usize],
+            to: socket_address(output.address).expect("somewhere to connect to"),
+            from: socket_address(output.source).map(|source| source.ip()),
+        },
+        PROBITY_OUTPUT_SECURE => {
+            // SAFETY: lent until the next call.
+            let request = unsafe { output.tls.as_ref() };
+            Asked::Secure(conn, secure(request.expect("how")))
+        }
+        PROBITY_OUTPUT_SEND => Asked::Send(conn, vec(output.bytes)),
+        PROBITY_OUTPUT_FLUSH => Asked::Flush(conn),
+        PROBITY_OUTPUT_CLOSE => Asked::Close(conn),
+        PROBITY_OUTPUT_REPORT => {
+            // SAFETY: lent until the next call.
+            let report = unsafe { output.report.as_ref() };
+            Asked::Report(Box::new(reported(report.expect("there is a report"))))
+        }
+        other => panic!("an output of kind {other}"),
+    };
+    (output.run, what)
+}
+
 impl Host for C {
     fn begin(&mut self, now: u64) {
         assert_eq!(probity_engine_begin(self.engine, now), Ok);
@@ -266,38 +318,20 @@ impl Host for C {
     }
 
     fn output(&mut self) -> Option<(u64, Asked)> {
-        let (result, asked) = output(self.engine);
+        if let Some(mut given) = self.steps.take() {
+            if given.is_empty() {
+                given.extend(self.step());
+            }
+            let first = given.pop_front();
+            self.steps = Some(given);
+            return first;
+        }
+        let (result, output) = output(self.engine);
         if result == Nothing {
             return None;
         }
         assert_eq!(result, Ok);
-        let conn = asked.conn;
-        let what = match asked.kind {
-            PROBITY_OUTPUT_RESOLVE => {
-                Asked::Resolve(string(asked.name), FAMILIES[asked.families as usize])
-            }
-            PROBITY_OUTPUT_OPEN => Asked::Open {
-                conn,
-                transport: TRANSPORTS[asked.transport as usize],
-                to: socket_address(asked.address).expect("somewhere to connect to"),
-                from: socket_address(asked.source).map(|source| source.ip()),
-            },
-            PROBITY_OUTPUT_SECURE => {
-                // SAFETY: lent until the next call.
-                let request = unsafe { asked.tls.as_ref() };
-                Asked::Secure(conn, secure(request.expect("how")))
-            }
-            PROBITY_OUTPUT_SEND => Asked::Send(conn, vec(asked.bytes)),
-            PROBITY_OUTPUT_FLUSH => Asked::Flush(conn),
-            PROBITY_OUTPUT_CLOSE => Asked::Close(conn),
-            PROBITY_OUTPUT_REPORT => {
-                // SAFETY: lent until the next call.
-                let report = unsafe { asked.report.as_ref() };
-                Asked::Report(Box::new(reported(report.expect("there is a report"))))
-            }
-            other => panic!("an output of kind {other}"),
-        };
-        Some((asked.run, what))
+        Some(asked(&output))
     }
 
     fn tell(&mut self, run: u64, told: Told<'_>, now: u64) {
@@ -373,6 +407,17 @@ fn scripted_worlds_give_the_transcripts_of_the_engine_itself() {
             play(&mut Native::new(script), script),
             play(&mut C::new(script), script),
         );
+        assert_eq!(difference(&native, &c), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn outputs_of_steps_are_those_that_are_asked_for_one_by_one() {
+    for (seed, script) in scripts().iter().enumerate() {
+        let mut stepping = C::new(script);
+        stepping.steps = Some(VecDeque::new());
+        let native = play(&mut Native::new(script), script);
+        let c = play(&mut stepping, script);
         assert_eq!(difference(&native, &c), None, "seed {seed}");
     }
 }
