@@ -14,8 +14,9 @@ pub(crate) struct Tls(Infallible);
 
 /// See `tls.rs`.
 pub(crate) enum Taken {
-    No,
     #[expect(dead_code, reason = "nobody is there to take anything")]
+    No,
+    #[expect(dead_code, reason = "likewise")]
     Yes,
     #[expect(dead_code, reason = "likewise")]
     Failed(Conn, TlsFailure),
