@@ -18,7 +18,7 @@ use crate::prober::Prober;
 /// What is wrong with an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// The timer is not served for three seconds.
+    /// The timer is not served for three seconds, again and again.
     LostTimer,
     /// One run falls silent: it neither closes nor reports.
     LostRun,
@@ -70,12 +70,15 @@ pub enum Defect {
     WrongCulprit,
 }
 
+/// Occasions to let pass at first: a defect that shows at once proves less.
+const PATIENCE: u32 = 20;
+
 /// An engine with a defect.
 #[derive(Debug)]
 pub struct Saboteur {
     engine: Engine,
     defect: Defect,
-    /// Occasions to let pass: a defect that shows at once proves less.
+    /// Occasions to let pass.
     patience: u32,
     victim: Option<RunId>,
     /// A connection that is watched: of a mail server that was asked to secure
@@ -107,7 +110,7 @@ impl Saboteur {
         Self {
             engine,
             defect,
-            patience: 20,
+            patience: PATIENCE,
             victim: None,
             watched: None,
             forgotten: None,
@@ -170,6 +173,7 @@ impl Prober for Saboteur {
     fn handle_timeout(&mut self, now: Instant) {
         if self.defect == Defect::LostTimer && Self::strikes(&mut self.patience) {
             self.asleep_until = Some(now + Duration::from_secs(3));
+            self.patience = PATIENCE;
         }
         if self.asleep_until.is_none_or(|until| now >= until) {
             self.engine.handle_timeout(now);
