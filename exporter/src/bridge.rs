@@ -14,7 +14,10 @@ pub struct Unavailable;
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the prober is overloaded or shutting down")
+        f.write_str(
+            "the prober is about to end, or has so much to do that it takes no more: look at \
+             probity_start_lag_seconds, and give it more processors or less to do",
+        )
     }
 }
 

@@ -69,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Whether targets may be missed for it.
-    fn is_failure(self) -> bool {
+    pub fn is_failure(self) -> bool {
         self != Self::Missing
     }
 

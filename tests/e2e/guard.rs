@@ -277,6 +277,21 @@ fn the_file_is_read_again_when_it_changes() {
     assert_eq!(status(&client, server.address), None);
     site.write_certificate();
     assert_eq!(status(&client, server.address), Some(200));
+    // TLS itself comes and goes with the process.
+    site.folder.write("web.yml", USERS);
+    assert_eq!(status(&client, server.address), None);
+    until("the log says why", || {
+        let lines = server.log().lines(&["no tls_server_config any more"]);
+        (lines.len() == 1).then_some(())
+    });
+    server.stop();
+    let server = site.start("rate_limit: {}\n");
+    site.folder.write("web.yml", TLS);
+    assert_eq!(server.get("/-/healthy").status, 200);
+    assert_eq!(
+        server.log().lines(&["has a tls_server_config now"]).len(),
+        1
+    );
     server.stop();
 
     // Without TLS a file that has become wrong answers by itself.
@@ -406,7 +421,11 @@ fn wrong_files_are_refused_with_their_place() {
         (
             "tls_server_config:\n  cert_file: server.crt\n  key_file: other.key\n".into(),
             "3:13",
-            tls("key_file", "FOLDER/other.key: beside FOLDER/server.crt: "),
+            tls(
+                "key_file",
+                "FOLDER/other.key: expected the key of the certificate in FOLDER/server.crt, \
+                 found another key",
+            ),
         ),
         (
             "tls_server_config:\n  cert: nonsense\n  key_file: server.key\n".into(),

@@ -139,7 +139,7 @@ pub struct Serve {
     #[arg(
         long = "web.max-connections",
         value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = within::<1, { u32::MAX }>
     )]
     pub max_connections: Option<u32>,
     /// Results of /probe that are kept for its page and /logs; as many failed
@@ -158,7 +158,7 @@ pub struct Serve {
         long = "wasm.instances",
         value_name = "N",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u32).range(1..=100_000)
+        value_parser = within::<1, 100_000>
     )]
     pub wasm_instances: u32,
     /// Where compiled checks are kept: a directory that is the user's alone. Without
@@ -198,14 +198,24 @@ impl Serve {
 /// Flags about the engine, shared by all commands that run it for long.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Engine {
-    /// Threads that probe; 0 is one for each core.
-    #[arg(long = "engine.workers", value_name = "N", default_value_t = 0)]
+    /// Threads that probe, at most 1024; 0 is one for each core.
+    #[arg(
+        long = "engine.workers",
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = size::<0, 1_024>
+    )]
     pub workers: usize,
     /// Scheduled runs in flight at once; 0 is what the descriptor limit allows.
     /// Those that /probe is asked for are not among them: of these as many may
     /// be in flight as a 32nd of the descriptors that are left for probes (at least 16,
     /// at most 1024), and on top what the targets of jobs cannot use. /probe answers further ones with 503.
-    #[arg(long = "engine.in-flight", value_name = "N", default_value_t = 0)]
+    #[arg(
+        long = "engine.in-flight",
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = size::<0, { u32::MAX }>
+    )]
     pub in_flight: usize,
     /// Connections per second towards one address; 0 is no limit. Each worker
     /// has an equal share, rounded up: all together at least one a second each,
@@ -213,7 +223,8 @@ pub struct Engine {
     #[arg(
         long = "engine.destination-rate",
         value_name = "N",
-        default_value_t = 0
+        default_value_t = 0,
+        value_parser = whole
     )]
     pub destination_rate: u32,
     /// Connections that may go out to one address at once before the rate
@@ -222,7 +233,7 @@ pub struct Engine {
         long = "engine.destination-burst",
         value_name = "N",
         default_value_t = 100,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = within::<1, { u32::MAX }>
     )]
     pub destination_burst: u32,
     /// How long runs in flight may take to finish when the process is told to
@@ -367,7 +378,7 @@ pub enum Output {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Demo {
     /// Number of targets.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = within::<1, 200_000>)]
     pub targets: u32,
     /// Time between two probes of one target.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
@@ -430,6 +441,21 @@ fn whole(text: &str) -> Result<u32, String> {
     let number = u64::from_str_radix(&groups().collect::<String>(), radix);
     let number = number.map_err(|_| expected())?;
     Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// A whole number with these bounds.
+fn within<const LEAST: u32, const MOST: u32>(text: &str) -> Result<u32, String> {
+    let number = whole(text)?;
+    match number {
+        _ if number < LEAST => Err(format!("expected at least {LEAST}, found {number}")),
+        _ if number > MOST => Err(format!("expected at most {MOST}, found {number}")),
+        number => Ok(number),
+    }
+}
+
+/// The same, as what it counts is counted with.
+fn size<const LEAST: u32, const MOST: u32>(text: &str) -> Result<usize, String> {
+    within::<LEAST, MOST>(text).map(|number| number as usize)
 }
 
 /// `host:port` or `:port`. Host names are resolved when the program starts.

@@ -21,7 +21,7 @@ use super::{FAILED, log};
 use crate::app::{App, Probes};
 use crate::bridge::Bridge;
 use crate::control::{self, Control, Source};
-use crate::discovery::{Complaint, Kind, discover};
+use crate::discovery::{Complaint, discover};
 use crate::guests::{self, Setup};
 use crate::http;
 use crate::http::base::Base;
@@ -149,7 +149,7 @@ fn check(source: &Source) -> ExitCode {
     for Dropped { job, target, why } in &fleet.dropped {
         tracing::warn!(job, target, why, "Target left out");
     }
-    let mut bad = complaints.iter().any(|it| it.kind == Kind::Unused);
+    let mut bad = complaints.iter().any(|it| it.kind.is_failure());
     for target in &fleet.targets {
         let job = &file.jobs()[target.job];
         // At run time a check that fails: here is who can mend it.
@@ -429,18 +429,16 @@ fn connections(wanted: Option<usize>) -> usize {
     let possible = usize::try_from(descriptors / 2)
         .unwrap_or(usize::MAX)
         .max(1);
-    match wanted {
-        None => http::server::connections(descriptors),
-        Some(wanted) if wanted > possible => {
-            tracing::warn!(
-                wanted,
-                possible,
-                "Too few descriptors for --web.max-connections"
-            );
-            possible
-        }
-        Some(wanted) => wanted,
+    let flag = wanted.map_or("", |_| " for --web.max-connections");
+    let wanted = wanted.unwrap_or_else(|| http::server::connections(descriptors));
+    if wanted > possible {
+        tracing::warn!(
+            wanted,
+            possible,
+            "Too few descriptors{flag}: raise `ulimit -n` or LimitNOFILE"
+        );
     }
+    wanted.min(possible)
 }
 
 /// Starts the driver and says what it has to work with.

@@ -97,7 +97,8 @@ async fn answer(app: &App, query: &Params, headers: &HeaderMap) -> Result<Respon
     let unavailable = |sentence: String| (StatusCode::SERVICE_UNAVAILABLE, sentence);
     // A client that goes away drops this, which ends the run.
     let report = app.bridge.run_once(once).await;
-    let report = report.map_err(|error| unavailable(error.to_string()))?;
+    let report = report
+        .map_err(|error| unavailable(format!("The probe could not be made (overload): {error}")))?;
     let record = app.probed(Probed {
         module: name.into(),
         target: target.into(),

@@ -172,7 +172,7 @@ impl Own {
         )?;
         out.gauge(
             "probity_targets_overdue",
-            "Targets whose result is late by more than their interval",
+            "Targets of which nothing was learnt for two intervals and a timeout",
             engine.overdue as f64,
         )?;
         out.gauge(

@@ -693,8 +693,9 @@ pub(crate) fn not_tried(reason: Reason, cx: &mut Cx<'_>) {
             "it is out of file descriptors: let it have more (ulimit -n, LimitNOFILE)"
         }
         Reason::NoSourcePort => {
-            "it has no free source port, or the source address is not this machine's: \
-             probe less at once, or widen net.ipv4.ip_local_port_range"
+            "it has no free source port: probe less at once, or widen \
+             net.ipv4.ip_local_port_range; or the source_ip_address of the module is \
+             none of this machine's addresses"
         }
         Reason::NoMemory => "the system has no memory for another socket",
         Reason::LocalDenied => "this machine forbids it: look at its firewall and sandbox",

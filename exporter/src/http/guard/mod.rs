@@ -103,6 +103,7 @@ impl Guard {
                     loaded.keep_tokens_of(before);
                 }
                 seen.files = files;
+                self.warn_of_tls(loaded.server.is_some());
                 seen.loaded = Some(Arc::new(loaded));
             }
             // Read at every look until it is mended: what it lacks may be in a
@@ -117,6 +118,26 @@ impl Guard {
             }
         }
         seen.loaded.clone()
+    }
+}
+
+impl Guard {
+    /// The file that was read anew wants TLS, or not, which the sockets cannot follow.
+    fn warn_of_tls(&self, wanted: bool) {
+        let file = self.path.display();
+        match (self.secured, wanted) {
+            (true, false) => tracing::error!(
+                %file,
+                "The web configuration has no tls_server_config any more: clients are \
+                 refused until it has one again, or the process is started anew"
+            ),
+            (false, true) => tracing::warn!(
+                %file,
+                "The web configuration has a tls_server_config now: TLS is spoken once \
+                 the process is started anew, and nothing is encrypted until then"
+            ),
+            (true, true) | (false, false) => {}
+        }
     }
 }
 

@@ -159,7 +159,13 @@ impl Tls {
         };
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| self.key.wrong(format!("beside {}: {error}", self.cert)))?;
+            .map_err(|error| match error {
+                Error::InconsistentKeys(_) => self.key.wrong(format!(
+                    "expected the key of the certificate in {}, found another key",
+                    self.cert
+                )),
+                other => self.key.wrong(format!("beside {}: {other}", self.cert)),
+            })?;
         config.ignore_client_order = self.prefer_ours;
         config.alpn_protocols = match self.http2 {
             true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
