@@ -386,7 +386,7 @@ impl App {
         let TurnedAway { count, log } = &self.turned_away;
         let probes = count.fetch_add(1, Ordering::Relaxed) + 1;
         if lock(log).says(Instant::now()) {
-            let why = "all connections that clients may have are taken by requests under way";
+            let why = "all connections that clients may have are taken";
             tracing::warn!(probes, why, "Probes are refused");
         }
     }

@@ -63,14 +63,18 @@ impl<'n> NodeReader<'n, '_> {
         }
     }
 
+    /// Reads a list. Null, such as a dash that stands alone, is no item of one whose
+    /// items are of a type, as for yaml.v3; where anything may stand it is a value.
     fn sequence<V: Visitor<'n>>(
         self,
         items: &'n [Rc<Node<'_>>],
+        typed: bool,
         visitor: V,
     ) -> Result<V::Value, Mistake> {
         let list = List {
             items: items.iter(),
             index: 0,
+            typed,
         };
         self.place(visitor.visit_seq(list))
     }
@@ -123,7 +127,7 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
 
     fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match &self.0.value {
-            Value::Sequence(items) => self.sequence(items, visitor),
+            Value::Sequence(items) => self.sequence(items, false, visitor),
             Value::Mapping(entries) => self.mapping(entries, &[], visitor),
             Value::Scalar(_) => {
                 let Some(text) = self.plain() else {
@@ -256,8 +260,8 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
 
     fn deserialize_seq<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match &self.0.value {
-            Value::Sequence(items) => self.sequence(items, visitor),
-            _ if self.0.is_null() => self.sequence(&[], visitor),
+            Value::Sequence(items) => self.sequence(items, true, visitor),
+            _ if self.0.is_null() => self.sequence(&[], true, visitor),
             _ => self.expected(&visitor),
         }
     }
@@ -358,7 +362,9 @@ impl<'n> Deserializer<'n> for NodeReader<'n, '_> {
 
 struct List<'n, 'a> {
     items: slice::Iter<'n, Rc<Node<'a>>>,
+    /// How many there were.
     index: usize,
+    typed: bool,
 }
 
 impl<'n> SeqAccess<'n> for List<'n, '_> {
@@ -368,7 +374,8 @@ impl<'n> SeqAccess<'n> for List<'n, '_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Mistake> {
-        let Some(node) = self.items.next() else {
+        let typed = self.typed;
+        let Some(node) = self.items.find(|node| !(typed && node.is_null())) else {
             return Ok(None);
         };
         let index = self.index;

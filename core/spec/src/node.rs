@@ -103,8 +103,12 @@ impl<'a> Node<'a> {
                 })
                 .min_by_key(|(rest, _)| rest.len())
                 .map_or(self.position, |(rest, entry)| entry.value.locate(rest)),
+            // Null is no item: see `NodeReader::sequence`.
             Value::Sequence(items) => index(path)
-                .and_then(|(index, rest)| Some(items.get(index)?.locate(rest)))
+                .and_then(|(index, rest)| {
+                    let mut items = items.iter().filter(|item| !item.is_null());
+                    Some(items.nth(index)?.locate(rest))
+                })
                 .unwrap_or(self.position),
             Value::Scalar(_) => self.position,
         }

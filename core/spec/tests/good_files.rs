@@ -548,13 +548,41 @@ fn warnings(text: &str) -> Vec<String> {
     file.warnings().iter().map(ToString::to_string).collect()
 }
 
+/// A dash that stands alone is no item, as in blackbox_exporter: what was an item
+/// before somebody emptied it.
+#[test]
+fn null_is_no_item_of_a_list() {
+    let lists = |item: &str| {
+        format!(
+            "modules:
+  web:
+    prober: http
+    http:
+      valid_status_codes: [{item}200]
+      valid_http_versions: [{item}HTTP/1.1]
+      fail_if_body_matches_regexp: [{item}fatal]
+      fail_if_header_matches: [{item}{{header: A, regexp: b}}]
+      http_headers: {{X: {{values: [{item}x], secrets: [{item}y], files: [{item}z]}}}}
+  tcp: {{prober: tcp, tcp: {{query_response: [{item}{{expect: a, labels: [{item}{{name: a, value: b}}]}}]}}}}
+"
+        )
+    };
+    let shown = |text: &str| parse(text).render().unwrap();
+    assert_eq!(shown(&lists("null, ")), shown(&lists("")));
+    assert_eq!(shown(&lists("~, ")), shown(&lists("")));
+    // Wrong ones keep the place at which they stand.
+    let text = "modules:\n  a:\n    prober: http\n    http:\n      valid_status_codes:\n        -\n        - 9991\n";
+    let place = "f.yml:7:11: modules.a.http.valid_status_codes[0]: ";
+    assert!(warnings(text)[0].starts_with(place), "{:?}", warnings(text));
+}
+
 /// What blackbox_exporter finds out at a probe, or never: the file loads, and
 /// says so.
 #[test]
 fn what_can_never_succeed_loads_with_a_warning() {
     let text = "\
 modules:
-  none: {prober: http, timeout: -5s, http: {valid_status_codes: [200.9, -1, 9991]}}
+  none: {prober: http, timeout: -5s, http: {valid_status_codes: [200.9, -1, 9991, null]}}
   null: {prober: http, http: {fail_if_header_matches: [{header: A, regexp: b}, null], http_headers: {X: }}}
   back: {prober: http, http: {tls_config: {min_version: TLS13, max_version: TLS12}}}
   old: {prober: tcp, tcp: {tls: true, tls_config: {max_version: TLS11}}}
@@ -570,7 +598,6 @@ modules:
             "f.yml:2:33: modules.none.timeout: a timeout below 0 limits nothing, as 0 does",
             "f.yml:2:73: modules.none.http.valid_status_codes[1]: no response has the status -1",
             "f.yml:2:77: modules.none.http.valid_status_codes[2]: no response has the status 9991",
-            "f.yml:3:80: modules.null.http.fail_if_header_matches[1]: an entry without a header fails every run: no response has it",
             "f.yml:4:77: modules.back.http.tls_config.max_version: tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified; the module is rejected and cannot be probed, the others of the file serve",
             "f.yml:5:65: modules.old.tcp.tls_config.max_version: expected TLS12 or TLS13, found TLS11, which RFC 8996 made obsolete: TLS 1.2 is the lowest version that can be spoken; the module is rejected and cannot be probed, the others of the file serve",
             "f.yml:6:46: modules.three.http.enable_http3: HTTP/3 is not spoken by this version: expected false; the module is rejected and cannot be probed, the others of the file serve",

@@ -57,7 +57,7 @@ fn guarded(router: Router, guard: Option<Arc<Guard>>) -> Router {
 }
 
 /// What is said to whoever asks for a probe on the doorstep.
-const CROWDED: &str = "The probe could not be made (overload): all connections that clients may have are taken by requests under way: ask for fewer at once, or let there be more of them (--web.max-connections, ulimit -n)\n";
+const CROWDED: &str = "The probe could not be made (overload): all connections that clients may have are taken: ask for fewer at once, or let there be more of them (--web.max-connections, ulimit -n)\n";
 
 async fn turn_away(
     State((app, refused)): State<(Arc<App>, Arc<str>)>,

@@ -27,6 +27,10 @@ const REPLIES: &[(&str, &[u8])] = &[
         "chunked_with_extension_and_trailer",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
     ),
+    (
+        "chunked_trailer_of_nonsense",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nbad trailer\r\n\r\n",
+    ),
     ("chunked_cut", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhello"),
     ("chunked_without_end", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
     ("chunked_bad_size", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n"),
@@ -41,6 +45,7 @@ const REPLIES: &[(&str, &[u8])] = &[
     ("shorter_than_said", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"),
     ("longer_than_said", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"),
     ("length_twice", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+    ("length_two_spellings", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 05\r\n\r\nhello"),
     ("length_two_values", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
     ("length_negative", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello"),
     ("length_plus", b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"),

@@ -12,7 +12,28 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(addresses());
     cases.extend(quic());
     cases.extend(encryption());
+    cases.extend(emptied());
     cases
+}
+
+/// Items of lists that somebody has emptied: a dash alone.
+fn emptied() -> Vec<Case> {
+    [
+        ("status", "valid_status_codes: [null]"),
+        ("status_beside", "valid_status_codes: [~, 404]"),
+        ("version", "valid_http_versions: [~]"),
+        ("body", "fail_if_body_matches_regexp: [null]"),
+        ("body_beside", "fail_if_body_matches_regexp: [null, hello]"),
+        ("body_required", "fail_if_body_not_matches_regexp: [null]"),
+        ("header", "fail_if_header_matches: [null]"),
+        ("header_required", "fail_if_header_not_matches: [~]"),
+        ("values", "http_headers: {X: {values: [null, a]}}"),
+    ]
+    .map(|(name, options)| {
+        let name = format!("http::emptied_{name}");
+        http(name, options, answer(200, "", "hello"))
+    })
+    .into()
 }
 
 fn statuses() -> Vec<Case> {

@@ -206,6 +206,11 @@ fn refused() -> Vec<Case> {
             "follow_redirects: false, valid_status_codes: [302]",
             vec![("*", answer(302, "", "moved"))],
         ),
+        case(
+            "not_followed_to_nonsense",
+            "follow_redirects: false, valid_status_codes: [302]",
+            vec![("*", to(302, "/%zz"))],
+        ),
         case("endless", "", endless()),
         case("endless_allowed", "valid_status_codes: [302]", endless()),
         case(

@@ -105,14 +105,12 @@ pub struct Config {
     /// Fail if this one is false, and for the same other reasons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if_body_json_not_matches_cel: Option<String>,
-    /// Fail if any value of the header matches. An entry that is null names no
-    /// header, which is missing from every response.
+    /// Fail if any value of the header matches.
     #[serde(skip_serializing_if = "is_default")]
-    pub fail_if_header_matches: Vec<Option<HeaderMatch>>,
-    /// Fail if no value of the header matches. An entry may be null, with the
-    /// same effect.
+    pub fail_if_header_matches: Vec<HeaderMatch>,
+    /// Fail if no value of the header matches.
     #[serde(skip_serializing_if = "is_default")]
-    pub fail_if_header_not_matches: Vec<Option<HeaderMatch>>,
+    pub fail_if_header_not_matches: Vec<HeaderMatch>,
     /// The request's body.
     #[serde(skip_serializing_if = "is_default")]
     pub body: Bytes,
@@ -275,19 +273,6 @@ impl Config {
                 warnings.push(ConfigError::new(&field, message));
             }
         }
-        for (field, list) in [
-            ("fail_if_header_matches", &self.fail_if_header_matches),
-            (
-                "fail_if_header_not_matches",
-                &self.fail_if_header_not_matches,
-            ),
-        ] {
-            let empty = list.iter().enumerate().filter(|(_, it)| it.is_none());
-            warnings.extend(empty.map(|(index, _)| {
-                let message = "an entry without a header fails every run: no response has it";
-                ConfigError::new(&format!("{field}[{index}]"), message)
-            }));
-        }
         warnings
     }
 
@@ -316,7 +301,7 @@ impl Config {
         });
         let of_headers = headers.into_iter().flat_map(|(field, list)| {
             list.iter().enumerate().filter_map(move |(index, entry)| {
-                let pattern = entry.as_ref()?.regexp.as_ref()?;
+                let pattern = entry.regexp.as_ref()?;
                 Some((format!("{field}[{index}].regexp"), pattern))
             })
         });
@@ -663,15 +648,8 @@ fn versions(config: &Config) -> Result<Box<[String]>, ConfigError> {
     Err(ConfigError::unspoken("enable_http3", message))
 }
 
-fn matchers(field: &str, configs: &[Option<HeaderMatch>]) -> Result<Box<[Matcher]>, ConfigError> {
-    let matcher = |(index, config): (usize, &Option<HeaderMatch>)| {
-        let Some(config) = config else {
-            return Ok(Matcher {
-                header: "".into(),
-                pattern: Pattern::new("").map_err(|why| ConfigError::new(field, why))?,
-                allow_missing: false,
-            });
-        };
+fn matchers(field: &str, configs: &[HeaderMatch]) -> Result<Box<[Matcher]>, ConfigError> {
+    let matcher = |(index, config): (usize, &HeaderMatch)| {
         let wrong = |name: &str, message: &str| {
             Err(ConfigError::new(
                 &format!("{field}[{index}].{name}"),

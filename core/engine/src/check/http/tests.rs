@@ -325,11 +325,11 @@ fn a_body_is_matched_across_its_pieces() {
 #[test]
 fn the_order_of_judgement_is_status_header_body_version_tls() {
     let all = |config: &mut Config| {
-        config.fail_if_header_not_matches = vec![Some(HeaderMatch {
+        config.fail_if_header_not_matches = vec![HeaderMatch {
             header: "X".into(),
             regexp: Some(Pattern::new("1").unwrap()),
             allow_missing: false,
-        })];
+        }];
         config.fail_if_body_not_matches_regexp = pattern("1");
         config.valid_http_versions = vec!["HTTP/1.1".into()];
         config.fail_if_not_ssl = true;

@@ -71,14 +71,10 @@ fn an_expression_that_is_too_large_rejects_the_module_and_no_file() {
         (error.cause, &*error.field),
         (Cause::Unspoken, "fail_if_body_matches_regexp[0]")
     );
-    let matches = |regexp| {
-        let header = "A".into();
-        let regexp = Some(regexp);
-        Some(HeaderMatch {
-            header,
-            regexp,
-            allow_missing: false,
-        })
+    let matches = |regexp| HeaderMatch {
+        header: "A".into(),
+        regexp: Some(regexp),
+        allow_missing: false,
     };
     let error = module(|config| {
         config.fail_if_header_not_matches = alloc::vec![matches(large())];
@@ -116,16 +112,16 @@ fn what_is_sent_otherwise_than_it_was_written_is_warned_of() {
 fn header_matchers_need_a_name_and_an_expression() {
     let error = module(|config| {
         config.fail_if_header_matches = alloc::vec![
-            Some(HeaderMatch {
+            HeaderMatch {
                 header: "A".into(),
                 regexp: Some(Pattern::new("x").unwrap()),
                 allow_missing: false,
-            }),
-            Some(HeaderMatch {
+            },
+            HeaderMatch {
                 header: "B".into(),
                 regexp: Some(Pattern::new("").unwrap()),
                 allow_missing: false,
-            }),
+            },
         ];
     })
     .unwrap_err();
