@@ -45,7 +45,7 @@ const REPLIES: &[(&str, &[u8])] = &[
     ("shorter_than_said", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"),
     ("longer_than_said", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"),
     ("length_twice", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
-    ("length_two_spellings", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 05\r\n\r\nhello"),
+    ("length_list_two_spellings", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 05\r\n\r\nhello"),
     ("length_two_values", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
     ("length_negative", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello"),
     ("length_plus", b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"),
