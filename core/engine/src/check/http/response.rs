@@ -30,6 +30,13 @@ pub(super) struct Span {
 
 const _: () = assert!(MAX_HEAD_BYTES <= 1 << 16, "a span has 16 bits");
 
+impl Span {
+    /// Bytes up to the colon.
+    const fn name_len(self) -> usize {
+        self.colon.saturating_sub(self.start) as usize
+    }
+}
+
 /// A complete head of a response.
 #[derive(Debug)]
 pub(super) struct Head<'h, 'b> {
@@ -61,7 +68,19 @@ impl<'b> Source<'_, 'b> {
 
     /// The value of a field if that is its name; spaces may follow it where it was
     /// written.
+    #[inline(always)]
     fn named(self, index: usize, name: &[u8]) -> Option<&'b [u8]> {
+        // Nearly all are of another length.
+        match self {
+            Self::Written(_, spans) if spans[index].name_len() < name.len() => None,
+            Self::Listed(fields) if fields[index].0.len() < name.len() => None,
+            _ => self.is_named(index, name),
+        }
+    }
+
+    /// The same for a name that is no shorter.
+    #[inline(never)]
+    fn is_named(self, index: usize, name: &[u8]) -> Option<&'b [u8]> {
         let (written, value) = match self {
             Self::Written(text, spans) => {
                 let Span { start, colon, end } = spans[index];
@@ -73,10 +92,12 @@ impl<'b> Source<'_, 'b> {
                 (name.as_bytes(), value)
             }
         };
-        // Nearly all are of another length.
         let (same, rest) = written.split_at_checked(name.len())?;
-        let is_it = rest.trim_ascii_start().is_empty() && same.eq_ignore_ascii_case(name);
-        is_it.then_some(value)
+        if !rest.trim_ascii_start().is_empty() {
+            return None;
+        }
+        // Most are written as we write them, which is found at once.
+        (same == name || same.eq_ignore_ascii_case(name)).then_some(value)
     }
 }
 
@@ -195,6 +216,7 @@ impl<'h, 'b> Head<'h, 'b> {
     }
 
     /// All values of a field, in order, without the space around them.
+    #[inline(always)]
     pub(super) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
         let fields = self.fields;
         (0..fields.len())
