@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::outcome::{Phase, Phases};
+use crate::outcome::{Phase, Phases, PhasesShape};
 
 /// Numbers that one run can hold. Every target keeps those of its last run, so
 /// there are no more than the largest table needs.
@@ -39,6 +39,54 @@ pub enum Value {
     Phase(Phase),
     /// In the [`Labels`] of this run; the number is 1. Absent without any.
     Labels,
+}
+
+/// Where the value of a [`Fact`] that a run has is: what is left of a [`Value`] once it
+/// is known that there is one, in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source(u8);
+
+impl Source {
+    /// The number of a run of which its [`Shape`] says that it has one.
+    #[inline(always)]
+    pub fn read(self, facts: &Facts, phases: &Phases) -> f64 {
+        let index = usize::from(self.0);
+        match facts.values.get(index) {
+            Some(value) => *value,
+            None => phases.seconds(index - SLOTS),
+        }
+    }
+}
+
+/// Which numbers of a table a run has: two runs of one table and one shape have the
+/// same. A host that keeps a list of them from one report to the next has only to
+/// [fill the values in](Source::read).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape(u64);
+
+impl Shape {
+    /// That of a run.
+    #[inline(always)]
+    pub fn of(facts: &Facts, phases: &Phases) -> Self {
+        Self(u64::from(phases.shape().0) << 16 | u64::from(facts.set))
+    }
+
+    /// Where the value of `fact` is in runs of this shape; `None` if they have none, as
+    /// for [`Fact::read`].
+    pub fn source(self, fact: &Fact) -> Option<Source> {
+        let phases = PhasesShape((self.0 >> 16) as u32);
+        match fact.value {
+            Value::Slot(slot) => {
+                let is_set = slot < SLOTS && self.0 & (1 << slot) != 0;
+                is_set.then_some(Source(slot as u8))
+            }
+            Value::Phase(phase) => {
+                let is_there = phases.has(phase) || phases.counts_as_none(phase);
+                is_there.then_some(Source(SLOTS as u8 + phase as u8))
+            }
+            Value::Labels => None,
+        }
+    }
 }
 
 /// What one run has found out in words, by name: one series of value 1. One
@@ -242,10 +290,79 @@ impl Fact {
             Value::Labels => None,
             Value::Phase(phase) => match phases.get_or_partial(phase) {
                 Some(spent) => Some(spent.as_secs_f64()),
-                // A name that a proxy looks up is not resolved by us.
-                None if phase == Phase::Resolve && !phases.reached(phase) => None,
-                None => phases.reached(Phase::Connect).then_some(0.0),
+                None => phases.counts_as_none(phase).then_some(0.0),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    /// Every way in which phases can be begun, completed and counted in part.
+    fn all_phases() -> impl Iterator<Item = Phases> {
+        let partials = Phase::ALL.map(Some).into_iter().chain([None]);
+        partials.flat_map(|partial| {
+            (0..1_u32 << 10).map(move |bits| {
+                let mut phases = Phases::new();
+                phases.cut(Duration::from_millis(7));
+                for (number, phase) in Phase::ALL.into_iter().enumerate() {
+                    if bits & 1 << number != 0 {
+                        phases.begin(phase);
+                    }
+                    if bits & 1 << (5 + number) != 0 {
+                        phases.add(phase, Duration::from_micros(1 + number as u64));
+                    }
+                }
+                partial.into_iter().for_each(|it| phases.count_partial(it));
+                phases
+            })
+        })
+    }
+
+    #[test]
+    fn a_shape_says_what_there_is_and_where() {
+        let mut facts = Facts::new();
+        facts.set(0, 1.5);
+        facts.set(SLOTS - 1, -2.0);
+        let slots = (0..=SLOTS).map(|slot| Fact::plain("", "", slot));
+        let parts = Phase::ALL.map(|phase| Fact::phase("", "", phase));
+        let table: Vec<Fact> = slots.chain(parts).chain([Fact::labels("", "")]).collect();
+        for phases in all_phases() {
+            let shape = Shape::of(&facts, &phases);
+            for fact in &table {
+                let source = shape.source(fact);
+                let value = source.map(|source| source.read(&facts, &phases));
+                assert_eq!(value, fact.read(&facts, &phases), "{fact:?} {phases:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_of_other_numbers_have_another_shape() {
+        let (mut facts, mut phases) = (Facts::new(), Phases::new());
+        let mut seen = Vec::from([Shape::of(&facts, &phases)]);
+        let mut differs = |facts: &Facts, phases: &Phases| {
+            let shape = Shape::of(facts, phases);
+            let is_new = !seen.contains(&shape);
+            seen.push(shape);
+            is_new
+        };
+        for slot in 0..SLOTS {
+            facts.set(slot, 0.0);
+            assert!(differs(&facts, &phases), "{slot}");
+            facts.set(slot, 1.0);
+            assert!(!differs(&facts, &phases), "{slot}");
+        }
+        for phase in Phase::ALL {
+            phases.begin(phase);
+            assert!(differs(&facts, &phases), "{phase:?}");
+            phases.count_partial(phase);
+            assert!(differs(&facts, &phases), "{phase:?}");
+            phases.add(phase, Duration::ZERO);
+            assert!(differs(&facts, &phases), "{phase:?}");
         }
     }
 }

@@ -304,6 +304,37 @@ impl Phase {
     }
 }
 
+/// [`Phases`] without how long they took: a bit for each that was completed, from bit 8
+/// for each that was begun, and from bit 16 for the one of which a part counts. In one
+/// word, so that two of them are compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PhasesShape(pub(crate) u32);
+
+impl PhasesShape {
+    const fn bit(self, from: u32, phase: Phase) -> bool {
+        self.0 & (1 << (from + phase as u32)) != 0
+    }
+
+    /// Whether there is a duration, as for [`Phases::get_or_partial`].
+    pub(crate) const fn has(self, phase: Phase) -> bool {
+        self.bit(0, phase) || self.bit(16, phase)
+    }
+
+    /// As for [`Phases::counts_as_none`].
+    pub(crate) const fn counts_as_none(self, phase: Phase) -> bool {
+        counts_as_none((self.0 >> 8) as u8, phase)
+    }
+}
+
+/// Whether a phase of which there is no duration counts as one of no time, with a bit
+/// for each that was begun.
+#[inline(always)]
+const fn counts_as_none(begun: u8, phase: Phase) -> bool {
+    let reached = begun & (1 << phase as u8) != 0;
+    // A name that a proxy looks up is not resolved by us.
+    begun & (1 << Phase::Connect as u8) != 0 && (reached || !matches!(phase, Phase::Resolve))
+}
+
 /// How long each phase took, and which phases were completed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
@@ -366,6 +397,28 @@ impl Phases {
     /// Whether `phase` was begun, completed or not.
     pub const fn reached(&self, phase: Phase) -> bool {
         self.begun & (1 << phase as u8) != 0
+    }
+
+    /// Seconds spent in the phase of that number, or in the part of it that counts; 0
+    /// if neither is there.
+    #[inline(always)]
+    pub(crate) fn seconds(&self, phase: usize) -> f64 {
+        let phase = Phase::ALL.get(phase);
+        let spent = phase.and_then(|phase| self.get_or_partial(*phase));
+        spent.map_or(0.0, |spent| spent.as_secs_f64())
+    }
+
+    /// Whether `phase`, of which there is no duration, counts as one of no time.
+    #[inline(always)]
+    pub(crate) const fn counts_as_none(&self, phase: Phase) -> bool {
+        counts_as_none(self.begun, phase)
+    }
+
+    /// All that says of which phases there is a duration.
+    #[inline(always)]
+    pub(crate) fn shape(&self) -> PhasesShape {
+        let partial = self.partial.map_or(0, |phase| 1 << phase as u32);
+        PhasesShape(partial << 16 | u32::from(self.begun) << 8 | u32::from(self.done))
     }
 
     /// Records that the run ended `spent` after a phase had begun.

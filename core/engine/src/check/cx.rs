@@ -136,6 +136,7 @@ impl RunCore {
 
     /// Makes the slot ready for its next run; keeps the buffers if they are
     /// of a usual size.
+    #[inline]
     pub(crate) fn reset(&mut self, due: Instant, now: Instant) {
         let detail = core::mem::take(&mut self.detail);
         let out = core::mem::take(&mut self.out);

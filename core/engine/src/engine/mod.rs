@@ -428,6 +428,7 @@ impl Engine {
     }
 
     /// The same, with [`Instant::MAX`] for `None`.
+    #[inline(always)]
     pub fn next_timeout(&self) -> Instant {
         let timers = { self.due.next() }.min(self.deadlines.next());
         let next = timers.min(self.shared.wakes.next());
