@@ -114,6 +114,19 @@ pub(crate) fn can_put<T>(place: *mut T) -> Result<()> {
     }
 }
 
+/// The same for three places at once.
+#[inline]
+pub(crate) fn can_put_each<A, B, C>(a: *mut A, b: *mut B, c: *mut C) -> Result<()> {
+    fn astray<T>(place: *mut T) -> usize {
+        place.addr() % align_of::<T>()
+    }
+    let is_null = a.is_null() || b.is_null() || c.is_null();
+    match is_null || astray(a) | astray(b) | astray(c) != 0 {
+        true => Err(probity_result::BadPointer),
+        false => Ok(()),
+    }
+}
+
 /// A struct that begins with its size in bytes, of which every combination of
 /// bits is a value, zeros mean "as usual", and later versions are longer.
 ///
@@ -183,11 +196,13 @@ pub(crate) unsafe fn write_sized<T: Sized_>(place: *mut T, value: &T) -> Result<
 /// Structs of the caller in a row, all of the size that the first one says: they are
 /// filled in where they are.
 pub(crate) struct Row<T> {
-    first: *mut T,
+    /// The one to be written next.
+    next: *mut T,
     /// Bytes of each, no fewer than a `T` has.
     size: usize,
-    length: usize,
     filled: usize,
+    /// How many more there is room for.
+    left: usize,
 }
 
 impl<T: Sized_> Row<T> {
@@ -210,16 +225,11 @@ impl<T: Sized_> Row<T> {
             return Err(probity_result::BadPointer);
         }
         Ok(Self {
-            first,
+            next: first,
             size,
-            length,
             filled: 0,
+            left: length,
         })
-    }
-
-    /// Whether there is room for no more.
-    pub(crate) fn is_full(&self) -> bool {
-        self.filled == self.length
     }
 
     /// How many were kept.
@@ -227,33 +237,32 @@ impl<T: Sized_> Row<T> {
         self.filled
     }
 
-    /// Has `fill` write the next one; `None` if there is none. It is written again the
-    /// next time, unless it is [kept](Self::keep). Its size is the one that the caller
-    /// has set.
-    #[inline]
+    /// Has `fill` write the next one; `None` if there is no room, or if it has none. It is
+    /// written again the next time, unless `keeps` says of what `fill` gave that it is to
+    /// stay. Its size is the one that the caller has set.
+    #[inline(always)]
     pub(crate) fn fill<R>(
         &mut self,
         fill: impl FnOnce(&mut mem::MaybeUninit<T>) -> Option<R>,
+        keeps: impl FnOnce(&R) -> bool,
     ) -> Option<R> {
-        if self.is_full() {
+        if self.left == 0 {
             return None;
         }
         // SAFETY: within the row; it has room for a `T`, is aligned as all sizes are,
         // and nobody else uses it: the caller's promise.
-        unsafe {
-            let place = self.first.byte_add(self.filled * self.size);
-            let filled = fill(&mut *place.cast::<mem::MaybeUninit<T>>());
-            place.cast::<usize>().write(self.size);
+        let filled = unsafe {
+            let filled = fill(&mut *self.next.cast::<mem::MaybeUninit<T>>());
+            self.next.cast::<usize>().write(self.size);
             filled
-        }
-    }
-
-    /// Goes on to the one after that which was written.
-    #[inline]
-    pub(crate) fn keep(&mut self) {
-        if !self.is_full() {
+        }?;
+        if keeps(&filled) {
+            // SAFETY: there was one to be written, so that this is its end.
+            self.next = unsafe { self.next.byte_add(self.size) };
             self.filled += 1;
+            self.left -= 1;
         }
+        Some(filled)
     }
 }
 

@@ -1,23 +1,23 @@
 //! The half without IO: the host owns sockets and clock, and may own names.
 
+mod turn;
+
 use std::ffi::c_void;
 use std::mem::{MaybeUninit, offset_of};
 use std::time::Duration;
 
 use ::probity_engine::resolve::ResolverConfig;
-use ::probity_engine::{
-    Config, Engine, Full, Input, Instant, Lease, Limits, Output, Report, RunId, Taker, TargetId,
-};
+use ::probity_engine::{Config, Engine, Full, Instant, Limits, RunId, TargetId};
 use probity_spec::{Delta, Target};
 
 use crate::boundary::{self, Row, Said, Sized_};
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::{Exclusive, Table};
 use crate::log::{Log, PROBITY_LOG_ERROR, PROBITY_LOG_WARNING, probity_log_callback};
-use crate::output::{PROBITY_OUTPUT_CLOSE, probity_output};
+use crate::output::probity_output;
 use crate::report::{Lent, nanos, probity_target_state};
 use crate::result::{Result, probity_result};
-use crate::tls::{Taken, Tls};
+use crate::tls::Tls;
 use crate::types::{probity_buffer, probity_bytes, probity_text};
 
 /// An engine. For one thread at a time; others get `PROBITY_RESULT_IN_USE`.
@@ -33,7 +33,8 @@ pub(crate) static ENGINES: Table<Host> = Table::new();
 /// An engine with what is lent of it.
 pub(crate) struct Host {
     pub(crate) engine: Engine,
-    /// The latest reading of the host's clock.
+    /// The latest reading of the host's clock; where TLS is the host's, of those with
+    /// which something was told.
     now: Instant,
     /// When something is due, if nothing was told since that was found; else 0.
     due: Instant,
@@ -452,16 +453,16 @@ pub unsafe extern "C" fn probity_engine_step(
     next: *mut u64,
 ) -> probity_result {
     work(engine, move |host| {
-        boundary::can_put(length)?;
-        boundary::can_put(next)?;
+        boundary::can_put_each(outputs, length, next)?;
         // SAFETY: the caller's promise.
         let mut row = unsafe { Row::new(outputs, capacity) }?;
-        let at = host.step(Instant::from_nanos(now), &mut row);
-        // SAFETY: the caller's promise.
+        let at = host.turn(Instant::from_nanos(now), &mut row);
+        // SAFETY: not NULL and aligned, as was looked at; the rest is the caller's promise.
         unsafe {
-            boundary::put(length, row.filled())?;
-            boundary::put(next, at.as_nanos())
+            length.write(row.filled());
+            next.write(at.as_nanos());
         }
+        Ok(())
     })
 }
 
@@ -588,184 +589,6 @@ pub extern "C" fn probity_engine_shutdown(engine: probity_engine, now: u64) -> p
         host.engine.shutdown(now);
         Ok(())
     })
-}
-
-impl Host {
-    /// A reading of the host's clock, with which something is told.
-    pub(crate) fn at(&mut self, nanos: u64) -> Instant {
-        self.due = Instant::ZERO;
-        self.now = self.now.max(Instant::from_nanos(nanos));
-        Instant::from_nanos(nanos)
-    }
-
-    /// See [`probity_engine_step`]: when it should be called next.
-    #[inline]
-    fn step(&mut self, now: Instant, row: &mut Row<probity_output>) -> Instant {
-        self.now = self.now.max(now);
-        let mut may_expire = !self.is_overdue;
-        if self.is_overdue {
-            self.expire(now);
-        }
-        let (mut is_tellable, mut is_over) = (false, false);
-        loop {
-            while self.has_output() {
-                // What a host is told to do before this may make it tell us something,
-                // and so end the lease.
-                let lasting = is_tellable;
-                let asked = match is_over {
-                    true => None,
-                    false => row.fill(|place| self.ask(place, lasting)),
-                };
-                let Some((kind, lease)) = asked else {
-                    if self.has_output() {
-                        self.due = Instant::ZERO;
-                        return Instant::ZERO;
-                    }
-                    break;
-                };
-                if kind != 0 {
-                    row.keep();
-                    is_over = lease == Lease::UntilNextCall;
-                    // Of a connection that it closes there is nothing to tell.
-                    is_tellable |= kind != PROBITY_OUTPUT_CLOSE;
-                }
-            }
-            let next = self.next();
-            if next > now || is_over || !may_expire {
-                self.due = next;
-                self.is_overdue = next <= now;
-                return next;
-            }
-            self.expire(now);
-            may_expire = false;
-        }
-    }
-
-    fn expire(&mut self, now: Instant) {
-        self.due = Instant::ZERO;
-        self.is_overdue = false;
-        self.engine.handle_timeout(now);
-    }
-
-    /// When something is due.
-    fn next(&self) -> Instant {
-        match self.due {
-            Instant::ZERO => self.engine.next_timeout(),
-            due => due,
-        }
-    }
-
-    /// Whether there may be something to ask.
-    fn has_output(&self) -> bool {
-        self.engine.has_output() || self.tls.as_ref().is_some_and(|tls| tls.ahead().is_some())
-    }
-
-    /// Writes the next thing that the host is to do, unless it has to be `lasting` and
-    /// is lent until the next call alone. Tells its kind, which is 0 if what was next
-    /// is nothing for the host, and the lease.
-    #[inline(never)]
-    fn ask(
-        &mut self,
-        place: &mut MaybeUninit<probity_output>,
-        lasting: bool,
-    ) -> Option<(u32, Lease)> {
-        if self.tls.is_some() {
-            return self.ask_with_tls(place, lasting);
-        }
-        self.engine.poll_output_to(ToC {
-            place,
-            lasting,
-            lent: &mut self.lent,
-            log: &self.log,
-        })
-    }
-
-    /// The same where TLS is the library's.
-    #[inline(never)]
-    fn ask_with_tls(
-        &mut self,
-        place: &mut MaybeUninit<probity_output>,
-        lasting: bool,
-    ) -> Option<(u32, Lease)> {
-        let tls = self.tls.as_mut()?;
-        if let Some(lease) = tls.ahead() {
-            return takes(lasting, lease).then(|| (tls.next(place), lease));
-        }
-        let (run, asked, lease) = self.engine.poll_output_to(AsItIs { lasting })?;
-        let kind = match tls.take(run, &asked) {
-            Taken::No => {
-                if let Output::Report(report) = &asked {
-                    self.log.report("engine", report);
-                }
-                probity_output::write(place, run.to_bits(), asked, &mut self.lent)
-            }
-            Taken::Yes => 0,
-            Taken::Failed(conn, failure) => {
-                self.log.say(PROBITY_LOG_ERROR, "tls", 0, || {
-                    format!("a connection cannot be secured: {failure}")
-                });
-                let closed = Input::Closed(conn, failure.into());
-                self.engine.handle_input(run, closed, self.now);
-                self.due = Instant::ZERO;
-                0
-            }
-        };
-        Some((kind, lease))
-    }
-}
-
-fn takes(lasting: bool, lease: Lease) -> bool {
-    !lasting || lease != Lease::UntilNextCall
-}
-
-/// Puts what the engine asks in C's words, where the host wants it.
-struct ToC<'h> {
-    place: &'h mut MaybeUninit<probity_output>,
-    lasting: bool,
-    lent: &'h mut Lent,
-    log: &'h Log,
-}
-
-impl<'a> Taker<'a> for ToC<'_> {
-    type Taken = (u32, Lease);
-
-    fn takes(&self, lease: Lease) -> bool {
-        takes(self.lasting, lease)
-    }
-
-    #[inline(always)]
-    fn output(self, run: RunId, output: Output<'a>, lease: Lease) -> Self::Taken {
-        let kind = probity_output::write(self.place, run.to_bits(), output, self.lent);
-        (kind, lease)
-    }
-
-    #[inline(always)]
-    fn report(self, run: RunId, report: Report<'a>) -> Self::Taken {
-        self.log.report("engine", &report);
-        let kind = probity_output::write_report(self.place, run.to_bits(), &report, self.lent);
-        (kind, Lease::UntilNextCall)
-    }
-}
-
-/// Takes what the engine asks, to look at it.
-struct AsItIs {
-    lasting: bool,
-}
-
-impl<'a> Taker<'a> for AsItIs {
-    type Taken = (RunId, Output<'a>, Lease);
-
-    fn takes(&self, lease: Lease) -> bool {
-        takes(self.lasting, lease)
-    }
-
-    fn output(self, run: RunId, output: Output<'a>, lease: Lease) -> Self::Taken {
-        (run, output, lease)
-    }
-
-    fn report(self, run: RunId, report: Report<'a>) -> Self::Taken {
-        (run, Output::Report(report), Lease::UntilNextCall)
-    }
 }
 
 /// Says that a target was refused, and why. In a call that has failed already

@@ -1,6 +1,6 @@
 //! What a finished run says.
 
-use ::probity_engine::fact::{Fact, Facts};
+use ::probity_engine::fact::{Fact, Facts, Shape, Source};
 use ::probity_engine::tls::TlsInfo;
 use ::probity_engine::{GroupId, Instant, Last, Outcome, Phase, Phases, Report, TargetId};
 
@@ -103,8 +103,10 @@ pub struct probity_report {
 /// each.
 pub(crate) struct Lent {
     facts: Vec<probity_fact>,
-    /// What each of these is about.
-    named: Vec<&'static Fact>,
+    /// Where the value of each of these is.
+    sources: Vec<Source>,
+    /// The table and the shape of the run that they are all the numbers of.
+    named: Option<(*const Fact, Shape)>,
     tls: Option<Box<probity_tls_info>>,
     report: Box<probity_report>,
     pub(crate) requests: Requests,
@@ -114,7 +116,8 @@ impl Default for Lent {
     fn default() -> Self {
         Self {
             facts: Vec::new(),
-            named: Vec::new(),
+            sources: Vec::new(),
+            named: None,
             tls: None,
             report: Box::new(probity_report {
                 size: size_of::<probity_report>(),
@@ -135,9 +138,10 @@ impl Lent {
     /// what `report` borrows from is.
     #[inline(always)]
     pub(crate) fn fill(&mut self, report: &Report<'_>) -> *const probity_report {
-        // A copy, so that nobody needs the rest in one place.
+        // A copy, so that no more than this has to be in one place, where a phase is
+        // found by its number.
         let phases = report.phases;
-        let facts_length = self.fill_facts(report.spec.check.facts(), report.facts, &phases);
+        self.fill_facts(report.spec.check.facts(), report.facts, &phases);
         let tls = report.tls.map(|info| self.fill_tls(info));
         let it = &mut *self.report;
         it.target = report.target.map_or(0, |target| target.0);
@@ -157,47 +161,43 @@ impl Lent {
         it.address = report.address.map(Into::into).unwrap_or_default();
         it.tls = tls.unwrap_or(std::ptr::null());
         it.facts = self.facts.as_ptr();
-        it.facts_length = facts_length;
+        it.facts_length = self.facts.len();
         &raw const *it
     }
 
-    /// Fills in the numbers of a check, and tells how many there are. Those of one
-    /// kind of check have the same names in the same places as a rule.
-    #[inline(never)]
-    fn fill_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) -> usize {
-        let mut places = self.facts.iter_mut().zip(&self.named);
-        let mut length = 0;
-        for fact in table {
-            if let Some(value) = fact.read(facts, phases) {
-                match places.next() {
-                    Some((place, named)) if std::ptr::eq(*named, fact) => place.value = value,
-                    _ => return self.name_facts(table, facts, phases),
-                }
-                length += 1;
-            }
+    /// Fills in the numbers of a check. Most runs have the same ones as the one before,
+    /// so that their names stay.
+    #[inline(always)]
+    fn fill_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) {
+        let shape = Shape::of(facts, phases);
+        if self.named != Some((table.as_ptr(), shape)) {
+            self.name_facts(table, shape);
         }
-        length
+        for (place, source) in self.facts.iter_mut().zip(&self.sources) {
+            place.value = source.read(facts, phases);
+        }
     }
 
-    /// The same with their names.
+    /// Fills in the names of the numbers that runs of a shape have.
     #[cold]
-    fn name_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) -> usize {
+    #[inline(never)]
+    fn name_facts(&mut self, table: &'static [Fact], shape: Shape) {
         self.facts.clear();
-        self.named.clear();
+        self.sources.clear();
         for fact in table {
-            let Some(value) = fact.read(facts, phases) else {
+            let Some(source) = shape.source(fact) else {
                 continue;
             };
             let (label, label_value) = fact.label.unwrap_or_default();
-            self.named.push(fact);
+            self.sources.push(source);
             self.facts.push(probity_fact {
                 name: lend_text(fact.name),
                 label: lend_text(label),
                 label_value: lend_text(label_value),
-                value,
+                value: 0.0,
             });
         }
-        self.facts.len()
+        self.named = Some((table.as_ptr(), shape));
     }
 
     #[cold]

@@ -438,6 +438,11 @@ fn a_host_may_live_on_steps_alone() {
     assert_eq!(probity_config_free(config), Ok);
 }
 
+/// A place that is not aligned.
+fn astray<T>(place: *mut T) -> *mut T {
+    place.wrapping_byte_add(1)
+}
+
 #[test]
 fn steps_with_mistakes_are_refused_and_lose_nothing() {
     let (config, engine) = (modules(), engine());
@@ -447,15 +452,19 @@ fn steps_with_mistakes_are_refused_and_lose_nothing() {
     let mut room = [zeroed::<probity_output>(); 2];
     let (mut length, mut next) = (0, 0);
     let first = room.as_mut_ptr();
-    // SAFETY: NULL is legal, and answered; the rest is as wanted.
+    // SAFETY: NULL and places that are not aligned are legal, and answered; the rest is as
+    // wanted.
     unsafe {
         let steps = [
             probity_engine_step(engine, now, null_mut(), 2, &mut length, &mut next),
             probity_engine_step(engine, now, first, 2, null_mut(), &mut next),
             probity_engine_step(engine, now, first, 2, &mut length, null_mut()),
             probity_engine_step(engine, now, first, usize::MAX, &mut length, &mut next),
+            probity_engine_step(engine, now, astray(first), 2, &mut length, &mut next),
+            probity_engine_step(engine, now, first, 2, astray(&mut length), &mut next),
+            probity_engine_step(engine, now, first, 2, &mut length, astray(&mut next)),
         ];
-        assert_eq!(steps, [BadPointer; 4]);
+        assert_eq!(steps, [BadPointer; 7]);
         let none = probity_engine_step(engine, now, first, 0, &mut length, &mut next);
         assert_eq!(none, BadArgument);
         for size in [
