@@ -93,9 +93,12 @@ pub(crate) fn fleet(handle: &Handle, query: FleetQuery) -> Fleet {
 
 pub(crate) fn stats(handle: &Handle) -> Stats {
     let (tx, rx) = mpsc::channel();
-    handle
-        .stats(move |stats| tx.send(stats).unwrap_or_default())
-        .expect("the inboxes have room");
+    // What was accepted a moment ago may still fill them.
+    wait_until("the inboxes have room", || {
+        let tx = tx.clone();
+        let asked = handle.stats(move |stats| tx.send(stats).unwrap_or_default());
+        asked.is_ok()
+    });
     rx.recv_timeout(PATIENCE).expect("an answer")
 }
 
