@@ -69,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Whether targets may be missed for it.
-    pub fn is_failure(self) -> bool {
+    fn is_failure(self) -> bool {
         self != Self::Missing
     }
 

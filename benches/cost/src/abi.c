@@ -1,4 +1,4 @@
-// A check again and again over the C ABI, in a world that answers at once: what
+// Checks again and again over the C ABI, in a world that answers at once: what
 // `pieces.rs` does without it.
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,18 +16,20 @@ static void check(probity_result result) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
-    unsigned long reports = 0, times = strtoul(argv[3], NULL, 10);
+    if (argc < 4 || argc % 2) return 2;
+    unsigned long reports = 0, times = strtoul(argv[argc - 1], NULL, 10);
     uint8_t seed[32] = {0};
     probity_config config;
     probity_engine engine;
     probity_engine_config with = {.size = sizeof with, .seed = {seed, sizeof seed}};
     check(probity_config_parse((probity_text){0}, (probity_text){0}, PROBITY_FILES_NONE, &config, NULL));
     check(probity_engine_new(&with, 0, &engine));
-    probity_target target = {.size = sizeof target, .config = config, .interval = 1000000000,
-                             .timeout = 1000000000, .module = {argv[1], strlen(argv[1])},
-                             .target = {argv[2], strlen(argv[2])}};
-    check(probity_engine_add(engine, &target, 0, NULL, NULL));
+    for (int i = 1; i + 2 < argc; i += 2) {
+        probity_target target = {.size = sizeof target, .config = config, .id = (uint64_t)i, .interval = 1000000000,
+                                 .timeout = 1000000000, .module = {argv[i], strlen(argv[i])},
+                                 .target = {argv[i + 1], strlen(argv[i + 1])}};
+        check(probity_engine_add(engine, &target, 0, NULL, NULL));
+    }
     check(probity_engine_begin(engine, 0));
     probity_bytes answer = {(const uint8_t *)response, sizeof response - 1};
     // As an agent does it, whose clock goes on to the next time that something is due

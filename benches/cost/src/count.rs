@@ -26,9 +26,9 @@ impl Program {
         Ok(Self { path, args })
     }
 
-    /// `abi.c` with the shared library, both built here, with a module and a
-    /// target for it.
-    pub(crate) fn over_the_c_abi(module: &str, target: &str) -> Result<Self, String> {
+    /// `abi.c` with the shared library, both built here, with checks for it, each a
+    /// module and a target.
+    pub(crate) fn over_the_c_abi(checks: &[[&str; 2]]) -> Result<Self, String> {
         let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
         let mut build = Command::new(cargo);
         build.args([
@@ -49,7 +49,8 @@ impl Program {
         cc.arg("-L").arg(&folder).arg("-lprobity");
         cc.arg(format!("-Wl,-rpath,{}", folder.display()));
         output(&mut cc)?;
-        let args = [module, target].map(str::to_owned).to_vec();
+        let args = checks.as_flattened().iter().map(|it| (*it).to_owned());
+        let args = args.collect();
         Ok(Self { path, args })
     }
 

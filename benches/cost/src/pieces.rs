@@ -16,19 +16,24 @@ use probity_engine::{
 pub(crate) type Piece = (&'static str, fn(u64));
 
 /// All of them.
-pub(crate) const ALL: [Piece; 6] = [
-    ("run/http", |times| runs("http", "http://192.0.2.1/", times)),
-    ("run/tcp", |times| runs("tcp", "192.0.2.1:80", times)),
+pub(crate) const ALL: [Piece; 7] = [
+    ("run/http", |times| runs(&[HTTP], times)),
+    ("run/tcp", |times| runs(&[TCP], times)),
+    ("run/of both in turn", |times| runs(&[HTTP, TCP], times)),
     ("schedule/turn of one in 10,000", schedule),
     ("target/http", targets),
     ("histogram/record", record),
     ("threshold/observe", observe),
 ];
 
+/// Checks, by prober and target.
+const HTTP: (&str, &str) = ("http", "http://192.0.2.1/");
+const TCP: (&str, &str) = ("tcp", "192.0.2.1:80");
+
 /// What a server answers. `abi.c` and `wasm.mjs` have the same one.
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
 
-fn spec(prober: &str, target: &str) -> Arc<Spec> {
+fn spec((prober, target): (&str, &str)) -> Arc<Spec> {
     let module = ModuleConfig {
         prober: prober.into(),
         ..ModuleConfig::default()
@@ -45,10 +50,10 @@ fn spec(prober: &str, target: &str) -> Arc<Spec> {
 }
 
 /// An engine with targets that are all due once a second.
-fn engine(spec: &Arc<Spec>, targets: u64) -> Engine {
+fn engine(specs: impl Iterator<Item = Arc<Spec>>) -> Engine {
     let mut engine = Engine::new(Config::default(), Instant::ZERO);
-    for id in 0..targets {
-        let added = engine.upsert(TargetId(id), Arc::clone(spec), Instant::ZERO);
+    for (id, spec) in (0..).zip(specs) {
+        let added = engine.upsert(TargetId(id), spec, Instant::ZERO);
         added.expect("below the limit");
     }
     engine.begin(Instant::ZERO);
@@ -95,14 +100,15 @@ fn turn(engine: &mut Engine, times: u64) {
     black_box(sum);
 }
 
-/// One target, again and again.
-fn runs(prober: &str, target: &str, times: u64) {
-    turn(&mut engine(&spec(prober, target), 1), times);
+/// A target of each check, again and again.
+fn runs(checks: &[(&str, &str)], times: u64) {
+    turn(&mut engine(checks.iter().map(|check| spec(*check))), times);
 }
 
 /// Many, so that the timing wheel has something to do.
 fn schedule(times: u64) {
-    turn(&mut engine(&spec("tcp", "192.0.2.1:80"), 10_000), times);
+    let spec = spec(TCP);
+    turn(&mut engine((0..10_000).map(|_| Arc::clone(&spec))), times);
 }
 
 fn targets(times: u64) {

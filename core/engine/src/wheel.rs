@@ -132,7 +132,7 @@ impl Wheel {
 
     /// When to call [`Wheel::expire`] next; [`Instant::MAX`] if nothing is set.
     ///
-    /// No timer can be taken before it. A timer within the current 64 ticks, or
+    /// Nothing has to be taken before it. A timer within the current 64 ticks, or
     /// one that is alone in its slot, can be taken at exactly this time; for
     /// others it may be the moment at which they move to a lower level, at most
     /// seven times in their life. Once `expire(now)` has returned `None`, this is

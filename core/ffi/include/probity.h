@@ -936,7 +936,9 @@ probity_result probity_engine_new(const struct probity_engine_config *config,
                                   struct probity_engine *engine);
 
 // Frees an engine with its targets and runs, which are not reported. Threads:
-// any; a call that is using it goes on.
+// any, and from a log callback; a call that is using it goes on, and gives
+// `PROBITY_RESULT_BAD_HANDLE` where it would have succeeded: what it has written points
+// to what is gone.
 probity_result probity_engine_free(struct probity_engine engine);
 
 // Ends start-up: from now on targets are due; those that were added before are

@@ -198,7 +198,7 @@ pub(crate) unsafe fn write_sized<T: Sized_>(place: *mut T, value: &T) -> Result<
 pub(crate) struct Row<T> {
     /// The one to be written next.
     next: *mut T,
-    /// Bytes of each, no fewer than a `T` has.
+    /// Bytes of each.
     size: usize,
     filled: usize,
     /// How many more there is room for.
@@ -217,8 +217,9 @@ impl<T: Sized_> Row<T> {
         }
         // SAFETY: not NULL and aligned; every struct begins with its size.
         let size = unsafe { first.cast::<usize>().read() };
-        let (least, align) = (size_of::<T>(), align_of::<T>());
-        if size != least && (size < least || size > MAX_STRUCT || !size.is_multiple_of(align)) {
+        let usual = size == size_of::<T>();
+        let fits = || (T::FIRST..=MAX_STRUCT).contains(&size);
+        if !usual && !(fits() && size.is_multiple_of(align_of::<T>())) {
             return Err(probity_result::BadSize);
         }
         if length > isize::MAX as usize / MAX_STRUCT {
@@ -249,6 +250,9 @@ impl<T: Sized_> Row<T> {
         if self.left == 0 {
             return None;
         }
+        if self.size < size_of::<T>() {
+            return self.fill_short(fill, keeps);
+        }
         // SAFETY: within the row; it has room for a `T`, is aligned as all sizes are,
         // and nobody else uses it: the caller's promise.
         let filled = unsafe {
@@ -259,6 +263,31 @@ impl<T: Sized_> Row<T> {
         if keeps(&filled) {
             // SAFETY: there was one to be written, so that this is its end.
             self.next = unsafe { self.next.byte_add(self.size) };
+            self.filled += 1;
+            self.left -= 1;
+        }
+        Some(filled)
+    }
+
+    /// The same for a caller that was built when a `T` was shorter: what he does not know
+    /// of is left out. What `keeps` keeps must have been written as a whole.
+    #[cold]
+    #[inline(never)]
+    fn fill_short<R>(
+        &mut self,
+        fill: impl FnOnce(&mut mem::MaybeUninit<T>) -> Option<R>,
+        keeps: impl FnOnce(&R) -> bool,
+    ) -> Option<R> {
+        let mut own = mem::MaybeUninit::uninit();
+        let filled = fill(&mut own)?;
+        if keeps(&filled) {
+            // SAFETY: within the row, of which this one has `size` bytes, fewer than there
+            // are in `own`; after it comes its end.
+            unsafe {
+                ptr::copy_nonoverlapping(own.as_ptr().cast::<u8>(), self.next.cast(), self.size);
+                self.next.cast::<usize>().write(self.size);
+                self.next = self.next.byte_add(self.size);
+            }
             self.filled += 1;
             self.left -= 1;
         }

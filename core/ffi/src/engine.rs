@@ -193,7 +193,9 @@ unsafe fn engine_config(
 }
 
 /// Frees an engine with its targets and runs, which are not reported. Threads:
-/// any; a call that is using it goes on.
+/// any, and from a log callback; a call that is using it goes on, and gives
+/// `PROBITY_RESULT_BAD_HANDLE` where it would have succeeded: what it has written points
+/// to what is gone.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_free(engine: probity_engine) -> probity_result {
     boundary::guard(|| ENGINES.remove(engine.bits))

@@ -150,16 +150,17 @@ impl<T: Send> Table<T> {
         claimed.map(drop).map_err(|word| unusable(word, bits))
     }
 
-    /// Ends a call; the last one on a slot that is closed drops its object.
+    /// Ends a call; the last one on a slot that is closed drops its object. Tells whether
+    /// this was the one.
     ///
     /// # Errors
-    /// `Panicked` if that has panicked.
+    /// `Panicked` if dropping it has panicked.
     #[inline]
-    fn leave(&self, slot: &Slot<T>, bits: u64) -> Result<()> {
+    fn leave(&self, slot: &Slot<T>, bits: u64) -> Result<bool> {
         let word = slot.word.fetch_sub(CALL, Ordering::AcqRel) - CALL;
         match word & (CLOSED | CALLS) {
-            CLOSED => self.vacate(slot, bits),
-            _ => Ok(()),
+            CLOSED => self.vacate(slot, bits).map(|()| true),
+            _ => Ok(false),
         }
     }
 
@@ -198,7 +199,7 @@ impl<T: Send> Table<T> {
                 Err(found) => word = found,
             }
         }
-        self.leave(slot, bits)
+        self.leave(slot, bits).map(drop)
     }
 }
 
@@ -206,8 +207,8 @@ impl<T: Exclusive> Table<T> {
     /// Lets `body` work on what `bits` stand for.
     ///
     /// # Errors
-    /// `BadHandle`, `InUse`, `Panicked` if a call on it has panicked, or what
-    /// `body` says.
+    /// `BadHandle`, also if it is freed meanwhile and `body` has succeeded, `InUse`,
+    /// `Panicked` if a call on it has panicked, or what `body` says.
     #[inline(always)]
     pub(crate) fn with<R>(&self, bits: u64, body: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
         let slot = self.slot(bits)?;
@@ -221,9 +222,11 @@ impl<T: Exclusive> Table<T> {
             None => Err(probity_result::BadHandle),
         };
         mem::forget(broken);
-        // How an object ends that was freed meanwhile is not what this call is about.
-        let _ = self.leave(slot, bits);
-        result
+        match self.leave(slot, bits) {
+            Ok(false) => result,
+            // It was freed meanwhile: what this call gives may point to what is gone.
+            Ok(true) | Err(_) => result.and(Err(probity_result::BadHandle)),
+        }
     }
 }
 
@@ -356,7 +359,8 @@ mod tests {
             assert_ne!(bits as u32, other as u32);
             table.remove(other)
         });
-        assert_eq!((used, count.load(Ordering::SeqCst)), (Ok(()), 0));
+        let gone = Err(probity_result::BadHandle);
+        assert_eq!((used, count.load(Ordering::SeqCst)), (gone, 0));
     }
 
     #[test]

@@ -102,22 +102,35 @@ pub struct probity_report {
 /// Everything is filled in where it was for the last one: nothing is allocated for
 /// each.
 pub(crate) struct Lent {
-    facts: Vec<probity_fact>,
-    /// Where the value of each of these is.
-    sources: Vec<Source>,
-    /// The table and the shape of the run that they are all the numbers of.
-    named: Option<(*const Fact, Shape)>,
+    numbers: Numbers,
+    /// Those of other runs, of which the next one may be.
+    others: Vec<Numbers>,
+    /// Which of these is the next to be given up.
+    oldest: usize,
     tls: Option<Box<probity_tls_info>>,
     report: Box<probity_report>,
     pub(crate) requests: Requests,
 }
 
+/// The numbers that runs of a table and a shape have.
+#[derive(Default)]
+struct Numbers {
+    facts: Vec<probity_fact>,
+    /// Where the value of each of these is.
+    sources: Vec<Source>,
+    of: Option<(*const [Fact], Shape)>,
+}
+
+/// How many of these are kept. Checks of three kinds that succeed, fail to connect,
+/// and fail later, have fewer.
+const MOST_NUMBERS: usize = 16;
+
 impl Default for Lent {
     fn default() -> Self {
         Self {
-            facts: Vec::new(),
-            sources: Vec::new(),
-            named: None,
+            numbers: Numbers::default(),
+            others: Vec::new(),
+            oldest: 0,
             tls: None,
             report: Box::new(probity_report {
                 size: size_of::<probity_report>(),
@@ -160,44 +173,45 @@ impl Lent {
         }
         it.address = report.address.map(Into::into).unwrap_or_default();
         it.tls = tls.unwrap_or(std::ptr::null());
-        it.facts = self.facts.as_ptr();
-        it.facts_length = self.facts.len();
+        it.facts = self.numbers.facts.as_ptr();
+        it.facts_length = self.numbers.facts.len();
         &raw const *it
     }
 
-    /// Fills in the numbers of a check. Most runs have the same ones as the one before,
-    /// so that their names stay.
+    /// Fills in the numbers of a check. Most runs have the same ones as one not long
+    /// before, so that their names stay.
     #[inline(always)]
     fn fill_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) {
-        let shape = Shape::of(facts, phases);
-        if self.named != Some((table.as_ptr(), shape)) {
-            self.name_facts(table, shape);
+        let of = (std::ptr::from_ref(table), Shape::of(facts, phases));
+        if self.numbers.of != Some(of) {
+            self.find_numbers(table, of);
         }
-        for (place, source) in self.facts.iter_mut().zip(&self.sources) {
+        let Numbers {
+            facts: places,
+            sources,
+            ..
+        } = &mut self.numbers;
+        for (place, source) in places.iter_mut().zip(sources) {
             place.value = source.read(facts, phases);
         }
     }
 
-    /// Fills in the names of the numbers that runs of a shape have.
-    #[cold]
+    /// Goes on with the numbers of other runs.
     #[inline(never)]
-    fn name_facts(&mut self, table: &'static [Fact], shape: Shape) {
-        self.facts.clear();
-        self.sources.clear();
-        for fact in table {
-            let Some(source) = shape.source(fact) else {
-                continue;
-            };
-            let (label, label_value) = fact.label.unwrap_or_default();
-            self.sources.push(source);
-            self.facts.push(probity_fact {
-                name: lend_text(fact.name),
-                label: lend_text(label),
-                label_value: lend_text(label_value),
-                value: 0.0,
-            });
+    fn find_numbers(&mut self, table: &'static [Fact], of: (*const [Fact], Shape)) {
+        let mut others = self.others.iter_mut();
+        if let Some(found) = others.find(|it| it.of == Some(of)) {
+            std::mem::swap(&mut self.numbers, found);
+            return;
         }
-        self.named = Some((table.as_ptr(), shape));
+        let new = Numbers::new(table, of);
+        let before = std::mem::replace(&mut self.numbers, new);
+        if self.others.len() + 1 < MOST_NUMBERS {
+            self.others.push(before);
+        } else {
+            self.others[self.oldest] = before;
+            self.oldest = (self.oldest + 1) % self.others.len();
+        }
     }
 
     #[cold]
@@ -209,6 +223,33 @@ impl Lent {
         }
         let place = self.tls.as_deref();
         place.map_or(std::ptr::null(), std::ptr::from_ref)
+    }
+}
+
+impl Numbers {
+    /// Their names; values are to be filled in.
+    #[cold]
+    fn new(table: &'static [Fact], of: (*const [Fact], Shape)) -> Self {
+        let sources = |fact: &'static Fact| Some((fact, of.1.source(fact)?));
+        let (facts, sources) = table
+            .iter()
+            .filter_map(sources)
+            .map(|(fact, source)| {
+                let (label, label_value) = fact.label.unwrap_or_default();
+                let fact = probity_fact {
+                    name: lend_text(fact.name),
+                    label: lend_text(label),
+                    label_value: lend_text(label_value),
+                    value: 0.0,
+                };
+                (fact, source)
+            })
+            .unzip();
+        Self {
+            facts,
+            sources,
+            of: Some(of),
+        }
     }
 }
 

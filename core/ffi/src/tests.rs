@@ -443,6 +443,48 @@ fn astray<T>(place: *mut T) -> *mut T {
     place.wrapping_byte_add(1)
 }
 
+/// Bytes of a [`probity_output`] in the first version.
+const FIRST: usize = <probity_output as crate::boundary::Sized_>::FIRST;
+
+/// A program that was built when outputs were shorter.
+#[test]
+fn an_older_host_gets_steps_in_structs_of_its_own() {
+    const WORDS: usize = FIRST / 8;
+    let (config, engine) = (modules(), engine());
+    for name in ["http://192.0.2.7/", "http://192.0.2.8/"] {
+        assert_eq!(add(engine, &target(config, name)).0, Ok);
+    }
+    assert_eq!(probity_engine_begin(engine, 0), Ok);
+    let mut room = [[7_u64; WORDS]; 3];
+    room[0][0] = FIRST as u64;
+    let (mut length, mut next, mut now) = (0, 0, 0);
+    while length == 0 {
+        let first = room.as_mut_ptr().cast();
+        // SAFETY: two structs of as many bytes as the first one says.
+        let result = unsafe { probity_engine_step(engine, now, first, 2, &mut length, &mut next) };
+        assert_eq!(result, Ok);
+        now = next.max(now);
+    }
+    for one in &room[..length] {
+        let mut whole = zeroed::<probity_output>();
+        // SAFETY: the first bytes of one, and zeros.
+        unsafe {
+            std::ptr::copy_nonoverlapping(one.as_ptr(), (&raw mut whole).cast(), WORDS);
+        }
+        assert_eq!((whole.size, whole.kind), (FIRST, PROBITY_OUTPUT_OPEN));
+        assert_eq!(probity_engine_cancel(engine, whole.run, now), Ok);
+    }
+    assert!(
+        room[length..]
+            .iter()
+            .flatten()
+            .skip(usize::from(length == 1))
+            .all(|it| *it == 7)
+    );
+    assert_eq!(probity_engine_free(engine), Ok);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
 #[test]
 fn steps_with_mistakes_are_refused_and_lose_nothing() {
     let (config, engine) = (modules(), engine());
@@ -467,13 +509,7 @@ fn steps_with_mistakes_are_refused_and_lose_nothing() {
         assert_eq!(steps, [BadPointer; 7]);
         let none = probity_engine_step(engine, now, first, 0, &mut length, &mut next);
         assert_eq!(none, BadArgument);
-        for size in [
-            0,
-            8,
-            size_of::<probity_output>() - 8,
-            size_of::<probity_output>() + 1,
-            4104,
-        ] {
+        for size in [0, 8, FIRST - 8, size_of::<probity_output>() + 1, 4104] {
             (*first).size = size;
             let result = probity_engine_step(engine, now, first, 2, &mut length, &mut next);
             assert_eq!(result, BadSize, "{size}");
@@ -547,8 +583,11 @@ fn a_call_from_another_thread_or_from_within_waits_for_nobody() {
     });
     assert_eq!(within, Result::Ok(InUse));
     // Freed while it is in use: the use goes on, and it is gone.
-    let freed = ENGINES.with(engine.bits, |_| Result::Ok(probity_engine_free(engine)));
-    assert_eq!(freed, Result::Ok(Ok));
+    let freed = ENGINES.with(engine.bits, |_| {
+        assert_eq!(probity_engine_free(engine), Ok);
+        Result::Ok(())
+    });
+    assert_eq!(freed, Err(BadHandle));
     assert_eq!(probity_engine_begin(engine, 0), BadHandle);
 }
 

@@ -21,7 +21,7 @@ use super::{FAILED, log};
 use crate::app::{App, Probes};
 use crate::bridge::Bridge;
 use crate::control::{self, Control, Source};
-use crate::discovery::{Complaint, discover};
+use crate::discovery::{Complaint, Kind, discover};
 use crate::guests::{self, Setup};
 use crate::http;
 use crate::http::base::Base;
@@ -149,7 +149,7 @@ fn check(source: &Source) -> ExitCode {
     for Dropped { job, target, why } in &fleet.dropped {
         tracing::warn!(job, target, why, "Target left out");
     }
-    let mut bad = complaints.iter().any(|it| it.kind.is_failure());
+    let mut bad = complaints.iter().any(|it| it.kind == Kind::Unused);
     for target in &fleet.targets {
         let job = &file.jobs()[target.job];
         // At run time a check that fails: here is who can mend it.

@@ -160,6 +160,29 @@ fn an_engine_that_its_log_frees_is_gone_after_the_call() {
     assert_eq!(add(engine, &target(config, "http://192.0.2.7/")).0, Ok);
     assert_eq!(add(engine, &target(config, "http://192.0.2.8/")).0, Full);
     assert_eq!(probity_engine_begin(engine, 0), BadHandle);
+    // So is what a step has written: its code says so.
+    let (made, engine) = engine_with(&heard, |with| {
+        with.in_flight = 1;
+        with.on_log = Some(frees);
+        with.log_context = (&raw const freed).cast_mut().cast();
+    });
+    assert_eq!(made, Ok);
+    for name in ["http://192.0.2.7/", "http://192.0.2.8/"] {
+        assert_eq!(add(engine, &target(config, name)).0, Ok);
+    }
+    assert_eq!(probity_engine_begin(engine, 0), Ok);
+    *freed.lock().expect("nobody panics") = engine.bits;
+    let mut room = [zeroed::<probity_output>(); 4];
+    let (mut length, mut next) = (0, 0);
+    // The runs that it has no room for are overdue, of which it speaks.
+    let times = [0, 100, 1_000].map(|seconds| seconds * SECOND);
+    let steps = times.map(|now| {
+        let first = room.as_mut_ptr();
+        // SAFETY: four structs, and places of this function.
+        unsafe { probity_engine_step(engine, now, first, 4, &mut length, &mut next) }
+    });
+    let end = steps.iter().position(|it| *it != Ok).expect("it spoke");
+    assert!(steps[end..].iter().all(|it| *it == BadHandle), "{steps:?}");
     assert_eq!(probity_config_free(config), Ok);
 }
 
