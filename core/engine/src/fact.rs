@@ -61,7 +61,7 @@ impl Source {
 /// Which numbers of a table a run has: two runs of one table and one shape have the
 /// same. A host that keeps a list of them from one report to the next has only to
 /// [fill the values in](Source::read).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape(u64);
 
 impl Shape {

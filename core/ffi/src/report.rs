@@ -113,12 +113,12 @@ pub(crate) struct Lent {
 }
 
 /// The numbers that runs of a table and a shape have.
-#[derive(Default)]
 struct Numbers {
     facts: Vec<probity_fact>,
     /// Where the value of each of these is.
     sources: Vec<Source>,
-    of: Option<(*const [Fact], Shape)>,
+    table: *const [Fact],
+    shape: Shape,
 }
 
 /// How many of these are kept. Checks of three kinds that succeed, fail to connect,
@@ -128,7 +128,7 @@ const MOST_NUMBERS: usize = 16;
 impl Default for Lent {
     fn default() -> Self {
         Self {
-            numbers: Numbers::default(),
+            numbers: Numbers::new(&[], Shape::default()),
             others: Vec::new(),
             oldest: 0,
             tls: None,
@@ -182,9 +182,9 @@ impl Lent {
     /// before, so that their names stay.
     #[inline(always)]
     fn fill_facts(&mut self, table: &'static [Fact], facts: &Facts, phases: &Phases) {
-        let of = (std::ptr::from_ref(table), Shape::of(facts, phases));
-        if self.numbers.of != Some(of) {
-            self.find_numbers(table, of);
+        let shape = Shape::of(facts, phases);
+        if !self.numbers.are_of(table, shape) {
+            self.find_numbers(table, shape);
         }
         let Numbers {
             facts: places,
@@ -198,15 +198,16 @@ impl Lent {
 
     /// Goes on with the numbers of other runs.
     #[inline(never)]
-    fn find_numbers(&mut self, table: &'static [Fact], of: (*const [Fact], Shape)) {
+    fn find_numbers(&mut self, table: &'static [Fact], shape: Shape) {
         let mut others = self.others.iter_mut();
-        if let Some(found) = others.find(|it| it.of == Some(of)) {
+        if let Some(found) = others.find(|it| it.are_of(table, shape)) {
             std::mem::swap(&mut self.numbers, found);
             return;
         }
-        let new = Numbers::new(table, of);
-        let before = std::mem::replace(&mut self.numbers, new);
-        if self.others.len() + 1 < MOST_NUMBERS {
+        let before = std::mem::replace(&mut self.numbers, Numbers::new(table, shape));
+        if before.table.is_empty() {
+            // The first report.
+        } else if self.others.len() + 1 < MOST_NUMBERS {
             self.others.push(before);
         } else {
             self.others[self.oldest] = before;
@@ -229,27 +230,29 @@ impl Lent {
 impl Numbers {
     /// Their names; values are to be filled in.
     #[cold]
-    fn new(table: &'static [Fact], of: (*const [Fact], Shape)) -> Self {
-        let sources = |fact: &'static Fact| Some((fact, of.1.source(fact)?));
-        let (facts, sources) = table
-            .iter()
-            .filter_map(sources)
-            .map(|(fact, source)| {
-                let (label, label_value) = fact.label.unwrap_or_default();
-                let fact = probity_fact {
-                    name: lend_text(fact.name),
-                    label: lend_text(label),
-                    label_value: lend_text(label_value),
-                    value: 0.0,
-                };
-                (fact, source)
-            })
-            .unzip();
+    fn new(table: &'static [Fact], shape: Shape) -> Self {
+        let there = table.iter().filter_map(|fact| {
+            let (label, label_value) = fact.label.unwrap_or_default();
+            let named = probity_fact {
+                name: lend_text(fact.name),
+                label: lend_text(label),
+                label_value: lend_text(label_value),
+                value: 0.0,
+            };
+            Some((named, shape.source(fact)?))
+        });
+        let (facts, sources) = there.unzip();
         Self {
             facts,
             sources,
-            of: Some(of),
+            table,
+            shape,
         }
+    }
+
+    #[inline(always)]
+    fn are_of(&self, table: &'static [Fact], shape: Shape) -> bool {
+        self.shape == shape && std::ptr::eq(self.table, table)
     }
 }
 
