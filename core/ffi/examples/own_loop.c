@@ -17,7 +17,7 @@
 
 #include "probity.h"
 
-enum { CONNS = 32, SLOTS = 4096 + 1024 + 1024 }; // of a run; of the engine's usual bounds
+enum { CONNS = 64, SLOTS = 4096 + 1024 + 1024 }; // of a run; of the engine's usual bounds
 
 // Sockets by run and connection. Closed ones are -1.
 static struct link { uint64_t run; uint32_t conn; int fd, open; } links[SLOTS][CONNS];
@@ -101,7 +101,7 @@ static void carry_out(const probity_output *asked) {
     case PROBITY_OUTPUT_OPEN: return open_link(it, asked);
     case PROBITY_OUTPUT_CLOSE: return forget(it);
     case PROBITY_OUTPUT_SEND: // requests are small; a larger one would be kept and sent on
-        if (it->fd >= 0 && write(it->fd, asked->bytes.data, asked->bytes.length) < 0) ended(it, errno);
+        if (it->fd >= 0 && send(it->fd, asked->bytes.data, asked->bytes.length, MSG_NOSIGNAL) < 0) ended(it, errno);
         break;
     case PROBITY_OUTPUT_FLUSH: return check(probity_engine_flushed(engine, asked->run, asked->conn, now()), "flushed");
     case PROBITY_OUTPUT_REPORT:

@@ -33,7 +33,8 @@
 //
 // Results. Every function that can fail returns a `probity_result`; outputs are
 // written on success only. Functions that take a `probity_buffer *error` say in it
-// what was expected and what was found; NULL means that nobody wants to know.
+// what was expected and what was found where the result does not say it all, and leave
+// it empty where it does; NULL means that nobody wants to know.
 //
 // Handles are numbers in a struct. A handle that was never given out, was freed
 // or is in use by another call gets a result, never undefined behaviour. Each is
@@ -65,8 +66,8 @@
 //
 // The library has no state of the process but the table of its handles and, where it
 // does TLS, what it has read of the system's roots and of modules for that: no
-// logger, no thread-local variables, no signal handlers. What it has to say about
-// itself goes to the log callback of an engine or a driver.
+// logger, no signal handlers, and nothing that is kept for a thread but what Rust's
+// standard library keeps of it. What it has to say about itself goes to the log callback of an engine or a driver.
 
 
 #ifndef PROBITY_H
@@ -75,8 +76,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Files that modules refer to (certificates, passwords) cannot be read: a
-// module that names one is a mistake.
+// Files that modules refer to (certificates, passwords) cannot be read: runs of a
+// module that names one are unknown, `local_file`.
 #define PROBITY_FILES_NONE 0
 
 // They are read while the configuration is parsed.
@@ -274,7 +275,8 @@ enum probity_result
     PROBITY_RESULT_BAD_ARGUMENT = -5,
     // The configuration has a mistake; the error text says where and what.
     PROBITY_RESULT_BAD_CONFIG = -6,
-    // The file has no module of this name.
+    // The file has no module of this name that can be used: there is none, or it is of a
+    // prober that this version has not.
     PROBITY_RESULT_NO_MODULE = -7,
     // A bound of the engine is reached: no room for another target or run.
     PROBITY_RESULT_FULL = -8,
@@ -704,7 +706,7 @@ typedef struct probity_output {
     size_t size;
     // What: `PROBITY_OUTPUT_...`. Fields that it does not speak of are zero.
     uint32_t kind;
-    // The connection: numbered from 0 within a run, never reused in it.
+    // The connection: numbered from 0 within a run, below 64, never reused in it.
     uint32_t conn;
     // The run. The lower 32 bits are the number of its slot: small, and reused
     // by later runs, so that a host may index an array with it.

@@ -36,8 +36,8 @@ pub(crate) struct Parsed {
     labels: Vec<String>,
 }
 
-/// Files that modules refer to (certificates, passwords) cannot be read: a
-/// module that names one is a mistake.
+/// Files that modules refer to (certificates, passwords) cannot be read: runs of a
+/// module that names one are unknown, `local_file`.
 pub const PROBITY_FILES_NONE: u32 = 0;
 /// They are read while the configuration is parsed.
 pub const PROBITY_FILES_SYSTEM: u32 = 1;

@@ -63,7 +63,7 @@ pub struct probity_output {
     pub size: usize,
     /// What: `PROBITY_OUTPUT_...`. Fields that it does not speak of are zero.
     pub kind: u32,
-    /// The connection: numbered from 0 within a run, never reused in it.
+    /// The connection: numbered from 0 within a run, below 64, never reused in it.
     pub conn: u32,
     /// The run. The lower 32 bits are the number of its slot: small, and reused
     /// by later runs, so that a host may index an array with it.

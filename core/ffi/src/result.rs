@@ -29,7 +29,8 @@ pub enum probity_result {
     BadArgument = -5,
     /// The configuration has a mistake; the error text says where and what.
     BadConfig = -6,
-    /// The file has no module of this name.
+    /// The file has no module of this name that can be used: there is none, or it is of a
+    /// prober that this version has not.
     NoModule = -7,
     /// A bound of the engine is reached: no room for another target or run.
     Full = -8,
@@ -72,7 +73,10 @@ pub(crate) const TEXTS: &[(probity_result, &str)] = &[
         "an argument is outside its range, or not UTF-8",
     ),
     (probity_result::BadConfig, "the configuration has a mistake"),
-    (probity_result::NoModule, "there is no module of this name"),
+    (
+        probity_result::NoModule,
+        "there is no module of this name that can be used",
+    ),
     (probity_result::Full, "a limit is reached"),
     (probity_result::NoTarget, "no target has this id"),
     (

@@ -75,7 +75,7 @@ fn refused_targets_are_said_in_words() {
     );
     assert_eq!(
         lines[2],
-        "2 engine 0 a target was refused: there is no module of this name"
+        "2 engine 0 a target was refused: there is no module of this name that can be used"
     );
     assert_eq!(probity_engine_free(engine), Ok);
     assert_eq!(probity_config_free(config), Ok);
