@@ -464,8 +464,9 @@ typedef struct probity_target {
     uint64_t id;
     // Time between two runs, from 1 ms to 366 days; 0: a minute.
     uint64_t interval;
-    // Time that a run may take, from 1 ms; 0: the module's, else 10 s, at most
-    // the interval.
+    // Time that a run may take, from 1 ms; 0: the module's, else 10 s, and no more
+    // than the interval. If it is longer than that, as it may be, the next run starts
+    // when the one before has ended.
     uint64_t timeout;
     // Time after it is added in which no run starts; 0: none.
     uint64_t initial_delay;
@@ -1093,7 +1094,8 @@ probity_result probity_engine_resolved(struct probity_engine engine,
                                        uint64_t now);
 
 // Tells that a name has no address. `reason` is the number of one of `dns_*`, or
-// of a reason of the host's own such as `no_descriptors`.
+// of what the host lacks: `no_descriptors`, `no_source_port`, `no_memory`,
+// `local_denied`, `local_tls`.
 probity_result probity_engine_unresolved(struct probity_engine engine,
                                          uint64_t run,
                                          uint32_t reason,

@@ -215,8 +215,9 @@ pub struct probity_target {
     pub id: u64,
     /// Time between two runs, from 1 ms to 366 days; 0: a minute.
     pub interval: u64,
-    /// Time that a run may take, from 1 ms; 0: the module's, else 10 s, at most
-    /// the interval.
+    /// Time that a run may take, from 1 ms; 0: the module's, else 10 s, and no more
+    /// than the interval. If it is longer than that, as it may be, the next run starts
+    /// when the one before has ended.
     pub timeout: u64,
     /// Time after it is added in which no run starts; 0: none.
     pub initial_delay: u64,
@@ -280,9 +281,20 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
     let (module_name, mistake) = (module, |text| Said(probity_result::BadArgument, text));
     let parsed = CONFIGS.share(it.config.bits)?;
     let named = parsed.file.module(module_name);
-    let named = named.ok_or(probity_result::NoModule)?;
+    let unknown = |text| Said(probity_result::NoModule, text);
+    let named = named.ok_or_else(|| {
+        let names: Vec<_> = parsed.file.modules().map(|(name, _)| name).collect();
+        let names = names.join(", ");
+        unknown(format!(
+            "expected a module of {names}, found {module_name:?}"
+        ))
+    })?;
     let (module, limit) = (named.module(), named.timeout());
-    let module = module.ok_or(probity_result::NoModule)?;
+    let module = module.ok_or_else(|| {
+        unknown(format!(
+            "the prober of the module {module_name:?} is not supported by this version"
+        ))
+    })?;
     let params = TargetParams {
         hostname: Some(hostname).filter(|it| !it.is_empty()),
         ports: None,

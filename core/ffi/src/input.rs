@@ -84,7 +84,8 @@ pub unsafe extern "C" fn probity_engine_resolved(
 }
 
 /// Tells that a name has no address. `reason` is the number of one of `dns_*`, or
-/// of a reason of the host's own such as `no_descriptors`.
+/// of what the host lacks: `no_descriptors`, `no_source_port`, `no_memory`,
+/// `local_denied`, `local_tls`.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_unresolved(
     engine: probity_engine,
@@ -94,6 +95,9 @@ pub extern "C" fn probity_engine_unresolved(
 ) -> probity_result {
     boundary::guard(|| {
         let reason = reason_from(reason).ok_or(probity_result::BadArgument)?;
+        if !reason.name().starts_with("dns_") && !is_local(reason) {
+            return Err(probity_result::BadArgument);
+        }
         let error = ResolveError {
             reason,
             server: None,
@@ -285,11 +289,7 @@ unsafe fn why(closed: *const probity_closed) -> Result<Closed> {
         }
         PROBITY_CLOSED_OTHER => Closed::Other(detail.into()),
         PROBITY_CLOSED_LOCAL => match reason()? {
-            reason @ (Reason::NoDescriptors
-            | Reason::NoSourcePort
-            | Reason::NoMemory
-            | Reason::LocalDenied
-            | Reason::LocalTls) => Closed::Local(reason),
+            reason if is_local(reason) => Closed::Local(reason),
             _ => return Err(probity_result::BadArgument),
         },
         _ => return Err(probity_result::BadArgument),
@@ -358,3 +358,15 @@ const CIPHERS: &[&str] = &[
     "TLS_RSA_WITH_AES_128_CBC_SHA",
     "TLS_RSA_WITH_AES_256_CBC_SHA",
 ];
+
+/// Whether this is what a host may lack, which is no fault of a target.
+const fn is_local(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoDescriptors
+            | Reason::NoSourcePort
+            | Reason::NoMemory
+            | Reason::LocalDenied
+            | Reason::LocalTls
+    )
+}
