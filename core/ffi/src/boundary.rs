@@ -179,18 +179,26 @@ pub(crate) unsafe fn read_sized<T: Sized_>(place: *const T) -> Result<T> {
 /// `place` must be NULL or point to as many bytes as its first field says.
 pub(crate) unsafe fn write_sized<T: Sized_>(place: *mut T, value: &T) -> Result<()> {
     can_write_sized(place)?;
-    let skip = size_of::<usize>();
-    // SAFETY: `can_write_sized` has read the size, which is at least a `usize`.
-    let size = unsafe { place.cast::<usize>().read() }.min(size_of::<T>());
-    // SAFETY: both have that many bytes, the caller's promise.
-    unsafe {
-        ptr::copy_nonoverlapping(
-            ptr::from_ref(value).cast::<u8>().add(skip),
-            place.cast::<u8>().add(skip),
-            size - skip,
-        );
-    }
+    // SAFETY: `can_write_sized` has read the size; there are as many bytes, the caller's
+    // promise.
+    unsafe { write_bytes(place, value, place.cast::<usize>().read()) }
     Ok(())
+}
+
+/// Writes a struct that has `size` bytes for the caller, [`Sized_::FIRST`] at least, and
+/// says so in its first field. What we do not know of it is zeros.
+///
+/// # Safety
+/// `place` must be as large, and aligned; `value` must be there as a whole.
+unsafe fn write_bytes<T: Sized_>(place: *mut T, value: *const T, size: usize) {
+    let known = size.min(size_of::<T>());
+    let bytes = place.cast::<u8>();
+    // SAFETY: both have so many bytes, and what is left of `place` has the others.
+    unsafe {
+        ptr::copy_nonoverlapping(value.cast::<u8>(), bytes, known);
+        ptr::write_bytes(bytes.add(known), 0, size - known);
+        place.cast::<usize>().write(size);
+    }
 }
 
 /// Structs of the caller in a row, all of the size that the first one says: they are
@@ -219,7 +227,7 @@ impl<T: Sized_> Row<T> {
         let size = unsafe { first.cast::<usize>().read() };
         let usual = size == size_of::<T>();
         let fits = || (T::FIRST..=MAX_STRUCT).contains(&size);
-        if !usual && !(fits() && size.is_multiple_of(align_of::<T>())) {
+        if !(usual || fits() && size.is_multiple_of(align_of::<T>())) {
             return Err(probity_result::BadSize);
         }
         if length > isize::MAX as usize / MAX_STRUCT {
@@ -250,11 +258,11 @@ impl<T: Sized_> Row<T> {
         if self.left == 0 {
             return None;
         }
-        if self.size < size_of::<T>() {
-            return self.fill_short(fill, keeps);
+        if self.size != size_of::<T>() {
+            return self.fill_other(fill, keeps);
         }
-        // SAFETY: within the row; it has room for a `T`, is aligned as all sizes are,
-        // and nobody else uses it: the caller's promise.
+        // SAFETY: within the row; it is a `T`, is aligned as all sizes are, and nobody
+        // else uses it: the caller's promise.
         let filled = unsafe {
             let filled = fill(&mut *self.next.cast::<mem::MaybeUninit<T>>());
             self.next.cast::<usize>().write(self.size);
@@ -269,11 +277,12 @@ impl<T: Sized_> Row<T> {
         Some(filled)
     }
 
-    /// The same for a caller that was built when a `T` was shorter: what he does not know
-    /// of is left out. What `keeps` keeps must have been written as a whole.
+    /// The same for a caller that was built when a `T` was shorter, or will be longer: what
+    /// he does not know of is left out, and what we do not know of is zeros. What `keeps`
+    /// keeps must have been written as a whole.
     #[cold]
     #[inline(never)]
-    fn fill_short<R>(
+    fn fill_other<R>(
         &mut self,
         fill: impl FnOnce(&mut mem::MaybeUninit<T>) -> Option<R>,
         keeps: impl FnOnce(&R) -> bool,
@@ -281,11 +290,10 @@ impl<T: Sized_> Row<T> {
         let mut own = mem::MaybeUninit::uninit();
         let filled = fill(&mut own)?;
         if keeps(&filled) {
-            // SAFETY: within the row, of which this one has `size` bytes, fewer than there
-            // are in `own`; after it comes its end.
+            // SAFETY: within the row, of which this one has `size` bytes; after it comes
+            // its end.
             unsafe {
-                ptr::copy_nonoverlapping(own.as_ptr().cast::<u8>(), self.next.cast(), self.size);
-                self.next.cast::<usize>().write(self.size);
+                write_bytes(self.next, own.as_ptr(), self.size);
                 self.next = self.next.byte_add(self.size);
             }
             self.filled += 1;
