@@ -4,11 +4,14 @@ use std::{fmt, io};
 
 use probity_engine::resolve::ResolverConfig;
 
+use crate::limits;
+
 /// How to run the engine on this machine.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Worker threads, each with its own engine shard and `mio::Poll`; 0 is
-    /// one for each core that is available to the process.
+    /// one for each core that is available to the process. At most
+    /// [`limits::WORKERS`].
     pub workers: usize,
     /// Scheduled runs in flight at once over all workers; 0 derives it from
     /// the descriptor limit (soft raised to hard) less [`Config::reserve`],
@@ -75,6 +78,8 @@ pub struct Capacity {
 /// Why a driver could not be started.
 #[derive(Debug)]
 pub enum StartError {
+    /// So many workers were wanted, which is more than [`limits::WORKERS`].
+    Workers(usize),
     /// No event queue or waker (descriptors, memory).
     Poll(io::Error),
     /// No thread.
@@ -86,6 +91,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, error) = match self {
+            Self::Workers(found) => {
+                let most = limits::WORKERS;
+                return write!(f, "workers: expected at most {most}, found {found}");
+            }
             Self::Poll(error) => ("create an event queue", error),
             Self::Thread(error) => ("start a thread", error),
             Self::Random(error) => ("get random bytes from the system", error),
@@ -97,6 +106,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Workers(_) => None,
             Self::Poll(error) | Self::Thread(error) | Self::Random(error) => Some(error),
         }
     }

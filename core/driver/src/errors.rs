@@ -5,12 +5,13 @@ use std::io;
 use probity_engine::{Closed, Reason};
 use rustix::io::Errno;
 
-/// Translates an error of connecting, reading or writing.
+/// Translates an error of connecting, reading or writing, as the driver does it: for
+/// agents whose sockets are their own.
 ///
-/// What is our own fault becomes [`Closed::Local`] and is never billed to the
+/// What is this machine's fault becomes [`Closed::Local`] and is never billed to the
 /// target. `EADDRNOTAVAIL` is what `connect` says when no source port is
 /// free, and what `bind` says when the source address is not ours.
-pub(crate) fn closed(error: &io::Error) -> Closed {
+pub fn closed(error: &io::Error) -> Closed {
     let Some(errno) = Errno::from_io_error(error) else {
         return Closed::Other(error.to_string().into());
     };

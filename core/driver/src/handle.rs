@@ -111,8 +111,12 @@ impl Driver {
     /// No target is due before [`Handle::begin`].
     ///
     /// # Errors
-    /// If the system has no room for another thread or event queue.
+    /// If the system has no room for another thread or event queue, or more workers are
+    /// wanted than [`limits::WORKERS`].
     pub fn start(config: Config) -> Result<Handle, StartError> {
+        if config.workers > limits::WORKERS {
+            return Err(StartError::Workers(config.workers));
+        }
         let descriptors = limits::raise_descriptor_limit();
         let workers = match config.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),

@@ -125,6 +125,7 @@ mod tls;
 mod worker;
 
 pub use config::{Capacity, Config, StartError, host_name};
+pub use errors::closed;
 pub use handle::{Busy, Change, Driver, Handle, Once, Stopped, Ticket};
 pub use limits::raise_descriptor_limit;
 pub use notices::{Notice, Notices};

@@ -3,6 +3,9 @@
 use probity_engine::Limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Worker threads: beyond any machine, and far below what a mistake would ask for.
+pub const WORKERS: usize = 1_024;
+
 /// Events taken from the kernel at once.
 pub const EVENTS: usize = 128;
 

@@ -1,11 +1,9 @@
-// An agent with an event loop of its own: it reads targets from standard input, a
-// line each, probes every one once a second with the module `argv[1]`, says when
-// one goes up or down, and ends when each has had `argv[2]` results.
-//
-//     cc own_loop.c -lprobity -o own_loop
+// An agent with an event loop of its own: it reads targets from standard input, probes each
+// once a second, says when one goes up or down, and ends when each has had so many results:
+//     cc own_loop.c -D_GNU_SOURCE -lprobity -o own_loop
 //     printf 'http://127.0.0.1:8080/\n' | ./own_loop http_2xx 3
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +16,10 @@
 #include "probity.h"
 
 enum { CONNS = 64, SLOTS = 4096 + 1024 + 1024 }; // of a run; of the engine's usual bounds
-
-// Sockets by run and connection. Closed ones are -1.
-static struct link { uint64_t run; uint32_t conn; int fd, open; } links[SLOTS][CONNS];
+// Sockets by run and connection, with what is still to be sent. Closed ones are -1.
+static struct link { uint64_t run; uint32_t conn; int fd, open, waits, flush; uint8_t *rest; size_t left; } links[SLOTS][CONNS];
 static int loop;
+static size_t reports; // of scheduled runs
 static probity_engine engine;
 
 static void check(probity_result result, const char *what) {
@@ -39,88 +37,95 @@ static uint64_t now(void) {
 
 static void forget(struct link *it) {
     if (it->fd >= 0) close(it->fd);
-    it->fd = -1;
+    free(it->rest);
+    *it = (struct link){.run = it->run, .conn = it->conn, .fd = -1};
 }
 
-// Releases a connection and tells the engine why it ended.
+// Releases a connection and tells the engine why it ended; whose fault an error is, it knows.
 static void ended(struct link *it, int error) {
-    probity_closed closed = {.size = sizeof closed, .why = PROBITY_CLOSED_END};
-    if (error == ECONNREFUSED) closed.why = PROBITY_CLOSED_REFUSED;
-    else if (error == ECONNRESET || error == EPIPE) closed.why = PROBITY_CLOSED_RESET;
-    else if (error == ETIMEDOUT) closed.why = PROBITY_CLOSED_TIMED_OUT;
-    else if (error == EHOSTUNREACH || error == ENETUNREACH) closed.why = PROBITY_CLOSED_UNREACHABLE;
-    else if (error == EMFILE || error == ENFILE) {
-        closed.why = PROBITY_CLOSED_LOCAL; // our fault, not the target's
-        closed.reason = probity_reason_number((probity_text){"no_descriptors", 14});
-    } else if (error != 0) {
-        closed.why = PROBITY_CLOSED_OTHER;
-        closed.detail = (probity_text){strerror(error), strlen(strerror(error))};
-    }
+    probity_closed closed = {.size = sizeof closed, .why = error == 0 ? PROBITY_CLOSED_END : PROBITY_CLOSED_ERRNO, .reason = (uint32_t)error};
     forget(it);
     check(probity_engine_closed(engine, it->run, it->conn, &closed, now()), "closed");
 }
 
+static void watch(struct link *it, int operation) {
+    struct epoll_event event = {.events = (it->open ? EPOLLIN : 0) | (it->waits ? EPOLLOUT : 0), .data.ptr = it};
+    if (epoll_ctl(loop, operation, it->fd, &event) < 0) ended(it, errno);
+}
+
 static void open_link(struct link *it, const probity_output *asked) {
-    int kind = asked->transport == PROBITY_TRANSPORT_TCP ? SOCK_STREAM : SOCK_DGRAM;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(asked->address.port)};
-    memcpy(&to.sin_addr, asked->address.ip, 4);
-    *it = (struct link){.run = asked->run, .conn = asked->conn, .fd = -1};
-    if (asked->address.family != 4) return ended(it, EHOSTUNREACH);
-    it->fd = socket(AF_INET, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (it->fd < 0) return ended(it, errno);
-    if (connect(it->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) return ended(it, errno);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = it};
-    epoll_ctl(loop, EPOLL_CTL_ADD, it->fd, &event);
+    int kind = asked->transport == PROBITY_TRANSPORT_TCP ? SOCK_STREAM : SOCK_DGRAM, is_v4 = asked->address.family == 4;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(asked->address.port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(asked->address.port)};
+    const struct sockaddr *to = is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+    memcpy(&v4.sin_addr, asked->address.ip, 4);
+    memcpy(&v6.sin6_addr, asked->address.ip, 16);
+    *it = (struct link){.run = asked->run, .conn = asked->conn, .waits = 1,
+                        .fd = socket(to->sa_family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    if (it->fd < 0 || (connect(it->fd, to, is_v4 ? sizeof v4 : sizeof v6) < 0 && errno != EINPROGRESS)) ended(it, errno);
+    else watch(it, EPOLL_CTL_ADD);
+}
+
+// Sends what the system takes; when it has taken all, the engine may want to know.
+static void send_rest(struct link *it) {
+    ssize_t sent = it->left > 0 ? send(it->fd, it->rest, it->left, MSG_NOSIGNAL) : 0;
+    if (sent < 0 && errno != EAGAIN) { ended(it, errno); return; }
+    if (sent > 0) memmove(it->rest, it->rest + sent, it->left -= (size_t)sent);
+    if (it->waits != (it->left > 0)) { it->waits = !it->waits; watch(it, EPOLL_CTL_MOD); }
+    if (!it->flush || it->waits) return;
+    it->flush = 0;
+    check(probity_engine_flushed(engine, it->run, it->conn, now()), "flushed");
 }
 
 static void happened(struct link *it) {
     static uint8_t buffer[65536];
+    int error = 0;
+    socklen_t length = sizeof error;
     if (it->fd < 0) return; // closed since epoll_wait
     if (!it->open) {
-        int error = 0;
-        socklen_t length = sizeof error;
-        getsockopt(it->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-        if (error != 0) return ended(it, error);
+        if (getsockopt(it->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error != 0) { ended(it, error); return; }
         it->open = 1;
         check(probity_engine_opened(engine, it->run, it->conn, now()), "opened");
     }
-    for (;;) {
-        ssize_t got = read(it->fd, buffer, sizeof buffer);
-        if (got < 0 && errno == EAGAIN) return;
-        if (got <= 0) return ended(it, got < 0 ? errno : 0);
-        probity_bytes bytes = {buffer, (size_t)got};
-        check(probity_engine_data(engine, it->run, it->conn, bytes, now()), "data");
-    }
+    if (it->waits) send_rest(it);
+    // What the engine has no time for yet stays in the socket: epoll tells of it again.
+    if (it->fd < 0 || probity_engine_is_behind(engine, it->run) == PROBITY_RESULT_OK) return;
+    ssize_t got = read(it->fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) ended(it, got < 0 ? errno : 0);
+    else check(probity_engine_data(engine, it->run, it->conn, (probity_bytes){buffer, (size_t)got}, now()), "data");
 }
-
-static unsigned long reports; // of scheduled runs
 
 static void carry_out(const probity_output *asked) {
     struct link *it = &links[asked->run & 0xffffffff][asked->conn];
     switch (asked->kind) {
-    case PROBITY_OUTPUT_OPEN: return open_link(it, asked);
-    case PROBITY_OUTPUT_CLOSE: return forget(it);
-    case PROBITY_OUTPUT_SEND: // requests are small; a larger one would be kept and sent on
-        if (it->fd >= 0 && send(it->fd, asked->bytes.data, asked->bytes.length, MSG_NOSIGNAL) < 0) ended(it, errno);
+    case PROBITY_OUTPUT_OPEN: open_link(it, asked); break;
+    case PROBITY_OUTPUT_CLOSE: forget(it); break;
+    case PROBITY_OUTPUT_FLUSH: it->flush = 1; if (it->fd >= 0) send_rest(it); break;
+    case PROBITY_OUTPUT_SEND:
+        if (it->fd < 0) break;
+        if ((it->rest = realloc(it->rest, it->left + asked->bytes.length)) == NULL) abort();
+        memcpy(it->rest + it->left, asked->bytes.data, asked->bytes.length);
+        it->left += asked->bytes.length;
+        send_rest(it);
         break;
-    case PROBITY_OUTPUT_FLUSH: return check(probity_engine_flushed(engine, asked->run, asked->conn, now()), "flushed");
     case PROBITY_OUTPUT_REPORT:
         reports++;
-        if (asked->report->transition != PROBITY_HEALTH_UNKNOWN)
-            printf("%016llx %s %.*s\n", (unsigned long long)asked->report->target,
-                   asked->report->transition == PROBITY_HEALTH_UP ? "up" : "down",
-                   (int)asked->report->detail.length, asked->report->detail.data);
+        if (asked->report->transition == PROBITY_HEALTH_UNKNOWN) break;
+        printf("%016llx %s %.*s\n", (unsigned long long)asked->report->target, asked->report->transition == PROBITY_HEALTH_UP ? "up" : "down",
+               (int)asked->report->detail.length, asked->report->detail.data);
     }
 }
 
 int main(int argc, char **argv) {
     uint8_t seed[32];
     char line[1024], text[512];
-    unsigned long targets = 0, rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    size_t length, targets = 0, rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    struct epoll_event events[256];
     probity_config config;
     probity_buffer error = {text, sizeof text, 0};
     probity_output outputs[64] = {{.size = sizeof outputs[0]}};
-    probity_engine_config with = {.size = sizeof with, .seed = {seed, sizeof seed}};
+    probity_engine_config with = {.size = sizeof with, .seed = {seed, sizeof seed}, .tls = PROBITY_TLS_LIBRARY};
     if (argc < 2 || getrandom(seed, sizeof seed, 0) != sizeof seed) return 2;
     loop = epoll_create1(EPOLL_CLOEXEC);
     check(probity_config_parse((probity_text){0}, (probity_text){0}, PROBITY_FILES_NONE, &config, NULL), "modules");
@@ -128,20 +133,15 @@ int main(int argc, char **argv) {
     for (; fgets(line, sizeof line, stdin) != NULL; targets++) {
         probity_target target = {.size = sizeof target, .config = config, .interval = 1000000000,
                                  .module = {argv[1], strlen(argv[1])}, .target = {line, strcspn(line, "\n")}};
-        probity_result added = probity_engine_add(engine, &target, now(), NULL, &error);
-        if (added != PROBITY_RESULT_OK) return fprintf(stderr, "%s: %s\n", line, text), 1;
+        if (probity_engine_add(engine, &target, now(), NULL, &error) != PROBITY_RESULT_OK) return fprintf(stderr, "%s: %s\n", line, text), 1;
     }
     check(probity_engine_begin(engine, now()), "begin");
     while (reports < targets * rounds) {
-        struct epoll_event events[256];
-        uint64_t next, moment;
-        size_t length;
-        check(probity_engine_step(engine, now(), outputs, 64, &length, &next), "step");
+        uint64_t next, moment = now();
+        check(probity_engine_step(engine, moment, outputs, 64, &length, &next), "step");
         for (size_t i = 0; i < length; i++) carry_out(&outputs[i]);
-        moment = now(); // what was carried out may have told the engine something: no sleep then
         int wait = length > 0 || next <= moment ? 0 : next - moment > 1000000000 ? 1000 : (int)((next - moment + 999999) / 1000000);
-        int count = epoll_wait(loop, events, 256, wait);
-        for (int i = 0; i < count; i++) happened(events[i].data.ptr);
+        for (int i = 0, count = epoll_wait(loop, events, 256, wait); i < count; i++) happened(events[i].data.ptr);
     }
     check(probity_engine_free(engine), "free");
     check(probity_config_free(config), "free");

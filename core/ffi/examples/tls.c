@@ -4,8 +4,8 @@
 //
 //     cc tls.c -lprobity -o tls
 //     ./tls modules.yml http_2xx https://192.0.2.7/
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,27 +58,24 @@ static void forget(struct link *it) {
 
 // Releases a connection and tells the engine why it ended.
 static void ended(struct link *it, int error) {
-    probity_closed closed = {.size = sizeof closed, .why = PROBITY_CLOSED_END};
+    probity_closed closed = {.size = sizeof closed, .why = error == 0 ? PROBITY_CLOSED_END : PROBITY_CLOSED_ERRNO, .reason = (uint32_t)error};
     struct link was = *it;
-    if (error == ECONNREFUSED) closed.why = PROBITY_CLOSED_REFUSED;
-    else if (error == ECONNRESET || error == EPIPE) closed.why = PROBITY_CLOSED_RESET;
-    else if (error != 0) {
-        closed.why = PROBITY_CLOSED_OTHER;
-        closed.detail = (probity_text){strerror(error), strlen(strerror(error))};
-    }
     forget(it);
     check(probity_engine_closed(engine, was.run, was.conn, &closed, now()), "closed");
 }
 
 static void open_link(const probity_output *asked) {
     struct link *it = find(0, 0, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(asked->address.port)};
-    memcpy(&to.sin_addr, asked->address.ip, 4);
+    int kind = asked->transport == PROBITY_TRANSPORT_TCP ? SOCK_STREAM : SOCK_DGRAM, is_v4 = asked->address.family == 4;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(asked->address.port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(asked->address.port)};
+    const struct sockaddr *to = is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+    memcpy(&v4.sin_addr, asked->address.ip, 4);
+    memcpy(&v6.sin6_addr, asked->address.ip, 16);
     if (it == NULL) exit(2); // more targets than this example is made for
-    *it = (struct link){.run = asked->run, .conn = asked->conn, .used = 1, .fd = -1};
-    if (asked->address.family != 4 || asked->transport != PROBITY_TRANSPORT_TCP) return ended(it, EHOSTUNREACH);
-    it->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (it->fd < 0 || (connect(it->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)) ended(it, errno);
+    *it = (struct link){.run = asked->run, .conn = asked->conn, .used = 1};
+    it->fd = socket(to->sa_family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (it->fd < 0 || (connect(it->fd, to, is_v4 ? sizeof v4 : sizeof v6) < 0 && errno != EINPROGRESS)) ended(it, errno);
 }
 
 // Sends what waits, and says when it has gone if the engine wants to know. An error
@@ -105,7 +102,7 @@ static void happened(struct link *it) {
         int error = 0;
         socklen_t length = sizeof error;
         getsockopt(it->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-        if (error != 0) return ended(it, error);
+        if (error != 0) { ended(it, error); return; }
         it->open = 1;
         check(probity_engine_opened(engine, it->run, it->conn, now()), "opened");
     }
@@ -113,8 +110,8 @@ static void happened(struct link *it) {
     if (probity_engine_is_behind(engine, it->run) == PROBITY_RESULT_OK) return;
     ssize_t got = read(it->fd, buffer, sizeof buffer);
     if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) return ended(it, got < 0 ? errno : 0);
-    check(probity_engine_data(engine, it->run, it->conn, (probity_bytes){buffer, (size_t)got}, now()), "data");
+    if (got <= 0) ended(it, got < 0 ? errno : 0);
+    else check(probity_engine_data(engine, it->run, it->conn, (probity_bytes){buffer, (size_t)got}, now()), "data");
 }
 
 static void tell(const probity_output *asked) {

@@ -67,7 +67,7 @@
 // The library has no state of the process but the table of its handles and, where it
 // does TLS, what it has read of the system's roots and of modules for that: no
 // logger, no signal handlers, and nothing that is kept for a thread but what Rust's
-// standard library keeps of it. What it has to say about itself goes to the log callback of an engine or a driver.
+// standard library keeps of it and, for a driver's own, that it is one. What it has to say about itself goes to the log callback of an engine or a driver.
 
 
 #ifndef PROBITY_H
@@ -134,6 +134,13 @@
 // The host could not do it: `reason` is `no_descriptors`, `no_source_port`,
 // `no_memory`, `local_denied` or `local_tls`. The run ends as unknown.
 #define PROBITY_CLOSED_LOCAL 7
+
+// An error of the system while connecting, reading or writing: `reason` is its number
+// (`errno`, or what `SO_ERROR` was), and the library says which of the others it is, as
+// its own threads do: EMFILE is the host's fault and no failure of the target. In Wasm,
+// where no system is known, and in builds without threads:
+// `PROBITY_RESULT_UNSUPPORTED`.
+#define PROBITY_CLOSED_ERRNO 8
 
 // Something does not work until somebody does something about it.
 #define PROBITY_LOG_ERROR 1
@@ -412,10 +419,11 @@ typedef void (*probity_log_callback)(void *context, const struct probity_log *lo
 typedef struct probity_driver_config {
     // Bytes of this struct.
     size_t size;
-    // Worker threads; 0: one for each core that the process may use.
+    // Worker threads, at most 1,024; 0: one for each core that the process may use.
     uint32_t workers;
     // Scheduled runs in flight at once; 0: as many as the limit of descriptors
-    // allows, which is raised to the hard one.
+    // allows. That limit (RLIMIT_NOFILE) is raised to the hard one in any case: a host
+    // that uses select(2) sets that one, too.
     uint32_t in_flight;
     // Descriptors that are left to the host; 0: 256.
     uint32_t reserve;
@@ -497,9 +505,12 @@ typedef struct probity_address {
 typedef struct probity_tls_info {
     // Bytes of this struct.
     size_t size;
-    // `TLS 1.2` or `TLS 1.3`.
+    // `TLS 1.2` or `TLS 1.3`; as OpenSSL's SSL_get_version writes them they are
+    // understood too.
     struct probity_text version;
-    // IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`.
+    // IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`: what OpenSSL's
+    // SSL_CIPHER_standard_name gives. Another one, and another version, is a
+    // `PROBITY_RESULT_BAD_ARGUMENT`, of which the engine's log says more.
     struct probity_text cipher;
     // Protocol that the server chose by ALPN, `h2` or `http/1.1`.
     struct probity_text alpn;
@@ -755,7 +766,7 @@ typedef struct probity_closed {
     // `PROBITY_CLOSED_...`.
     uint32_t why;
     // For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_LOCAL`, see
-    // `probity_reason_number`.
+    // `probity_reason_number`; for `PROBITY_CLOSED_ERRNO` the number of the error.
     uint32_t reason;
     // For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_OTHER`: one sentence.
     struct probity_text detail;
@@ -1017,10 +1028,11 @@ probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_
 // over.
 probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t run);
 
-// Does in one call what a turn of a host's loop needs: what
-// `probity_engine_handle_timeout` does, if its time has come at `now` and no outputs
-// were left by the last step; then gives up to `capacity` outputs, in order; and
-// tells when it should be called next, as `probity_engine_next_timeout` does.
+// Does in one call what a turn of a host's loop needs: gives the outputs that there
+// are, in order and up to `capacity`; if there is room for more and the time has come
+// for it at `now`, does once what `probity_engine_handle_timeout` does and gives what
+// comes of that; and tells when it should be called next, as
+// `probity_engine_next_timeout` does.
 //
 // `outputs` is an array. The size of its first struct, set by the caller, is that of
 // all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to
@@ -1185,7 +1197,8 @@ struct probity_text probity_version(void);
 // The stable name of a reason (`probity_report.reason`), fit to be the label of
 // a metric: `connect_refused`, `timeout_transfer`. The numbers of reasons may
 // change with the version of the library, the names do not. Empty for 0, which
-// is no reason, and for numbers that are none. Constant. Threads: any.
+// is no reason, and for numbers that are none. core/engine/README.md lists them.
+// Constant. Threads: any.
 struct probity_text probity_reason_name(uint32_t reason);
 
 // The number of the reason that has this name, 0 if none has. Threads: any.

@@ -114,6 +114,14 @@ pub(crate) fn can_put<T>(place: *mut T) -> Result<()> {
     }
 }
 
+/// The same for a place that may be NULL, of what nobody wants to know.
+pub(crate) fn can_put_if_wanted<T>(place: *mut T) -> Result<()> {
+    match place.is_null() {
+        true => Ok(()),
+        false => can_put(place),
+    }
+}
+
 /// The same for three places at once.
 #[inline]
 pub(crate) fn can_put_each<A, B, C>(a: *mut A, b: *mut B, c: *mut C) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::fmt::Display;
 use std::mem::offset_of;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ::probity_driver::{Capacity, Change, Config, Driver, FleetQuery, Handle, Once, OwnedReport};
+use ::probity_driver::{
+    Capacity, Change, Config, Driver, FleetQuery, Handle, Once, OwnedReport, StartError,
+};
 use ::probity_engine::{Report, TargetId};
 use probity_spec::{Delta, Target};
 
@@ -82,10 +85,11 @@ impl Drop for Call {
 pub struct probity_driver_config {
     /// Bytes of this struct.
     pub size: usize,
-    /// Worker threads; 0: one for each core that the process may use.
+    /// Worker threads, at most 1,024; 0: one for each core that the process may use.
     pub workers: u32,
     /// Scheduled runs in flight at once; 0: as many as the limit of descriptors
-    /// allows, which is raised to the hard one.
+    /// allows. That limit (RLIMIT_NOFILE) is raised to the hard one in any case: a host
+    /// that uses select(2) sets that one, too.
     pub in_flight: u32,
     /// Descriptors that are left to the host; 0: 256.
     pub reserve: u32,
@@ -131,8 +135,10 @@ pub unsafe extern "C" fn probity_driver_start(
         boundary::can_put(driver)?;
         // SAFETY: the caller's promise.
         let it = unsafe { boundary::read_sized(config) }?;
-        let system =
-            |error: &dyn std::error::Error| Said(probity_result::System, error.to_string());
+        if it.reserved != 0 {
+            return Err(probity_result::BadArgument.into());
+        }
+        let system = |error: &dyn Display| Said(probity_result::System, error.to_string());
         let log = Arc::new(Log::new(it.on_log, it.log_context));
         let (queue, destination) = match it.on_notice {
             Some(callback) => (None, Destination::Callback(callback, Context(it.context))),
@@ -141,7 +147,10 @@ pub unsafe extern "C" fn probity_driver_start(
                 (Some(Arc::clone(&queue)), Destination::Queue(queue))
             }
         };
-        let handle = Driver::start(driver_config(&it)).map_err(|error| system(&error))?;
+        let handle = Driver::start(driver_config(&it)).map_err(|error| match error {
+            StartError::Workers(_) => Said(probity_result::BadArgument, error.to_string()),
+            error => system(&error),
+        })?;
         say_capacity(&log, handle.capacity(), it.in_flight);
         let forwarder = Forwarder {
             handle: handle.clone(),
@@ -325,6 +334,7 @@ pub unsafe extern "C" fn probity_driver_add(
     error: *mut probity_buffer,
 ) -> probity_result {
     let body = || {
+        boundary::can_put_if_wanted(id)?;
         let running = running(driver)?;
         // SAFETY: the caller's promise.
         let wanted = unsafe { config::wanted(target) };

@@ -42,7 +42,7 @@ pub(crate) struct Host {
     is_overdue: bool,
     /// `None`: the host does TLS.
     pub(crate) tls: Option<Tls>,
-    log: Log,
+    pub(crate) log: Log,
     lent: Lent,
     /// Those of the last `probity_engine_apply`.
     applied: Vec<Target>,
@@ -170,6 +170,9 @@ unsafe fn engine_config(
         let resolv_conf = boundary::text(it.resolv_conf)?;
         (it, seed, resolv_conf, boundary::text(it.hosts)?)
     };
+    if it.reserved != 0 {
+        return Err(probity_result::BadArgument);
+    }
     let usual = Limits::default();
     let or = |number: u32, usual: u32| if number == 0 { usual } else { number };
     let made = Config {
@@ -268,6 +271,7 @@ pub unsafe extern "C" fn probity_engine_add(
     error: *mut probity_buffer,
 ) -> probity_result {
     let body = || {
+        boundary::can_put_if_wanted(id)?;
         // SAFETY: the caller's promise.
         let wanted = unsafe { config::wanted(target) };
         let wanted = wanted.inspect_err(|said| refused(engine, said))?;
@@ -424,10 +428,11 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
     })
 }
 
-/// Does in one call what a turn of a host's loop needs: what
-/// `probity_engine_handle_timeout` does, if its time has come at `now` and no outputs
-/// were left by the last step; then gives up to `capacity` outputs, in order; and
-/// tells when it should be called next, as `probity_engine_next_timeout` does.
+/// Does in one call what a turn of a host's loop needs: gives the outputs that there
+/// are, in order and up to `capacity`; if there is room for more and the time has come
+/// for it at `now`, does once what `probity_engine_handle_timeout` does and gives what
+/// comes of that; and tells when it should be called next, as
+/// `probity_engine_next_timeout` does.
 ///
 /// `outputs` is an array. The size of its first struct, set by the caller, is that of
 /// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use ::probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo};
 use ::probity_engine::{Closed, Conn, Input, Reason, ResolveError, RunId};
 
-use crate::boundary::{self, Sized_};
+use crate::boundary::{self, Said, Sized_};
 use crate::engine::{ENGINES, Host, probity_engine};
+use crate::log::PROBITY_LOG_WARNING;
 use crate::result::{Result, probity_result};
 use crate::types::{probity_address, probity_bytes, probity_text, probity_tls_info};
 use crate::version::reason_from;
@@ -29,6 +30,12 @@ pub const PROBITY_CLOSED_OTHER: u32 = 6;
 /// The host could not do it: `reason` is `no_descriptors`, `no_source_port`,
 /// `no_memory`, `local_denied` or `local_tls`. The run ends as unknown.
 pub const PROBITY_CLOSED_LOCAL: u32 = 7;
+/// An error of the system while connecting, reading or writing: `reason` is its number
+/// (`errno`, or what `SO_ERROR` was), and the library says which of the others it is, as
+/// its own threads do: EMFILE is the host's fault and no failure of the target. In Wasm,
+/// where no system is known, and in builds without threads:
+/// `PROBITY_RESULT_UNSUPPORTED`.
+pub const PROBITY_CLOSED_ERRNO: u32 = 8;
 
 /// How a connection has ended. Begin with zeros and the size.
 #[derive(Clone, Copy)]
@@ -39,7 +46,7 @@ pub struct probity_closed {
     /// `PROBITY_CLOSED_...`.
     pub why: u32,
     /// For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_LOCAL`, see
-    /// `probity_reason_number`.
+    /// `probity_reason_number`; for `PROBITY_CLOSED_ERRNO` the number of the error.
     pub reason: u32,
     /// For `PROBITY_CLOSED_TLS` and `PROBITY_CLOSED_OTHER`: one sentence.
     pub detail: probity_text,
@@ -136,7 +143,7 @@ pub unsafe extern "C" fn probity_engine_secured(
 ) -> probity_result {
     boundary::guard(|| {
         // SAFETY: the caller's promise.
-        let info = unsafe { tls_info(info) }?;
+        let info = understood(engine, unsafe { tls_info(info) })?;
         let conn = number(conn)?;
         ENGINES.with(engine.bits, |host| {
             host.leave_tls_to_the_library()?;
@@ -209,7 +216,7 @@ pub unsafe extern "C" fn probity_engine_closed(
 ) -> probity_result {
     boundary::guard(|| {
         // SAFETY: the caller's promise.
-        let closed = unsafe { why(closed) }?;
+        let closed = understood(engine, unsafe { why(closed) })?;
         let conn = number(conn)?;
         ENGINES.with(engine.bits, |host| {
             if let Closed::Tls(_) = closed {
@@ -258,7 +265,7 @@ fn number(conn: u32) -> Result<Conn> {
 
 /// # Safety
 /// As for [`probity_engine_closed`].
-unsafe fn why(closed: *const probity_closed) -> Result<Closed> {
+unsafe fn why(closed: *const probity_closed) -> Understood<Closed> {
     // SAFETY: the caller's promise.
     let (it, detail) = unsafe {
         let it = boundary::read_sized(closed)?;
@@ -279,7 +286,7 @@ unsafe fn why(closed: *const probity_closed) -> Result<Closed> {
             };
             let reason = reason()?;
             if !reason.name().starts_with("tls_") {
-                return Err(probity_result::BadArgument);
+                return Err(probity_result::BadArgument.into());
             }
             Closed::Tls(Box::new(TlsFailure {
                 reason,
@@ -290,16 +297,50 @@ unsafe fn why(closed: *const probity_closed) -> Result<Closed> {
         PROBITY_CLOSED_OTHER => Closed::Other(detail.into()),
         PROBITY_CLOSED_LOCAL => match reason()? {
             reason if is_local(reason) => Closed::Local(reason),
-            _ => return Err(probity_result::BadArgument),
+            _ => return Err(probity_result::BadArgument.into()),
         },
+        PROBITY_CLOSED_ERRNO => by_errno(it.reason)?,
+        _ => return Err(probity_result::BadArgument.into()),
+    })
+}
+
+/// Whose fault an error of the system is.
+#[cfg(feature = "driver")]
+fn by_errno(number: u32) -> Result<Closed> {
+    match i32::try_from(number) {
+        Ok(1..) => {}
         _ => return Err(probity_result::BadArgument),
+    }
+    let error = std::io::Error::from_raw_os_error(number.cast_signed());
+    Ok(::probity_driver::closed(&error))
+}
+
+#[cfg(not(feature = "driver"))]
+fn by_errno(_: u32) -> Result<Closed> {
+    Err(probity_result::Unsupported)
+}
+
+/// What the host tells, or what is wrong with it in words.
+type Understood<T> = std::result::Result<T, Said>;
+
+/// The result alone does not say what was not understood: the engine's log does.
+fn understood<T>(engine: probity_engine, told: Understood<T>) -> Result<T> {
+    told.map_err(|Said(result, text)| {
+        if !text.is_empty() {
+            // In a call that has failed already nothing comes of it if this does.
+            let _ = ENGINES.with(engine.bits, |host| {
+                host.log.say(PROBITY_LOG_WARNING, "engine", 0, || text);
+                Ok(())
+            });
+        }
+        result
     })
 }
 
 /// # Safety
 /// `info` must be NULL or point to as many bytes as its size says, its texts
 /// must have their lengths.
-unsafe fn tls_info(info: *const probity_tls_info) -> Result<Arc<TlsInfo>> {
+unsafe fn tls_info(info: *const probity_tls_info) -> Understood<Arc<TlsInfo>> {
     // SAFETY: the caller's promise.
     unsafe {
         let it = boundary::read_sized(info)?;
@@ -315,23 +356,45 @@ unsafe fn tls_info(info: *const probity_tls_info) -> Result<Arc<TlsInfo>> {
         };
         let alpn = text(it.alpn)?;
         Ok(Arc::new(TlsInfo {
-            version: known(text(it.version)?, VERSIONS)?,
-            cipher: known(text(it.cipher)?, CIPHERS)?,
+            version: version(text(it.version)?)?,
+            cipher: cipher(text(it.cipher)?)?,
             alpn: (!alpn.is_empty()).then(|| alpn.as_bytes().into()),
             chain: (it.earliest_expiry != 0).then(|| Box::new(chain)),
         }))
     }
 }
 
-/// The constant that equals `text`. The engine keeps no other: a label of a
-/// metric must be one of few.
-fn known(text: &str, list: &[&'static str]) -> Result<&'static str> {
-    let found = list.iter().find(|known| **known == text);
-    found.copied().ok_or(probity_result::BadArgument)
+/// The constant for a version, as blackbox_exporter writes it. The engine keeps no
+/// other: a label of a metric must be one of few.
+fn version(text: &str) -> Understood<&'static str> {
+    match text {
+        "" => Ok(""),
+        "TLS 1.0" | "TLSv1" => Ok("TLS 1.0"),
+        "TLS 1.1" | "TLSv1.1" => Ok("TLS 1.1"),
+        "TLS 1.2" | "TLSv1.2" => Ok("TLS 1.2"),
+        "TLS 1.3" | "TLSv1.3" => Ok("TLS 1.3"),
+        other => Err(Said(
+            probity_result::BadArgument,
+            format!(
+                "probity_tls_info.version: expected \"TLS 1.2\", \"TLS 1.3\" or the like, found {other:?}"
+            ),
+        )),
+    }
 }
 
-/// As blackbox_exporter writes them.
-const VERSIONS: &[&str] = &["", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"];
+/// The constant for a cipher suite, for the same reason.
+fn cipher(text: &str) -> Understood<&'static str> {
+    let found = CIPHERS.iter().find(|known| **known == text);
+    found.copied().ok_or_else(|| {
+        Said(
+            probity_result::BadArgument,
+            format!(
+                "probity_tls_info.cipher: expected IANA's name of a suite, such as {}, found {text:?}",
+                CIPHERS[1]
+            ),
+        )
+    })
+}
 
 /// IANA's names of the suites that are in use.
 const CIPHERS: &[&str] = &[

@@ -15,6 +15,8 @@ use crate::result::probity_result::{self, *};
 use crate::types::*;
 use crate::version::*;
 
+#[cfg(feature = "driver")]
+mod driver;
 mod log;
 #[cfg(feature = "tls")]
 mod tls;
@@ -44,13 +46,18 @@ fn modules() -> probity_config {
 
 fn engine() -> probity_engine {
     let mut engine = probity_engine { bits: 0 };
-    let config = probity_engine_config {
+    let mut config = probity_engine_config {
         seed: probity_bytes {
             data: SEED.as_ptr(),
             length: SEED.len(),
         },
+        reserved: 1,
         ..zeroed()
     };
+    // SAFETY: as above.
+    let result = unsafe { probity_engine_new(&config, 0, &mut engine) };
+    assert_eq!(result, BadArgument, "it may come to mean something");
+    config.reserved = 0;
     // SAFETY: as above.
     let result = unsafe { probity_engine_new(&config, 0, &mut engine) };
     assert_eq!(result, Ok);
@@ -193,6 +200,12 @@ fn null_is_never_followed() {
         let wanted = target(config, "http://192.0.2.7/");
         let ran = probity_engine_run(engine, &wanted, 0, null_mut(), null_mut());
         assert_eq!(ran, BadPointer);
+        let id = astray(&mut run);
+        let added = probity_engine_add(engine, &wanted, 0, id, null_mut());
+        assert_eq!(added, BadPointer);
+        let mut stats: probity_engine_stats = zeroed();
+        assert_eq!(probity_engine_stats_of(engine, 0, &mut stats), Ok);
+        assert_eq!(stats.targets, 0, "nothing was done");
         assert_eq!(probity_engine_next_timeout(engine, null_mut()), BadPointer);
         assert_eq!(probity_engine_output(engine, null_mut()), BadPointer);
         assert_eq!(probity_engine_target(engine, 1, null_mut()), NoTarget);
@@ -336,7 +349,7 @@ fn numbers_out_of_range_are_refused() {
             probity_engine_unresolved(engine, 0, u32::MAX, 0),
             BadArgument
         );
-        for why in [8, u32::MAX] {
+        for why in [9, u32::MAX] {
             let closed = probity_closed { why, ..zeroed() };
             assert_eq!(probity_engine_closed(engine, 0, 0, &closed, 0), BadArgument);
         }
@@ -365,6 +378,61 @@ fn numbers_out_of_range_are_refused() {
     assert!(wrong(|it| it.interval = 1).contains("interval"));
     assert!(wrong(|it| it.timeout = u64::MAX).contains("timeout"));
     assert!(wrong(|it| it.target = lend_text("http://[/")).contains("http://["));
+    assert_eq!(probity_engine_free(engine), Ok);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
+/// Begins a run by itself, whose connection is about to be opened.
+fn ran(engine: probity_engine, config: probity_config) -> u64 {
+    let (wanted, mut run) = (target(config, "http://192.0.2.7/"), 0);
+    // SAFETY: places of this function.
+    let asked = unsafe { probity_engine_run(engine, &wanted, 0, &mut run, null_mut()) };
+    assert_eq!((asked, output(engine).1.kind), (Ok, PROBITY_OUTPUT_OPEN));
+    run
+}
+
+#[test]
+fn errors_of_the_system_are_billed_to_whom_they_belong() {
+    let (config, engine) = (modules(), engine());
+    let run = ran(engine, config);
+    let closed = |run, errno| {
+        let closed = probity_closed {
+            why: PROBITY_CLOSED_ERRNO,
+            reason: errno,
+            ..zeroed()
+        };
+        // SAFETY: a struct of this function.
+        unsafe { probity_engine_closed(engine, run, 0, &closed, 0) }
+    };
+    if cfg!(not(feature = "driver")) {
+        assert_eq!(closed(run, 111), Unsupported);
+    } else {
+        for number in [0, 1 << 31, u32::MAX] {
+            assert_eq!(closed(run, number), BadArgument);
+        }
+        assert_eq!(probity_engine_cancel(engine, run, 0), Ok);
+        while output(engine).0 == Ok {}
+        // As Linux counts them: ECONNREFUSED, EHOSTUNREACH, EMFILE, EINVAL.
+        for (errno, outcome, reason) in [
+            (111, PROBITY_OUTCOME_FAILURE, "connect_refused"),
+            (113, PROBITY_OUTCOME_FAILURE, "connect_unreachable"),
+            (24, PROBITY_OUTCOME_UNKNOWN, "no_descriptors"),
+            (22, PROBITY_OUTCOME_FAILURE, "connect_failed"),
+        ] {
+            assert_eq!(closed(ran(engine, config), errno), Ok);
+            let (result, asked) = output(engine);
+            assert_eq!((result, asked.kind), (Ok, PROBITY_OUTPUT_REPORT));
+            // SAFETY: lent until the next call.
+            let report = unsafe { &*asked.report };
+            // SAFETY: a text of ours.
+            let number = unsafe { probity_reason_number(lend_text(reason)) };
+            assert_eq!(
+                (report.outcome, report.reason),
+                (outcome, number),
+                "{errno}"
+            );
+        }
+    }
     assert_eq!(probity_engine_free(engine), Ok);
     assert_eq!(probity_config_free(config), Ok);
 }

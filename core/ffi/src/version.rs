@@ -26,7 +26,8 @@ pub extern "C" fn probity_version() -> probity_text {
 /// The stable name of a reason (`probity_report.reason`), fit to be the label of
 /// a metric: `connect_refused`, `timeout_transfer`. The numbers of reasons may
 /// change with the version of the library, the names do not. Empty for 0, which
-/// is no reason, and for numbers that are none. Constant. Threads: any.
+/// is no reason, and for numbers that are none. core/engine/README.md lists them.
+/// Constant. Threads: any.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_reason_name(reason: u32) -> probity_text {
     boundary::lend_text(reason_from(reason).map_or("", Reason::name))

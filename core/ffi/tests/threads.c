@@ -405,15 +405,19 @@ static void probe(probity_engine mine, probity_config modules) {
     OK(probity_engine_add(mine, &wanted, now, NULL, NULL));
     OK(probity_engine_begin(mine, now));
     while (reports == 0) {
-        probity_output it;
-        it.size = sizeof it;
-        OK(probity_engine_next_timeout(mine, &now));
-        OK(probity_engine_handle_timeout(mine, now));
-        while (probity_engine_output(mine, &it) == PROBITY_RESULT_OK) {
-            if (it.kind == PROBITY_OUTPUT_OPEN) OK(probity_engine_opened(mine, it.run, it.conn, now));
-            if (it.kind == PROBITY_OUTPUT_SEND) sent += it.bytes.data[0] == 22; // a handshake
-            if (it.kind == PROBITY_OUTPUT_REPORT) reports++;
+        probity_output outputs[8];
+        uint64_t next;
+        size_t length;
+        outputs[0].size = sizeof outputs[0];
+        OK(probity_engine_step(mine, now, outputs, 8, &length, &next));
+        for (size_t i = 0; i < length; i++) {
+            const probity_output *it = &outputs[i];
+            if (it->kind == PROBITY_OUTPUT_OPEN) OK(probity_engine_opened(mine, it->run, it->conn, now));
+            if (it->kind == PROBITY_OUTPUT_SEND) sent += it->bytes.data[0] == 22; // a handshake
+            if (it->kind == PROBITY_OUTPUT_REPORT) reports++;
         }
+        // After outputs it may have more to say.
+        if (length == 0 && next > now) now = next;
     }
     CHECK(sent > 0);
 }
@@ -422,13 +426,19 @@ static void *has_engines(void *with) {
     probity_config modules = *(probity_config *)with;
     for (int i = 0; i < 100; i++) {
         probity_engine mine = engine(), other;
+        probity_output outputs[4];
         uint64_t now;
+        size_t length;
         probity_result result;
         probe(mine, modules);
         for (int again = 0; again < 20; again++) {
             other.bits = shared;
-            result = again % 2 ? probity_engine_handle_timeout(other, 0)
-                               : probity_engine_next_timeout(other, &now);
+            outputs[0].size = sizeof outputs[0];
+            switch (again % 3) {
+            case 0: result = probity_engine_handle_timeout(other, 0); break;
+            case 1: result = probity_engine_next_timeout(other, &now); break;
+            default: result = probity_engine_step(other, 0, outputs, 4, &length, &now);
+            }
             CHECK(result == PROBITY_RESULT_OK || result == PROBITY_RESULT_IN_USE
                   || result == PROBITY_RESULT_NOTHING || result == PROBITY_RESULT_BAD_HANDLE);
         }

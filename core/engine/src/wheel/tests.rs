@@ -112,6 +112,26 @@ fn following_poll_timeout_reaches_any_deadline_in_at_most_eight_steps() {
 }
 
 #[test]
+fn a_timer_that_is_alone_wakes_its_host_once() {
+    for shift in 0..60 {
+        let mut wheel = Wheel::new(ns(0));
+        let at = (1_u64 << shift) + 12_345;
+        wheel.set(3, ns(at));
+        let wake = next(&wheel).expect("it is set");
+        assert!(wake >= ns(at) && wake.as_nanos() - at < TICK);
+        assert_eq!(wheel.expire(wake), Some(3), "after 2^{shift} ns");
+    }
+    // Two in different slots: once for each.
+    let mut wheel = Wheel::new(ns(0));
+    wheel.set(0, ns(1 << 40));
+    wheel.set(1, ns(1 << 50));
+    for id in [0, 1] {
+        let wake = next(&wheel).expect("it is set");
+        assert_eq!((wheel.expire(wake), wheel.expire(wake)), (Some(id), None));
+    }
+}
+
+#[test]
 fn an_idle_stretch_does_not_make_the_next_timeout_early() {
     let mut wheel = Wheel::new(Instant::ZERO);
     assert_eq!(drain(&mut wheel, 70 * TICK), [0_u32; 0]);

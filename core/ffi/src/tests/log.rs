@@ -127,6 +127,47 @@ fn runs_that_cannot_be_made_are_said_once_a_minute() {
     assert_eq!(probity_config_free(config), Ok);
 }
 
+#[test]
+fn what_a_hosts_tls_says_is_understood_or_quoted() {
+    let heard = Heard::default();
+    let (made, engine) = engine_with(&heard, |_| ());
+    assert_eq!(made, Ok);
+    let secured = |version, cipher| {
+        let info = probity_tls_info {
+            version: lend_text(version),
+            cipher: lend_text(cipher),
+            ..zeroed()
+        };
+        // SAFETY: all places are of this function.
+        unsafe { probity_engine_secured(engine, 0, 0, &info, 0) }
+    };
+    // As OpenSSL, Go and blackbox_exporter call them.
+    let suite = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    for version in ["TLSv1.2", "TLS 1.2", ""] {
+        assert_eq!(secured(version, suite), Ok);
+    }
+    assert_eq!(secured("SSLv3", suite), BadArgument);
+    assert_eq!(
+        secured("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"),
+        BadArgument
+    );
+    let lines = heard.lines();
+    assert_eq!(lines.len(), 2);
+    for (line, (start, end)) in lines.iter().zip([
+        (
+            "2 engine 0 probity_tls_info.version: expected ",
+            "found \"SSLv3\"",
+        ),
+        (
+            "2 engine 0 probity_tls_info.cipher: expected IANA's ",
+            "found \"ECDHE-RSA-AES128-GCM-SHA256\"",
+        ),
+    ]) {
+        assert!(line.starts_with(start) && line.ends_with(end), "{line}");
+    }
+    assert_eq!(probity_engine_free(engine), Ok);
+}
+
 #[cfg(not(feature = "tls"))]
 #[test]
 fn a_build_without_tls_says_what_it_lacks() {
@@ -243,28 +284,11 @@ mod driver {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
+    use super::super::driver::{add, start};
     use super::*;
     use crate::callback::InCallback;
     use crate::driver::*;
     use crate::notices::{Destination, Forwarder, Queue, probity_notice};
-
-    fn start(change: impl FnOnce(&mut probity_driver_config)) -> probity_driver {
-        let mut driver = probity_driver { bits: 0 };
-        let mut with = probity_driver_config {
-            workers: 1,
-            ..zeroed()
-        };
-        change(&mut with);
-        // SAFETY: all places are of this function; who hears lives longer.
-        let started = unsafe { probity_driver_start(&with, &mut driver, null_mut()) };
-        assert_eq!(started, Ok);
-        driver
-    }
-
-    fn add(driver: probity_driver, target: &probity_target) -> probity_result {
-        // SAFETY: a struct of the test.
-        unsafe { probity_driver_add(driver, target, null_mut(), null_mut()) }
-    }
 
     #[test]
     fn a_driver_says_what_it_can_do_what_it_refuses_and_that_it_has_stopped() {
