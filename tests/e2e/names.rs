@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = trials!("names":
         every_answer_of_a_server_has_its_reason,
         the_hosts_file_goes_before_the_server_and_answers_are_kept,
+        both_files_are_followed,
     );
     trials = trials
         .into_iter()
@@ -106,6 +107,34 @@ jobs:
     // worker than the first may never have been asked.
     let own = server.samples("/metrics");
     assert_eq!(own.value("probity_resolver_queries_total", &[]), Some(2.0));
+}
+
+fn both_files_are_followed() {
+    let (dns, folder, [resolv_conf, hosts]) = asked("127.0.0.1 moved.example\n");
+    let peer = Peer::status(200, Duration::ZERO);
+    let port = peer.address.port();
+    // A resolv.conf of before the server was there.
+    folder.write(
+        "resolv.conf",
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    );
+    folder.write(
+        "probity.yml",
+        "modules: {web: {prober: http, timeout: 2s}}\n",
+    );
+    let server = Probity::serve_with(&folder.config(), &[&resolv_conf, &hosts]);
+    let success = |name: &str| {
+        let page = format!("/probe?module=web&target=http://{name}.example:{port}/");
+        server.samples(&page).value("probe_success", &[])
+    };
+    assert_eq!(success("moved"), Some(1.0));
+    assert_eq!(success("good"), Some(0.0));
+    let options = "options timeout:1 attempts:1\n";
+    folder.write("resolv.conf", &format!("{}{options}", dns.line()));
+    folder.write("hosts", "127.0.0.1 other.example\n");
+    for (name, value) in [("good", 1.0), ("other", 1.0), ("moved", 0.0)] {
+        until(name, || (success(name) == Some(value)).then_some(()));
+    }
 }
 
 fn a_file_that_was_asked_for_must_be_there() {

@@ -4,7 +4,8 @@
 //!
 //! A neighbour that is not installed is said to be missing, and its tests
 //! count as ignored, never as passed. `PROBITY_REQUIRE_PEERS="nginx prometheus
-//! promtool"` makes a missing one a failure.
+//! promtool"` makes a missing one a failure; `blackbox_exporter-0.28` is the release that
+//! `.ci/sid` unpacks.
 
 mod dashboards;
 mod http2;

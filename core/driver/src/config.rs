@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use probity_engine::resolve::ResolverConfig;
+use crate::names::Names;
 
 use crate::limits;
 
@@ -20,10 +20,9 @@ pub struct Config {
     /// Descriptors that are left to the host: its files, its own connections.
     /// At most half of all are.
     pub reserve: u64,
-    /// How names are resolved. `Default` reads `/etc/resolv.conf` and
-    /// `/etc/hosts`, and knows the machine's name. One that delegates to its host is of no use here: such
-    /// look-ups end as `Unknown(internal)`.
-    pub resolver: ResolverConfig,
+    /// How names are resolved. A configuration that delegates to its host is of no use
+    /// here: such look-ups end as `Unknown(internal)`.
+    pub names: Names,
     /// Connections per second towards one destination address, over all
     /// workers; 0 is no limit. Each has an equal share, rounded up: with
     /// fewer than one a worker it is one a second for each of them.
@@ -42,26 +41,16 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        // A machine without these files is one without configuration.
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         Self {
             workers: 0,
             in_flight: 0,
             reserve: Self::RESERVE,
-            resolver: ResolverConfig::system(&read("/etc/resolv.conf"), &read("/etc/hosts"))
-                .host_name(&host_name()),
+            names: Names::default(),
             starts_per_destination: 0,
             burst_per_destination: probity_engine::Limits::default().burst_per_destination,
             seed: None,
         }
     }
-}
-
-/// The name of this machine, or nothing if it cannot be read: see
-/// [`ResolverConfig::host_name`].
-pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.unwrap_or_default().trim_end().into()
 }
 
 /// What a running driver can do.

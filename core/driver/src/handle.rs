@@ -133,6 +133,7 @@ impl Driver {
         }
 
         let clock = Arc::new(Clock::new());
+        let (resolver, follower) = config.names.begin(clock.now());
         let notices = Arc::new(notices::Queue::new(workers));
         let mut polls = Vec::with_capacity(workers);
         let mut inboxes = Vec::with_capacity(workers);
@@ -164,13 +165,14 @@ impl Driver {
         for (number, poll) in polls.into_iter().enumerate() {
             let engine = probity_engine::Config {
                 limits: share,
-                resolver: config.resolver.clone(),
+                resolver: resolver.clone(),
                 seed: seed_of(seed, number),
             };
             let worker = Worker::new(
                 number,
                 poll,
                 engine,
+                follower.clone(),
                 Arc::clone(&clock),
                 Arc::clone(&inboxes),
                 Arc::clone(&notices),

@@ -25,6 +25,7 @@ use crate::limits::{
     DEFERRED_PER_TURN, EVENTS, GROUPS_PER_TURN, NOTICES, READ_BUFFER, READS_PER_VISIT,
     REVISITS_PER_TURN, UNTIMED_TURNS,
 };
+use crate::names::Follower;
 use crate::net::{Connect, Got, Line, Net, Told};
 use crate::notices::{self, Notice};
 use crate::report::Done;
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     number: usize,
     clock: Arc<Clock>,
     engine: Engine,
+    /// Looks whether names are resolved in another way now.
+    follower: Option<Follower>,
     net: Net,
     book: Book,
     inboxes: Arc<[Inbox]>,
@@ -106,6 +109,7 @@ impl Worker {
         number: usize,
         poll: Poll,
         config: probity_engine::Config,
+        follower: Option<Follower>,
         clock: Arc<Clock>,
         inboxes: Arc<[Inbox]>,
         notices: Arc<notices::Queue>,
@@ -114,6 +118,7 @@ impl Worker {
         Self {
             number,
             engine: Engine::new(config, now),
+            follower,
             net: Net::new(poll, Arc::clone(&clock)),
             book: Book {
                 groups: Groups::default(),
@@ -178,6 +183,7 @@ impl Worker {
     /// Everything that is done between two waits.
     fn turn(&mut self, events: &Events) {
         self.turns += 1;
+        self.follow_names();
         let mut ready = 0;
         for event in events {
             ready += 1;
@@ -207,6 +213,15 @@ impl Worker {
         self.tell_lines();
         self.copy();
         self.book.flush();
+    }
+
+    /// Before anything begins that may ask for a name.
+    fn follow_names(&mut self) {
+        let now = self.clock.now();
+        let look = |follower: &mut Follower| follower.look(now);
+        if let Some(resolver) = self.follower.as_mut().and_then(look) {
+            self.engine.set_resolver(resolver);
+        }
     }
 
     /// Does what is due: a turn's worth for each turn that has left it out.
@@ -563,7 +578,7 @@ mod tests {
         let config = probity_engine::Config::default();
         let inboxes = Arc::from([Inbox::new(waker)]);
         let notices = Arc::new(notices::Queue::new(1));
-        let mut worker = Worker::new(0, poll, config, clock, inboxes, notices);
+        let mut worker = Worker::new(0, poll, config, None, clock, inboxes, notices);
 
         let module = ModuleConfig {
             prober: "tcp".into(),

@@ -56,7 +56,7 @@ fn no_descriptor_is_never_the_targets_fault() {
     let resolver = ResolverConfig::with_servers(&["127.0.0.1:53".parse().expect("an address")]);
     drop(hoard.split_off(hoard.len() - 20));
     let with_names = Driver::start(probity_driver::Config {
-        resolver,
+        names: resolver.into(),
         ..config(1)
     });
     let with_names = with_names.expect("the driver starts");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand, ValueEnum};
-use probity_engine::resolve::ResolverConfig;
+use probity_driver::{NameFiles, Names};
 use probity_spec::words;
 
 use crate::http::base::{self, Base, External};
@@ -248,15 +248,15 @@ pub struct Engine {
 /// Flags about names.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Dns {
-    /// DNS servers and search domains, as in resolv.conf(5); read once, at the
-    /// start.
+    /// DNS servers and search domains, as in resolv.conf(5); looked at again every
+    /// five seconds.
     #[arg(
         long = "dns.resolv-conf",
         value_name = "FILE",
         default_value = Dns::RESOLV_CONF
     )]
     pub resolv_conf: PathBuf,
-    /// Names that are not looked up, as in hosts(5); read once, at the start.
+    /// Names that are not looked up, as in hosts(5); looked at again likewise.
     #[arg(long = "dns.hosts", value_name = "FILE", default_value = Dns::HOSTS)]
     pub hosts: PathBuf,
 }
@@ -265,24 +265,28 @@ impl Dns {
     const RESOLV_CONF: &str = "/etc/resolv.conf";
     const HOSTS: &str = "/etc/hosts";
 
-    /// Reads both files: the engine knows the names that are in them now. A
-    /// machine may lack the usual ones; one that was asked for must be there.
+    /// Both files. A machine may lack the usual ones; one that was asked for must be
+    /// there.
     ///
     /// # Errors
     /// Which file cannot be read, and why.
-    pub fn resolver(&self) -> Result<ResolverConfig, String> {
-        let read = |path: &Path, usual: &str| match std::fs::read_to_string(path) {
-            Ok(text) => Ok(text),
-            Err(error) if error.kind() == ErrorKind::NotFound && path == Path::new(usual) => {
-                Ok(String::new())
+    pub fn names(&self) -> Result<Names, String> {
+        for (path, usual) in [
+            (&self.resolv_conf, Self::RESOLV_CONF),
+            (&self.hosts, Self::HOSTS),
+        ] {
+            match std::fs::read(path) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && path == Path::new(usual) => {}
+                Err(error) => {
+                    return Err(format!("cannot read {}: {}", path.display(), words(&error)));
+                }
             }
-            Err(error) => Err(format!("cannot read {}: {}", path.display(), words(&error))),
-        };
-        Ok(ResolverConfig::system(
-            &read(&self.resolv_conf, Self::RESOLV_CONF)?,
-            &read(&self.hosts, Self::HOSTS)?,
-        )
-        .host_name(&probity_driver::host_name()))
+        }
+        Ok(Names::Files(NameFiles {
+            resolv_conf: self.resolv_conf.clone(),
+            hosts: self.hosts.clone(),
+        }))
     }
 }
 
@@ -628,10 +632,10 @@ mod tests {
             let line = ["probity"].iter().chain(flags);
             Args::try_parse_from(line).unwrap().serve.engine.dns
         };
-        assert!(dns(&[]).resolver().is_ok());
+        assert!(dns(&[]).names().is_ok());
         for flag in ["--dns.hosts", "--dns.resolv-conf"] {
             let path = "/etc/probity-nosuch/file";
-            let error = dns(&[flag, path]).resolver().unwrap_err();
+            let error = dns(&[flag, path]).names().unwrap_err();
             assert!(
                 error.starts_with(&format!("cannot read {path}: ")),
                 "{error}"

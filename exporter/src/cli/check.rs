@@ -78,7 +78,7 @@ fn run(args: &Check, out: &mut impl Write, colour: bool) -> Result<u8, Stopped> 
     };
     let specs = specs(args).map_err(usage)?;
     let config = probity_driver::Config {
-        resolver: args.dns.resolver().map_err(usage)?,
+        names: args.dns.names().map_err(usage)?,
         workers: 1,
         ..probity_driver::Config::default()
     };

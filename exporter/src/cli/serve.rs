@@ -446,7 +446,7 @@ fn start_engine(flags: &Engine, connections: usize) -> Result<Handle, StartError
     // What clients may hold is not there to probe with.
     let clients = connections + DOORSTEP;
     let config = probity_driver::Config {
-        resolver: flags.dns.resolver().map_err(StartError::Other)?,
+        names: flags.dns.names().map_err(StartError::Other)?,
         workers: flags.workers,
         in_flight: flags.in_flight,
         reserve: probity_driver::Config::RESERVE + clients as u64,

@@ -115,7 +115,8 @@ fn read(pair: &str) -> Option<(String, String)> {
 }
 
 /// Go's `url.QueryUnescape`: `None` if a `%` is not followed by two digits.
-/// What is not UTF-8 then is replaced, since our labels and pages have to be.
+/// What is not UTF-8 then stays as it was escaped, since our labels and pages have to
+/// be: in a URL, where Go escapes it again, that is the same.
 pub(super) fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -130,10 +131,18 @@ pub(super) fn unescape(text: &str) -> Option<String> {
             byte => byte,
         });
     }
-    Some(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
+    Some(String::from_utf8(bytes).unwrap_or_else(|error| escape_what_is_no_text(error.as_bytes())))
+}
+
+fn escape_what_is_no_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -153,7 +162,9 @@ mod tests {
             ("a=1;b=2", "a", None),
             ("b=1;&a=2", "a", Some("2")),
             ("&&a=2", "a", Some("2")),
-            ("a=%ff", "a", Some("\u{fffd}")),
+            ("a=%ff", "a", Some("%FF")),
+            ("a=caf%E9%2Fb+%C3%A9", "a", Some("caf%E9/b \u{e9}")),
+            ("a=caf%25E9", "a", Some("caf%E9")),
             ("a=\u{e9}", "a", Some("\u{e9}")),
             ("", "a", None),
         ] {

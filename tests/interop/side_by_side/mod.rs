@@ -117,9 +117,8 @@ fn of_release(release: Release, upstream: Option<PathBuf>, mut cases: Vec<Case>)
         Release::Older => "side_by_side_with_0.23",
     };
     let Some(upstream) = upstream else {
-        // Only the one of the stable suite can be insisted on.
         let program = match release {
-            Release::Current => "blackbox_exporter 0.28",
+            Release::Current => "blackbox_exporter-0.28",
             Release::Older => UPSTREAM,
         };
         return vec![neighbours::trial_at(
@@ -402,7 +401,8 @@ fn same(field: &str, upstream: Option<&String>, ours: Option<&String>) -> bool {
         (Some(upstream), Some(ours)) if is_short(field) => {
             upstream == ours || (upstream == "a time" && ours == "0")
         }
-        // That one lacks the family is told by its series.
+        // That one lacks the family is told by its series: of each that has series there
+        // is both.
         (None, Some(_)) | (Some(_), None) => {
             let field = field.rsplit(": ").next().unwrap_or(field);
             field.starts_with("help ") || field.starts_with("type ")

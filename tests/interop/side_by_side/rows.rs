@@ -138,6 +138,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "bodies::compression_none_*",
             "bodies::compression_identity",
             "bodies::compression_bad_status",
+            "http::status_404_where_unset",
         ],
     ),
     (
@@ -213,6 +214,7 @@ const ROWS: &[(&str, &[&str])] = &[
         "TestHTTPUsesTargetAsTLSServerName",
         &[
             "certificates::name_of_name_only",
+            "certificates::own-authority_as_own_root",
             "tests/e2e/probers.rs: the_name_that_a_certificate_is_verified_for",
         ],
     ),

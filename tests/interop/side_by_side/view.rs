@@ -3,7 +3,7 @@
 //! shows, or nothing was to be measured, only ours may be zero. What a
 //! case says is slow is compared as to whether it is long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use probity_tests::support::http::Answer;
 use serde_json::Value;
@@ -49,6 +49,7 @@ pub(crate) fn see(fields: &mut Fields, prefix: &str, answer: &Result<Answer, Str
     add("status".into(), answer.status.to_string());
     for name in [
         "content-type",
+        "content-encoding",
         "x-content-type-options",
         "location",
         "www-authenticate",
@@ -139,6 +140,12 @@ fn leaves(value: &Value, path: &str, add: &mut impl FnMut(String, String) -> Opt
     }
 }
 
+fn is_positive(value: &str) -> bool {
+    value
+        .parse::<f64>()
+        .is_ok_and(|it| it.is_finite() && it > 0.0)
+}
+
 fn is_time(family: &str) -> bool {
     family.ends_with("_duration_seconds") || family.ends_with("_lookup_time_seconds")
 }
@@ -146,8 +153,7 @@ fn is_time(family: &str) -> bool {
 /// Fields of times that are nothing for a literal address, a body that came with
 /// its head, or a probe that failed at once.
 pub(crate) fn is_short(field: &str) -> bool {
-    field.ends_with("series probe_duration_seconds")
-        || field.ends_with("_lookup_time_seconds")
+    field.ends_with("_lookup_time_seconds")
         || field.ends_with("{phase=\"resolve\"}")
         || field.ends_with("{phase=\"transfer\"}")
 }
@@ -175,6 +181,8 @@ fn exposition(
     wanted: impl Fn(&str) -> bool,
 ) {
     let mut order: Vec<(&str, &str)> = Vec::new();
+    let mut described = BTreeSet::new();
+    let failed = body.lines().any(|line| line == "probe_success 0");
     for line in body.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             let mut parts = comment.splitn(3, ' ');
@@ -184,6 +192,7 @@ fn exposition(
             );
             if wanted(name) {
                 let key = format!("{} {name}", kind.to_ascii_lowercase());
+                described.insert(key.clone());
                 add(key, parts.next().unwrap_or_default().to_owned());
             }
             continue;
@@ -195,12 +204,24 @@ fn exposition(
         }
         order.push((family, series));
         let value = match value {
+            // Here a probe that fails at once takes none.
+            "0" if series == "probe_duration_seconds" && failed => "a time",
             "0" => "0",
-            _ if is_time(family) => "a time",
+            _ if is_time(family) && is_positive(value) => "a time",
             value => value,
         };
         if add(format!("series {series}"), value.to_owned()).is_some() {
             add(format!("series {series} twice"), "yes".to_owned());
+        }
+    }
+    // A family without one of these is seen beside one that has it.
+    let families: BTreeSet<&str> = order.iter().map(|(family, _)| *family).collect();
+    for key in families
+        .iter()
+        .flat_map(|it| [format!("help {it}"), format!("type {it}")])
+    {
+        if !described.contains(&key) {
+            add(key, "none".to_owned());
         }
     }
     let misplaced = order.windows(2).find(|two| two[0] > two[1]);

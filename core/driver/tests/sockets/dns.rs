@@ -59,7 +59,7 @@ fn dns_server() -> (SocketAddr, Arc<AtomicUsize>) {
 
 fn start_with(resolver: ResolverConfig) -> Handle {
     Driver::start(Config {
-        resolver,
+        names: resolver.into(),
         ..config(1)
     })
     .expect("the driver starts")

@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn config(workers: usize) -> Config {
     Config {
         workers,
-        resolver: ResolverConfig::default(),
+        names: ResolverConfig::default().into(),
         ..Config::default()
     }
 }

@@ -368,6 +368,13 @@ impl Engine {
         self.settle(now);
     }
 
+    /// Resolves names in another way from now on: look-ups that begin ask the servers of
+    /// this configuration, and what is remembered is forgotten. Ignored if either is one
+    /// that leaves names to the host and the other is not, or if nothing has changed.
+    pub fn set_resolver(&mut self, resolver: ResolverConfig) {
+        self.shared.resolver.set(resolver);
+    }
+
     /// Tells that what a run has to send waits for others of the host's, and not for
     /// its peer. That time is not its target's: it is in no phase, and if the run is
     /// not over in time with more than an eighth of it gone so, it is `Unknown`. Runs

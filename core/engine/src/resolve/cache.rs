@@ -46,6 +46,12 @@ impl Cache {
         self.order.len()
     }
 
+    /// Forgets all answers.
+    pub(super) fn clear(&mut self) {
+        self.answers.iter_mut().for_each(Map::clear);
+        self.order.clear();
+    }
+
     /// The answer for a name in lower case, if it has not expired.
     pub(super) fn get(&self, ask: Ask, name: &str, now: Instant) -> Option<&Answer> {
         let entry = self.answers[ask as usize].get(name)?;

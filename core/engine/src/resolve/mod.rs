@@ -172,6 +172,18 @@ impl Resolver {
         }
     }
 
+    /// Takes another configuration in place of one of its kind. Look-ups that are there
+    /// go on as they have begun.
+    pub(crate) fn set(&mut self, config: ResolverConfig) {
+        let (Some(stub), Some(ours)) = (config.into_stub(), &self.stub) else {
+            return;
+        };
+        if stub != **ours {
+            self.stub = Some(Arc::new(stub));
+            self.cache.clear();
+        }
+    }
+
     /// Whether the host resolves what [`is_literal`] says is a name.
     pub(crate) const fn is_delegated(&self) -> bool {
         self.stub.is_none()

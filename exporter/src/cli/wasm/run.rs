@@ -36,7 +36,7 @@ pub(super) fn main(args: &Check) -> Result<u8, String> {
     let script = Script::default();
     let spec = Arc::new(spec(args, &script)?);
     let config = probity_driver::Config {
-        resolver: args.dns.resolver()?,
+        names: args.dns.names()?,
         workers: 1,
         ..probity_driver::Config::default()
     };

@@ -38,10 +38,55 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
+/// A module of each prober, with what people write there.
+const EVERY_PROBER: &str = "\
+modules:
+  web:
+    prober: http
+    timeout: 5s
+    http: {valid_status_codes: [200, 204], method: POST, headers: {X-From: probe}, body: '{}'}
+  login:
+    prober: http
+    timeout: 5s
+    http: {method: GET, basic_auth: {username: who, password: why}, preferred_ip_protocol: ip4}
+  bearer:
+    prober: http
+    http: {authorization: {type: Bearer, credentials: key}, no_follow_redirects: true}
+  mail:
+    prober: tcp
+    tcp:
+      query_response:
+      - {expect: '^220 (.+) ESMTP'}
+      - {send: 'EHLO probe'}
+      - {starttls: true}
+      tls_config: {insecure_skip_verify: true}
+  chat:
+    prober: tcp
+    timeout: 5s
+    tcp: {tls: true, query_response: [{send: 'NICK probe'}, {expect: 'PING :(.*)', send: 'PONG ${1}'}]}
+  alive:
+    prober: icmp
+    timeout: 5s
+    icmp: {preferred_ip_protocol: ip4, source_ip_address: 127.0.0.1, ttl: 5}
+  name:
+    prober: dns
+    timeout: 5s
+    dns:
+      query_name: example.org
+      query_type: MX
+      valid_rcodes: [NOERROR, NXDOMAIN]
+      validate_answer_rrs: {fail_if_not_matches_regexp: ['.*mail.*']}
+      validate_additional_rrs: {fail_if_matches_regexp: ['.*evil.*']}
+  rpc:
+    prober: grpc
+    grpc: {tls: true, service: health, metadata: {who: [probe]}}
+";
+
 fn files() -> Vec<Case> {
     [
         ("empty", ""),
         ("only_comment", "# nothing\n"),
+        ("every_prober_good", EVERY_PROBER),
         ("no_modules", "modules: {}\n"),
         ("null_modules", "modules:\n"),
         ("unknown_top", "modules: {}\nother: 1\n"),

@@ -13,9 +13,11 @@ const PATH: &str = "interop/DIFFERENCES.md";
 const HEAD: &str = "\
 # What differs from blackbox_exporter 0.28, and why
 
-Every difference that is meant. A suite (`side_by_side` beside this page) asks
-both programs the same, and fails where they differ in what is not here, and where
-something here no longer occurs. The page is made from the list that the suite uses.
+Every difference that a suite (`side_by_side` beside this page) sees and that is meant:
+it asks both programs the same, and fails where they differ in what is not here, and
+where something here no longer occurs. The page is made from the list that the suite
+uses; what no case of it shows is said in the README. (Differences from 0.23 that are not
+those from 0.28 stand in `side_by_side/differences/older.rs`.)
 
 `*` stands for anything, `-` for nothing: a series or line that only one has.
 ";

@@ -412,3 +412,28 @@ fn nothing_is_looked_up_after_a_shutdown() {
     assert_eq!((stats.lookups_in_flight, stats.lookups_queued), (0, 0));
     assert_eq!(world.reports.len(), 2);
 }
+
+#[test]
+fn another_configuration_asks_its_servers_and_forgets_what_was() {
+    let mut world = one();
+    world.scheduled_v4("web.test");
+    let asked = world.expect("A web.test. @192.0.2.53:53");
+    world.datagram(&asked, &asked.addresses(&["192.0.2.1"], 300));
+    world.result().unwrap();
+    // The same again changes nothing.
+    world.engine.set_resolver(servers(&[ONE]));
+    world.scheduled_v4("web.test");
+    assert_eq!(world.result().unwrap(), "192.0.2.1");
+    let other = servers(&[TWO]).hosts("192.0.2.7 other.test");
+    world.engine.set_resolver(other);
+    world.scheduled_v4("web.test");
+    let asked = world.expect("A web.test. @192.0.2.54:53");
+    world.datagram(&asked, &asked.addresses(&["192.0.2.2"], 300));
+    assert_eq!(world.result().unwrap(), "192.0.2.2");
+    world.run_v4("other.test");
+    assert_eq!(world.result().unwrap(), "192.0.2.7", "nobody is asked");
+    // Whose names are his own does not have to be told.
+    world.engine.set_resolver(ResolverConfig::delegated());
+    world.run_v4("other.test");
+    assert_eq!(world.result().unwrap(), "192.0.2.7");
+}
