@@ -39,7 +39,7 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
     let program = match Program::probity() {
         Ok(program) => program,
         Err(sentence) => {
-            report.note(format!("scrape: {sentence}"));
+            report.note(sentence);
             return Ok(());
         }
     };
