@@ -54,7 +54,8 @@ static ALLOCATOR: steady::Counting = steady::Counting;
 struct Args {
     #[command(subcommand)]
     farm: Option<Hidden>,
-    /// What to measure; all of it unless given. May be repeated.
+    /// What to measure, in the order of this list; all of it unless given. May be
+    /// repeated.
     #[arg(long, value_enum)]
     only: Vec<Bench>,
     /// Seconds of one round of one side.
@@ -129,7 +130,6 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> Result<(), String> {
-    let wanted = |bench| args.only.is_empty() || args.only.contains(&bench);
     let plan = Plan {
         round: Duration::from_secs_f64(args.seconds),
         rounds: args.rounds,
@@ -141,36 +141,18 @@ fn measure(args: &Args) -> Result<(), String> {
     let mut report = Report::new();
     let mut farm = farm::Farm::start()?;
     cpu::pin(Core::First);
+    let mut failed = Vec::new();
     let mut engine = probe::Engine::default();
-    if wanted(Bench::Tcp) {
-        engine.tcp = Some(engine::beside_raw(&plan, "tcp", &farm, &mut report)?);
-    }
-    if wanted(Bench::Http) {
-        engine.http = Some(engine::beside_raw(&plan, "http", &farm, &mut report)?);
-    }
-    if wanted(Bench::Steady) {
-        steady::measure(&mut report)?;
-    }
-    if wanted(Bench::Tls) {
-        tls::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Probe) {
-        probe::measure(&plan, &farm, engine, &mut report)?;
-    }
-    if wanted(Bench::Truth) {
-        truth::measure(&plan, &mut farm, &mut report)?;
-    }
-    if wanted(Bench::Hang) {
-        hang::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Idle) {
-        idle::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Scrape) {
-        scrape::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Fleet) {
-        fleet::measure(&plan, &mut report)?;
+    for bench in Bench::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(bench) {
+            continue;
+        }
+        if let Err(why) = run(*bench, &plan, &mut farm, &mut engine, &mut report) {
+            let name = bench.to_possible_value();
+            let name = name.map_or_else(String::new, |name| name.get_name().to_owned());
+            report.note(format!("{name} was not measured: {why}"));
+            failed.push(name);
+        }
     }
     drop(farm);
     report.quiet(&machine);
@@ -178,6 +160,31 @@ fn measure(args: &Args) -> Result<(), String> {
         println!("{}", report.json());
     } else {
         print!("{}", report.table());
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("not measured: {}", failed.join(", "))),
+    }
+}
+
+fn run(
+    bench: Bench,
+    plan: &Plan,
+    farm: &mut farm::Farm,
+    engine: &mut probe::Engine,
+    report: &mut Report,
+) -> Result<(), String> {
+    match bench {
+        Bench::Tcp => engine.tcp = Some(engine::beside_raw(plan, "tcp", farm, report)?),
+        Bench::Http => engine.http = Some(engine::beside_raw(plan, "http", farm, report)?),
+        Bench::Steady => steady::measure(report)?,
+        Bench::Tls => tls::measure(plan, farm, report)?,
+        Bench::Probe => probe::measure(plan, farm, *engine, report)?,
+        Bench::Hang => hang::measure(plan, farm, report)?,
+        Bench::Truth => truth::measure(plan, farm, report)?,
+        Bench::Idle => idle::measure(plan, farm, report)?,
+        Bench::Scrape => scrape::measure(plan, farm, report)?,
+        Bench::Fleet => fleet::measure(plan, report)?,
     }
     Ok(())
 }
