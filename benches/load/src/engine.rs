@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use probity_driver::{Change, Config, Driver, Handle, Stats};
+use probity_driver::{Change, Config, Driver, Fleet, FleetQuery, Handle, Row, Stats};
 use probity_engine::check::{ModuleConfig, TargetParams};
 use probity_engine::config::NoFiles;
 use probity_engine::threshold::{self, Kind};
@@ -30,13 +30,30 @@ pub(crate) fn specs(
     interval: Duration,
     timeout: Duration,
 ) -> Result<Vec<Change>, String> {
+    let names = places.iter().map(ToString::to_string);
+    let specs = named(json, names, interval, timeout)?;
+    Ok((0..count)
+        .map(|id| upsert(id, &specs[id as usize % specs.len()]))
+        .collect())
+}
+
+pub(crate) fn upsert(id: u32, spec: &Arc<Spec>) -> Change {
+    Change::Upsert(TargetId(u64::from(id)), Arc::clone(spec))
+}
+
+/// What is checked at each of these.
+pub(crate) fn named(
+    json: &str,
+    names: impl Iterator<Item = String>,
+    interval: Duration,
+    timeout: Duration,
+) -> Result<Vec<Arc<Spec>>, String> {
     let module = module(json)?;
     let schedule = Schedule::new(interval, timeout, Duration::ZERO).map_err(|e| e.to_string())?;
     let threshold = threshold::Config::new(Kind::Plain, 1, 3).map_err(|e| e.to_string())?;
-    let specs: Result<Vec<Arc<Spec>>, String> = places
-        .iter()
-        .map(|place| {
-            let check = module.target(&place.to_string(), TargetParams::default());
+    names
+        .map(|name| {
+            let check = module.target(&name, TargetParams::default());
             Ok(Arc::new(Spec {
                 check: check.map_err(|error| error.to_string())?,
                 schedule,
@@ -44,14 +61,7 @@ pub(crate) fn specs(
                 group: GroupId(0),
             }))
         })
-        .collect();
-    let specs = specs?;
-    Ok((0..count)
-        .map(|id| {
-            let spec = &specs[id as usize % specs.len()];
-            Change::Upsert(TargetId(u64::from(id)), Arc::clone(spec))
-        })
-        .collect())
+        .collect()
 }
 
 /// A driver with one worker.
@@ -63,6 +73,18 @@ pub(crate) fn driver(changes: Vec<Change>) -> Result<Handle, String> {
     let handle = Driver::start(config).map_err(|error| error.to_string())?;
     handle.apply(changes).map_err(|error| error.to_string())?;
     Ok(handle)
+}
+
+/// A copy of all targets, by id.
+pub(crate) fn rows(handle: &Handle) -> Result<Vec<Row>, String> {
+    let (send, receive) = mpsc::channel();
+    let done = move |fleet: Fleet| {
+        // As below.
+        let _ = send.send(fleet.rows);
+    };
+    let all = FleetQuery::default();
+    handle.fleet(all, done).map_err(|error| error.to_string())?;
+    receive.recv().map_err(|error| error.to_string())
 }
 
 pub(crate) fn stats(handle: &Handle) -> Result<Stats, String> {
@@ -113,56 +135,70 @@ pub(crate) fn run(round: Duration, changes: Vec<Change>) -> Result<(u64, Used, S
     Ok((results[0] - before[0], used, after))
 }
 
-/// Plain checks and the bare loop, in turn.
+/// What a check took, on one side, one value a round.
+#[derive(Debug, Default)]
+struct Cost {
+    total: Vec<f64>,
+    user: Vec<f64>,
+}
+
+impl Cost {
+    fn add(&mut self, done: u64, used: Used) {
+        let each = used.cpu * 1e6 / done as f64;
+        self.total.push(each);
+        self.user.push(each * used.user_part);
+    }
+
+    /// Of the last round: the whole of it, and its part in user space.
+    fn last(&self) -> (f64, f64) {
+        let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
+        (last(&self.total), last(&self.user))
+    }
+
+    /// Says it; checks per second of CPU.
+    fn tell(self, kind: &str, side: &str, report: &mut Report) -> f64 {
+        let (total, user) = (median(self.total), median(self.user));
+        let of = |part| format!("{kind}: CPU per check, {side}{part}");
+        report.add(of(""), total, "us", Bar::None);
+        report.add(of(", in user space"), user, "us", Bar::None);
+        let rate = 1e6 / total;
+        let name = format!("{kind}: checks per second of CPU, {side}");
+        report.add(name, rate, "/s", Bar::None);
+        rate
+    }
+}
+
+/// Plain checks and the bare loop, in turn. Returns how many checks the driver
+/// makes in a second of CPU.
 pub(crate) fn beside_raw(
     plan: &Plan,
     kind: &'static str,
     farm: &Farm,
     report: &mut Report,
-) -> Result<(), String> {
+) -> Result<f64, String> {
     let request = b"GET / HTTP/1.1\r\nHost: 127.77.2.1:40000\r\nUser-Agent: Blackbox Exporter/0.28.0\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
     let (places, exchange) = match kind {
         "tcp" => (&farm.places.silent, Exchange::Connect),
         _ => (&farm.places.http, Exchange::Request(request)),
     };
     let json = format!(r#"{{"prober":"{kind}"}}"#);
-    let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let mut extra_user = Vec::new();
-    let mut rates = (Vec::new(), Vec::new());
+    let (mut bare, mut ours) = (Cost::default(), Cost::default());
+    let (mut ratios, mut extra_user) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
         let (done, used) = raw::run(plan.round, plan.in_flight, places, exchange)
             .map_err(|error| error.to_string())?;
-        let raw = used.cpu * 1e6 / done as f64;
-        let raw_user = raw * used.user_part;
-        rates.0.push(done as f64 / used.cpu);
+        bare.add(done, used);
         let interval = interval(plan.in_flight, done as f64 / used.wall);
-        let changes = specs(
-            &json,
-            places,
-            plan.in_flight,
-            interval,
-            Duration::from_secs(5),
-        )?;
+        let timeout = Duration::from_secs(5);
+        let changes = specs(&json, places, plan.in_flight, interval, timeout)?;
         let (done, used, _) = run(plan.round, changes)?;
-        let engine = used.cpu * 1e6 / done as f64;
-        rates.1.push(done as f64 / used.cpu);
-        extra_user.push(engine * used.user_part - raw_user);
-        bare.push(raw);
-        ours.push(engine);
+        ours.add(done, used);
+        let ((raw, raw_user), (engine, engine_user)) = (bare.last(), ours.last());
         ratios.push(engine / raw);
+        extra_user.push(engine_user - raw_user);
     }
-    report.add(
-        format!("{kind}: CPU per check, raw"),
-        median(bare),
-        "us",
-        Bar::None,
-    );
-    report.add(
-        format!("{kind}: CPU per check, engine"),
-        median(ours),
-        "us",
-        Bar::None,
-    );
+    bare.tell(kind, "raw", report);
+    let rate = ours.tell(kind, "engine", report);
     report.add(
         format!("{kind}: CPU per check, engine / raw"),
         median(ratios),
@@ -179,17 +215,5 @@ pub(crate) fn beside_raw(
         "us",
         bar,
     );
-    report.add(
-        format!("{kind}: checks per second of CPU, raw"),
-        median(rates.0),
-        "/s",
-        Bar::None,
-    );
-    report.add(
-        format!("{kind}: checks per second of CPU, engine"),
-        median(rates.1),
-        "/s",
-        Bar::None,
-    );
-    Ok(())
+    Ok(rate)
 }

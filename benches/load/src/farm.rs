@@ -1,14 +1,15 @@
 //! The servers: one process, one thread, one core.
 //!
 //! Each kind listens on several loopback addresses, so that source ports do not
-//! run out. It ends when its standard input does.
+//! run out. It ends when its standard input does; a line there asks how long the
+//! servers slept that sleep for as long as they are asked to.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -16,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConnection;
 use serde::{Deserialize, Serialize};
 
-use crate::cpu;
+use crate::cpu::{self, Core};
 
 /// Addresses of each kind: 28,000 source ports towards each.
 const ADDRESSES: u8 = 16;
@@ -25,8 +26,19 @@ const ADDRESSES: u8 = 16;
 pub(crate) const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
 
-/// Times after which the delaying servers answer, in microseconds.
-pub(crate) const DELAYS: [u64; 5] = [0, 1_000, 5_000, 20_000, 100_000];
+/// Sleepers that are told apart: one for each target of the largest fleet.
+const SLEEPERS: usize = 100_000;
+
+/// How a sleeper slept: the answers that it gave so far, and the microseconds
+/// from the last request to its answer.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Slept {
+    pub(crate) answers: u64,
+    pub(crate) last: u64,
+}
+
+/// By the number of the sleeper.
+type Sleepers = Arc<Mutex<Vec<Slept>>>;
 
 /// Where the servers are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,8 +49,8 @@ pub(crate) struct Places {
     pub(crate) http: Vec<SocketAddrV4>,
     /// TLS 1.3, no tickets; wait for the peer to close.
     pub(crate) tls: Vec<SocketAddrV4>,
-    /// Answer HTTP after one of [`DELAYS`], one address for each.
-    pub(crate) delayed: Vec<SocketAddrV4>,
+    /// Answer `GET /NUMBER/MICROSECONDS` after as long, for the sleeper of that number.
+    pub(crate) sleepers: Vec<SocketAddrV4>,
 }
 
 /// The running servers.
@@ -46,6 +58,8 @@ pub(crate) struct Places {
 pub(crate) struct Farm {
     pub(crate) places: Places,
     child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Farm {
@@ -58,13 +72,35 @@ impl Farm {
                 .spawn()?;
             let mut line = String::new();
             let stdout = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
-            BufReader::new(stdout).read_line(&mut line)?;
+            let asks = child.stdin.take().ok_or(ErrorKind::BrokenPipe)?;
+            let mut answers = BufReader::new(stdout);
+            answers.read_line(&mut line)?;
             let places = serde_json::from_str(&line)?;
-            Ok(Self { places, child })
+            Ok(Self {
+                places,
+                child,
+                asks,
+                answers,
+            })
         };
         start().map_err(|error| format!("the servers do not start: {error}"))
     }
+
+    /// How the sleepers slept since this was last asked with `forget`.
+    pub(crate) fn slept(&mut self, forget: bool) -> Result<Vec<Slept>, String> {
+        let mut ask = || -> io::Result<Vec<Slept>> {
+            writeln!(self.asks, "{}", if forget { FORGET } else { TELL })?;
+            let mut line = String::new();
+            self.answers.read_line(&mut line)?;
+            Ok(serde_json::from_str(&line)?)
+        };
+        ask().map_err(|error| format!("the servers do not tell how they slept: {error}"))
+    }
 }
+
+/// What it is asked on its standard input.
+const TELL: &str = "tell";
+const FORGET: &str = "forget";
 
 impl Drop for Farm {
     fn drop(&mut self) {
@@ -79,7 +115,7 @@ enum Kind {
     Silent,
     Http,
     Tls,
-    Delayed(usize),
+    Sleeper,
 }
 
 struct Conn {
@@ -94,21 +130,34 @@ struct Server {
     listeners: Vec<(TcpListener, Kind)>,
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
-    due: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    due: BinaryHeap<Reverse<Due>>,
+    sleepers: Sleepers,
     tls: Arc<rustls::ServerConfig>,
     serial: u64,
+}
+
+/// An answer of a sleeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: Instant,
+    slot: usize,
+    serial: u64,
+    sleeper: usize,
+    asked: Instant,
 }
 
 /// Serves until standard input ends.
 pub(crate) fn serve() -> io::Result<()> {
     probity_driver::raise_descriptor_limit();
-    cpu::pin(1);
+    cpu::pin(Core::Last);
+    let sleepers = Sleepers::default();
     let mut server = Server {
         poll: Poll::new()?,
         listeners: Vec::new(),
         conns: Vec::new(),
         free: Vec::new(),
         due: BinaryHeap::new(),
+        sleepers: Arc::clone(&sleepers),
         tls: tls_config().map_err(io::Error::other)?,
         serial: 0,
     };
@@ -119,27 +168,47 @@ pub(crate) fn serve() -> io::Result<()> {
     let silent = many(Kind::Silent, 1)?;
     let http = many(Kind::Http, 2)?;
     let tls = many(Kind::Tls, 3)?;
-    let delayed = (0..DELAYS.len())
-        .map(|index| {
-            server.listen(
-                Kind::Delayed(index),
-                Ipv4Addr::new(127, 77, 4, index as u8 + 1),
-            )
-        })
-        .collect::<io::Result<_>>()?;
+    let asleep = many(Kind::Sleeper, 4)?;
     let places = Places {
         silent,
         http,
         tls,
-        delayed,
+        sleepers: asleep,
     };
     println!("{}", serde_json::to_string(&places)?);
     io::stdout().flush()?;
-    std::thread::spawn(|| {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
+    std::thread::spawn(move || {
+        // Whoever started it has ended, or does not listen any more.
+        let ended = tell(&sleepers);
+        std::process::exit(i32::from(ended.is_err()));
     });
     server.run()
+}
+
+/// Answers what is asked on standard input, until that ends.
+fn tell(sleepers: &Sleepers) -> io::Result<()> {
+    for line in io::stdin().lines() {
+        let forget = line? == FORGET;
+        let slept = {
+            let mut sleepers = sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            match forget {
+                true => std::mem::take(&mut *sleepers),
+                false => sleepers.clone(),
+            }
+        };
+        println!("{}", serde_json::to_string(&slept)?);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// The number of the sleeper and how long it is to sleep.
+fn asked(request: &[u8]) -> Option<(usize, Duration)> {
+    let text = std::str::from_utf8(request).ok()?;
+    let path = text.strip_prefix("GET /")?.split(' ').next()?;
+    let (sleeper, micros) = path.split_once('/')?;
+    let sleeper = sleeper.parse().ok().filter(|it| *it < SLEEPERS)?;
+    Some((sleeper, Duration::from_micros(micros.parse().ok()?)))
 }
 
 /// A certificate of its own; every handshake is a full one.
@@ -177,7 +246,7 @@ impl Server {
         let mut events = Events::with_capacity(1_024);
         let mut buffer = vec![0; 16 * 1024];
         loop {
-            let next = self.due.peek().map(|Reverse((at, ..))| *at);
+            let next = self.due.peek().map(|Reverse(due)| due.at);
             let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
             // epoll counts in milliseconds: the last one is waited for awake, so
             // that answers are sent when they are due.
@@ -239,13 +308,20 @@ impl Server {
                     let _ = conn.stream.write(ANSWER);
                     true
                 }
-                (Kind::Delayed(which), _) => {
-                    let serial = conn.serial;
-                    let delay = Duration::from_micros(DELAYS[which]);
-                    self.due
-                        .push(Reverse((Instant::now() + delay, slot, serial)));
-                    false
-                }
+                (Kind::Sleeper, _) => match asked(&buffer[..read]) {
+                    Some((sleeper, delay)) => {
+                        let asked = Instant::now();
+                        self.due.push(Reverse(Due {
+                            at: asked + delay,
+                            slot,
+                            serial: conn.serial,
+                            sleeper,
+                            asked,
+                        }));
+                        false
+                    }
+                    None => true,
+                },
                 (Kind::Tls, Some(tls)) => !handshake(tls, &mut conn.stream, &buffer[..read]),
                 _ => false,
             },
@@ -256,18 +332,31 @@ impl Server {
     }
 
     fn answer_due(&mut self) {
-        while let Some(Reverse((at, slot, serial))) = self.due.peek().copied() {
-            if at > Instant::now() {
+        while let Some(Reverse(due)) = self.due.peek().copied() {
+            let now = Instant::now();
+            if due.at > now {
                 return;
             }
             self.due.pop();
-            if let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut)
-                && conn.serial == serial
+            if let Some(conn) = self.conns.get_mut(due.slot).and_then(Option::as_mut)
+                && conn.serial == due.serial
             {
                 let _ = conn.stream.write(ANSWER);
-                self.close(slot);
+                let slept = now.duration_since(due.asked);
+                self.keep(due.sleeper, slept);
+                self.close(due.slot);
             }
         }
+    }
+
+    fn keep(&self, sleeper: usize, slept: Duration) {
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        if sleepers.len() <= sleeper {
+            sleepers.resize_with(sleeper + 1, Slept::default);
+        }
+        let kept = &mut sleepers[sleeper];
+        kept.answers += 1;
+        kept.last = slept.as_micros() as u64;
     }
 
     fn close(&mut self, slot: usize) {

@@ -5,13 +5,86 @@ use std::time::{Duration, Instant};
 use probity_driver::Change;
 
 use crate::Plan;
+use crate::client;
 use crate::cpu::{self, Since};
 use crate::engine::{driver, specs, stats};
+use crate::exporter::{Fleet, Program};
+use crate::farm::Farm;
 use crate::report::{Bar, Report};
 
-pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<(), String> {
+const INTERVAL: Duration = Duration::from_secs(60);
+
+pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(), String> {
+    in_the_driver(plan, report)?;
+    match Program::probity() {
+        Ok(program) => all_in(plan, farm, &program, report),
+        Err(sentence) => {
+            report.note(sentence);
+            Ok(())
+        }
+    }
+}
+
+/// The whole program, with a file of targets and all that it keeps of them, once
+/// each has had its result.
+fn all_in(plan: &Plan, farm: &Farm, program: &Program, report: &mut Report) -> Result<(), String> {
+    let (targets, interval) = match plan.quick {
+        true => (1_000, Duration::from_secs(1)),
+        false => (100_000, INTERVAL),
+    };
+    let (places, fleet) = (&farm.places.http, Fleet::new()?);
+    let config = fleet.config(interval, interval.min(Duration::from_secs(10)));
+    fleet.list(places, 0..0)?;
+    let empty = program.start(&config, &["--engine.workers=1"])?.resident();
+    fleet.list(places, 0..targets)?;
+    let begun = Instant::now();
+    let exporter = program.start(&config, &["--engine.workers=1"])?;
+    let server = exporter.address;
+    client::wait_for(server, "job=fleet", targets as u64, interval)?;
+    let loaded = begun.elapsed().as_secs_f64() * 1e3;
+    report.add("idle: start with the file", loaded, "ms", Bar::None);
+    let each = |now: u64| now.saturating_sub(empty) as f64 / targets as f64;
+    let before = each(exporter.resident());
+    report.add(
+        "idle: resident bytes of a target at the start",
+        before,
+        "B",
+        Bar::None,
+    );
+    client::wait_for(server, "health=up", targets as u64, 2 * interval)?;
+    let spent = exporter.spent();
+    let begun = Instant::now();
+    std::thread::sleep(plan.round * plan.rounds);
+    let busy = exporter.spent().since(spent).total() / begun.elapsed().as_secs_f64();
+    report.add(
+        "idle: CPU with all of them probed",
+        busy * 100.0,
+        "%",
+        Bar::None,
+    );
+    let after = each(exporter.resident());
+    let name = "idle: resident bytes of a target, all in";
+    report.add(name, after, "B", Bar::AtMost(1_024.0));
+    // One in a hundred goes, and as many come.
+    let new = targets / 100;
+    fleet.list(places, new..targets + new)?;
+    let begun = Instant::now();
+    client::request(server, "POST", "/-/reload", "", &mut Vec::new())?;
+    let last = format!(
+        "target=http://{}/{}",
+        places[(targets + new - 1) % places.len()],
+        targets + new - 1
+    );
+    client::wait_for(server, &last, 1, Duration::from_secs(10))?;
+    let spent = begun.elapsed().as_secs_f64() * 1e3;
+    report.add("idle: a reload that changes 1 %", spent, "ms", Bar::None);
+    Ok(())
+}
+
+/// What the driver has of them, before anything is due.
+fn in_the_driver(plan: &Plan, report: &mut Report) -> Result<(), String> {
     let targets: u32 = if plan.quick { 1_000 } else { 100_000 };
-    let interval = Duration::from_secs(60);
+    let interval = INTERVAL;
     // Nobody is there, and nobody is asked: the fleet is not begun.
     let places: Vec<_> = (0..targets)
         .map(|id| {

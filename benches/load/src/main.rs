@@ -9,18 +9,31 @@
 //! - *raw* is a non-blocking loop straight on epoll that connects, sends, reads,
 //!   closes and does nothing else; for TLS it is rustls on a pipe of memory.
 //! - *engine* is the driver with one worker and as many checks in flight.
+//! - *`/probe`* is the program that is built beside this one, and blackbox_exporter
+//!   where it is installed, each a process on the first core with one configuration,
+//!   asked on as many connections as there are checks in flight. They are kept, and
+//!   the clients are on the last core.
 //!
 //! Figures are medians over the rounds; ratios are of neighbours in time. CPU is
-//! that of the whole process, user and system, from the kernel's accounts.
+//! that of the whole process, user and system, from the kernel's accounts. A rate
+//! per second of CPU is what one core could do that did nothing else.
+//!
+//! HTTP checks on connections that are kept are not measured: the engine has none,
+//! every run makes a connection of its own and asks the server to close it.
 
+mod client;
 mod cpu;
 mod engine;
+mod exporter;
 mod farm;
 mod fleet;
 mod hang;
 mod idle;
+mod probe;
 mod raw;
 mod report;
+mod scrape;
+mod steady;
 mod tls;
 mod truth;
 
@@ -29,7 +42,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::cpu::Core;
 use crate::report::Report;
+
+#[global_allocator]
+static ALLOCATOR: steady::Counting = steady::Counting;
 
 /// Measures the driver beside a bare loop, in one run.
 #[derive(Debug, Parser)]
@@ -37,7 +54,8 @@ use crate::report::Report;
 struct Args {
     #[command(subcommand)]
     farm: Option<Hidden>,
-    /// What to measure; all of it unless given. May be repeated.
+    /// What to measure, in the order of this list; all of it unless given. May be
+    /// repeated.
     #[arg(long, value_enum)]
     only: Vec<Bench>,
     /// Seconds of one round of one side.
@@ -71,14 +89,20 @@ enum Bench {
     Tcp,
     /// HTTP requests, each on a new connection.
     Http,
+    /// What an HTTP run allocates.
+    Steady,
     /// TLS 1.3 handshakes, full ones.
     Tls,
+    /// `/probe` of the program and of blackbox_exporter.
+    Probe,
     /// Servers that accept and never answer.
     Hang,
     /// Servers that answer after known times.
     Truth,
     /// Targets that are registered, and hardly ever due.
     Idle,
+    /// `/fleet` of many targets.
+    Scrape,
     /// The engine alone, with a world that answers at once.
     Fleet,
 }
@@ -106,7 +130,6 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> Result<(), String> {
-    let wanted = |bench| args.only.is_empty() || args.only.contains(&bench);
     let plan = Plan {
         round: Duration::from_secs_f64(args.seconds),
         rounds: args.rounds,
@@ -114,34 +137,54 @@ fn measure(args: &Args) -> Result<(), String> {
         quick: args.quick,
     };
     probity_driver::raise_descriptor_limit();
-    let farm = farm::Farm::start()?;
-    cpu::pin(0);
+    let machine = cpu::Machine::now();
     let mut report = Report::new();
-    if wanted(Bench::Tcp) {
-        engine::beside_raw(&plan, "tcp", &farm, &mut report)?;
+    let mut farm = farm::Farm::start()?;
+    cpu::pin(Core::First);
+    let mut failed = Vec::new();
+    let mut engine = probe::Engine::default();
+    for bench in Bench::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(bench) {
+            continue;
+        }
+        if let Err(why) = run(*bench, &plan, &mut farm, &mut engine, &mut report) {
+            let name = bench.to_possible_value();
+            let name = name.map_or_else(String::new, |name| name.get_name().to_owned());
+            report.note(format!("{name} was not measured: {why}"));
+            failed.push(name);
+        }
     }
-    if wanted(Bench::Http) {
-        engine::beside_raw(&plan, "http", &farm, &mut report)?;
-    }
-    if wanted(Bench::Tls) {
-        tls::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Truth) {
-        truth::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Hang) {
-        hang::measure(&plan, &farm, &mut report)?;
-    }
-    if wanted(Bench::Idle) {
-        idle::measure(&plan, &mut report)?;
-    }
-    if wanted(Bench::Fleet) {
-        fleet::measure(&plan, &mut report)?;
-    }
+    drop(farm);
+    report.quiet(&machine);
     if args.json {
         println!("{}", report.json());
     } else {
         print!("{}", report.table());
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("not measured: {}", failed.join(", "))),
+    }
+}
+
+fn run(
+    bench: Bench,
+    plan: &Plan,
+    farm: &mut farm::Farm,
+    engine: &mut probe::Engine,
+    report: &mut Report,
+) -> Result<(), String> {
+    match bench {
+        Bench::Tcp => engine.tcp = Some(engine::beside_raw(plan, "tcp", farm, report)?),
+        Bench::Http => engine.http = Some(engine::beside_raw(plan, "http", farm, report)?),
+        Bench::Steady => steady::measure(report)?,
+        Bench::Tls => tls::measure(plan, farm, report)?,
+        Bench::Probe => probe::measure(plan, farm, *engine, report)?,
+        Bench::Hang => hang::measure(plan, farm, report)?,
+        Bench::Truth => truth::measure(plan, farm, report)?,
+        Bench::Idle => idle::measure(plan, farm, report)?,
+        Bench::Scrape => scrape::measure(plan, farm, report)?,
+        Bench::Fleet => fleet::measure(plan, report)?,
     }
     Ok(())
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::cpu::Machine;
+
 /// What a figure has to be.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,6 +30,8 @@ struct Figure {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: String,
+    /// What is to be known of the figures, and why some are not there.
+    notes: Vec<String>,
     figures: Vec<Figure>,
 }
 
@@ -44,10 +48,12 @@ impl Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         Self {
             machine: format!("{cores} cores, {model}, Linux {}", kernel.trim()),
+            notes: Vec::new(),
             figures: Vec::new(),
         }
     }
 
+    /// A figure that was measured: one that was not has no line.
     pub(crate) fn add(
         &mut self,
         name: impl Into<String>,
@@ -55,12 +61,16 @@ impl Report {
         unit: &'static str,
         bar: Bar,
     ) {
+        let name = name.into();
+        if !value.is_finite() {
+            self.note(format!("{name}: too little was seen in the time"));
+            return;
+        }
         let holds = match bar {
             Bar::AtMost(most) => Some(value <= most),
             Bar::AtLeast(least) => Some(value >= least),
             Bar::None => None,
         };
-        let name = name.into();
         eprintln!("{name}: {} {unit}", number(value));
         self.figures.push(Figure {
             name,
@@ -71,29 +81,49 @@ impl Report {
         });
     }
 
+    pub(crate) fn note(&mut self, sentence: String) {
+        eprintln!("{sentence}");
+        if !self.notes.contains(&sentence) {
+            self.notes.push(sentence);
+        }
+    }
+
+    /// How quiet the machine was since then.
+    pub(crate) fn quiet(&mut self, since: &Machine) {
+        let (others, stolen) = since.others();
+        self.note(format!(
+            "meanwhile others used {} of a core, and the host kept {} of one to itself",
+            number(others),
+            number(stolen)
+        ));
+    }
+
     pub(crate) fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("figures are plain data")
     }
 
+    /// What there is to explain, and after it what must hold.
     pub(crate) fn table(&self) -> String {
-        let mut text = format!(
-            "{}\n\n| figure | value | bar | |\n|---|---|---|---|\n",
-            self.machine
-        );
-        for figure in &self.figures {
-            let bar = match figure.bar {
-                Bar::AtMost(most) => format!("<= {}", number(most)),
-                Bar::AtLeast(least) => format!(">= {}", number(least)),
-                Bar::None => String::new(),
-            };
-            let holds = match figure.holds {
-                Some(true) => "holds",
-                Some(false) => "**does not hold**",
-                None => "",
-            };
+        let mut text = format!("{}\n\n", self.machine);
+        // Writing to a string cannot fail.
+        for note in &self.notes {
+            let _ = writeln!(text, "- {note}");
+        }
+        text.push_str("\n| figure | value |\n|---|---|\n");
+        for figure in self.figures.iter().filter(|figure| figure.holds.is_none()) {
             let (name, value, unit) = (&figure.name, number(figure.value), figure.unit);
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "| {name} | {value} {unit} | {bar} | {holds} |");
+            let _ = writeln!(text, "| {name} | {value} {unit} |");
+        }
+        text.push_str("\n| must hold | bar | value | |\n|---|---|---|---|\n");
+        for figure in &self.figures {
+            let (bar, holds) = match (figure.bar, figure.holds) {
+                (Bar::AtMost(most), Some(holds)) => (format!("<= {}", number(most)), holds),
+                (Bar::AtLeast(least), Some(holds)) => (format!(">= {}", number(least)), holds),
+                _ => continue,
+            };
+            let holds = if holds { "holds" } else { "**does not hold**" };
+            let (name, value, unit) = (&figure.name, number(figure.value), figure.unit);
+            let _ = writeln!(text, "| {name} | {bar} | {value} {unit} | {holds} |");
         }
         text
     }
@@ -114,4 +144,33 @@ fn number(value: f64) -> String {
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_has_no_line() {
+        let mut report = Report::new();
+        report.add("kept", 1.5, "us", Bar::AtMost(2.0));
+        report.add("missed", 3.0, "us", Bar::AtMost(2.0));
+        report.add("empty", median(Vec::new()), "us", Bar::AtMost(2.0));
+        report.add("explains", 7.0, "", Bar::None);
+        let table = report.table();
+        assert!(
+            table.contains("| kept | <= 2.00 | 1.50 us | holds |"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| missed | <= 2.00 | 3.00 us | **does not hold** |"),
+            "{table}"
+        );
+        assert!(table.contains("| explains | 7.00  |"), "{table}");
+        assert!(!table.contains("| empty"), "{table}");
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["figures"][1]["holds"], false);
+        assert_eq!(json["figures"][1]["bar"]["at_most"], 2.0);
+        assert_eq!(json["figures"].as_array().unwrap().len(), 3);
+    }
 }
