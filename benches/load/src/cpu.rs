@@ -26,6 +26,27 @@ pub(crate) fn pin(from_the_end: usize) {
     }
 }
 
+/// Lets this thread, and those that it starts, use all cores again, as the process
+/// may: until it is dropped, and then the first one alone.
+#[derive(Debug)]
+pub(crate) struct AllCores(());
+
+impl AllCores {
+    pub(crate) fn take() -> Self {
+        // The kernel leaves out those that the process may not use.
+        let mut all = CpuSet::new();
+        (0..CpuSet::MAX_CPU).for_each(|core| all.set(core));
+        let _ = sched_setaffinity(None, &all);
+        Self(())
+    }
+}
+
+impl Drop for AllCores {
+    fn drop(&mut self) {
+        pin(0);
+    }
+}
+
 /// A point from which CPU time is counted.
 #[derive(Debug)]
 pub(crate) struct Since {
@@ -95,6 +116,14 @@ fn ticks() -> (u64, u64) {
             .unwrap_or(0)
     };
     (next(), next())
+}
+
+/// Bytes of page tables of this process.
+pub(crate) fn page_tables() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:"));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or(0u64) << 10
 }
 
 /// Resident bytes of this process.

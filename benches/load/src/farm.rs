@@ -39,6 +39,8 @@ pub(crate) struct Places {
     pub(crate) tls: Vec<SocketAddrV4>,
     /// Answer HTTP after one of [`DELAYS`], one address for each.
     pub(crate) delayed: Vec<SocketAddrV4>,
+    /// Answer as Redis does to PING, whatever is said, and close.
+    pub(crate) redis: Vec<SocketAddrV4>,
 }
 
 /// The running servers.
@@ -80,6 +82,7 @@ enum Kind {
     Http,
     Tls,
     Delayed(usize),
+    Redis,
 }
 
 struct Conn {
@@ -127,11 +130,15 @@ pub(crate) fn serve() -> io::Result<()> {
             )
         })
         .collect::<io::Result<_>>()?;
+    let redis = (1..=ADDRESSES)
+        .map(|last| server.listen(Kind::Redis, Ipv4Addr::new(127, 77, 5, last)))
+        .collect::<io::Result<_>>()?;
     let places = Places {
         silent,
         http,
         tls,
         delayed,
+        redis,
     };
     println!("{}", serde_json::to_string(&places)?);
     io::stdout().flush()?;
@@ -237,6 +244,10 @@ impl Server {
                 (Kind::Http, _) => {
                     // A request of ours comes in one piece.
                     let _ = conn.stream.write(ANSWER);
+                    true
+                }
+                (Kind::Redis, _) => {
+                    let _ = conn.stream.write(b"+PONG\r\n");
                     true
                 }
                 (Kind::Delayed(which), _) => {

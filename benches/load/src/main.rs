@@ -23,6 +23,7 @@ mod raw;
 mod report;
 mod tls;
 mod truth;
+mod wasm;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -81,6 +82,8 @@ enum Bench {
     Idle,
     /// The engine alone, with a world that answers at once.
     Fleet,
+    /// The check for Redis in Wasm beside a native one.
+    Wasm,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -137,6 +140,9 @@ fn measure(args: &Args) -> Result<(), String> {
     }
     if wanted(Bench::Fleet) {
         fleet::measure(&plan, &mut report)?;
+    }
+    if wanted(Bench::Wasm) {
+        wasm::measure(&plan, &farm, &mut report)?;
     }
     if args.json {
         println!("{}", report.json());
