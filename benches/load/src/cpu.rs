@@ -51,6 +51,26 @@ pub(crate) fn beside<T: Send>(
     })
 }
 
+/// Lets this thread, and those that it starts, use all cores again that the process may:
+/// until it is dropped, and then the first one alone.
+#[derive(Debug)]
+pub(crate) struct AllCores(());
+
+impl AllCores {
+    pub(crate) fn take() -> Self {
+        let mut all = CpuSet::new();
+        ALLOWED.iter().for_each(|core| all.set(*core));
+        let _ = sched_setaffinity(None, &all);
+        Self(())
+    }
+}
+
+impl Drop for AllCores {
+    fn drop(&mut self) {
+        pin(Core::First);
+    }
+}
+
 /// A point from which CPU time is counted.
 #[derive(Debug)]
 pub(crate) struct Since {
@@ -199,6 +219,14 @@ fn to_duration(time: rustix::time::Timespec) -> Duration {
         time.tv_sec.try_into().unwrap_or(0),
         time.tv_nsec.try_into().unwrap_or(0),
     )
+}
+
+/// Bytes of page tables of this process.
+pub(crate) fn page_tables() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:"));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or(0u64) << 10
 }
 
 /// Resident bytes of this process.

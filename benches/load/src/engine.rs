@@ -22,7 +22,7 @@ pub(crate) fn module(json: &str) -> Result<probity_engine::check::Module, String
     config.compile(&NoFiles).map_err(|error| error.to_string())
 }
 
-/// So many targets of a module, spread over the places.
+/// So many targets of such a module, spread over the places.
 pub(crate) fn specs(
     json: &str,
     places: &[SocketAddrV4],
@@ -30,8 +30,19 @@ pub(crate) fn specs(
     interval: Duration,
     timeout: Duration,
 ) -> Result<Vec<Change>, String> {
+    specs_of(&module(json)?, places, count, interval, timeout)
+}
+
+/// The same for a module that there is.
+pub(crate) fn specs_of(
+    module: &probity_engine::check::Module,
+    places: &[SocketAddrV4],
+    count: u32,
+    interval: Duration,
+    timeout: Duration,
+) -> Result<Vec<Change>, String> {
     let names = places.iter().map(ToString::to_string);
-    let specs = named(json, names, interval, timeout)?;
+    let specs = named_of(module, names, interval, timeout)?;
     Ok((0..count)
         .map(|id| upsert(id, &specs[id as usize % specs.len()]))
         .collect())
@@ -48,7 +59,15 @@ pub(crate) fn named(
     interval: Duration,
     timeout: Duration,
 ) -> Result<Vec<Arc<Spec>>, String> {
-    let module = module(json)?;
+    named_of(&module(json)?, names, interval, timeout)
+}
+
+fn named_of(
+    module: &probity_engine::check::Module,
+    names: impl Iterator<Item = String>,
+    interval: Duration,
+    timeout: Duration,
+) -> Result<Vec<Arc<Spec>>, String> {
     let schedule = Schedule::new(interval, timeout, Duration::ZERO).map_err(|e| e.to_string())?;
     let threshold = threshold::Config::new(Kind::Plain, 1, 3).map_err(|e| e.to_string())?;
     names
@@ -66,8 +85,13 @@ pub(crate) fn named(
 
 /// A driver with one worker.
 pub(crate) fn driver(changes: Vec<Change>) -> Result<Handle, String> {
+    driver_of(1, changes)
+}
+
+/// A driver with so many workers.
+pub(crate) fn driver_of(workers: usize, changes: Vec<Change>) -> Result<Handle, String> {
     let config = Config {
-        workers: 1,
+        workers,
         ..Config::default()
     };
     let handle = Driver::start(config).map_err(|error| error.to_string())?;
@@ -118,7 +142,16 @@ pub(crate) fn interval(targets: u32, most: f64) -> Duration {
 
 /// Runs a fleet for a while: how many checks succeeded, and what that took.
 pub(crate) fn run(round: Duration, changes: Vec<Change>) -> Result<(u64, Used, Stats), String> {
-    let handle = driver(changes)?;
+    run_on(1, round, changes)
+}
+
+/// The same with so many workers.
+pub(crate) fn run_on(
+    workers: usize,
+    round: Duration,
+    changes: Vec<Change>,
+) -> Result<(u64, Used, Stats), String> {
+    let handle = driver_of(workers, changes)?;
     handle.begin().map_err(|error| error.to_string())?;
     // The first runs pay for what later ones use again.
     std::thread::sleep(round / 10);

@@ -51,6 +51,8 @@ pub(crate) struct Places {
     pub(crate) tls: Vec<SocketAddrV4>,
     /// Answer `GET /NUMBER/MICROSECONDS` after as long, for the sleeper of that number.
     pub(crate) sleepers: Vec<SocketAddrV4>,
+    /// Answer as Redis does to PING, whatever is said, and close.
+    pub(crate) redis: Vec<SocketAddrV4>,
 }
 
 /// The running servers.
@@ -116,6 +118,7 @@ enum Kind {
     Http,
     Tls,
     Sleeper,
+    Redis,
 }
 
 struct Conn {
@@ -169,11 +172,13 @@ pub(crate) fn serve() -> io::Result<()> {
     let http = many(Kind::Http, 2)?;
     let tls = many(Kind::Tls, 3)?;
     let asleep = many(Kind::Sleeper, 4)?;
+    let redis = many(Kind::Redis, 5)?;
     let places = Places {
         silent,
         http,
         tls,
         sleepers: asleep,
+        redis,
     };
     println!("{}", serde_json::to_string(&places)?);
     io::stdout().flush()?;
@@ -322,6 +327,10 @@ impl Server {
                     }
                     None => true,
                 },
+                (Kind::Redis, _) => {
+                    let _ = conn.stream.write(b"+PONG\r\n");
+                    true
+                }
                 (Kind::Tls, Some(tls)) => !handshake(tls, &mut conn.stream, &buffer[..read]),
                 _ => false,
             },

@@ -36,6 +36,7 @@ mod scrape;
 mod steady;
 mod tls;
 mod truth;
+mod wasm;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -105,6 +106,8 @@ enum Bench {
     Scrape,
     /// The engine alone, with a world that answers at once.
     Fleet,
+    /// The check for Redis in Wasm beside a native one.
+    Wasm,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -185,6 +188,7 @@ fn run(
         Bench::Idle => idle::measure(plan, farm, report)?,
         Bench::Scrape => scrape::measure(plan, farm, report)?,
         Bench::Fleet => fleet::measure(plan, report)?,
+        Bench::Wasm => wasm::measure(plan, farm, report)?,
     }
     Ok(())
 }

@@ -15,6 +15,11 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::load::Life;
+
+/// What a component is made of: the digest of a file, and for which instances.
+pub(crate) type Key = ([u8; 32], Life);
+
 /// Files that are kept; the oldest go first.
 const MOST_FILES: usize = 64;
 
@@ -52,8 +57,9 @@ impl Cache {
         })
     }
 
-    /// The component that was made of a file with this digest, if it is there.
-    pub(crate) fn load(&self, engine: &Engine, source: &[u8; 32]) -> Option<Component> {
+    /// The component that was made of a file with this digest for such instances, if it
+    /// is there.
+    pub(crate) fn load(&self, engine: &Engine, source: &Key) -> Option<Component> {
         let content = fs::read(self.path(engine, source)).ok()?;
         let (sum, code) = content.split_at_checked(SHA256_OUTPUT_LEN)?;
         if digest(&SHA256, code).as_ref() != sum {
@@ -71,7 +77,7 @@ impl Cache {
     pub(crate) fn store(
         &self,
         engine: &Engine,
-        source: &[u8; 32],
+        source: &Key,
         component: &Component,
     ) -> Result<(), String> {
         let path = self.path(engine, source);
@@ -95,15 +101,16 @@ impl Cache {
     }
 
     /// Named after all that the code depends on.
-    fn path(&self, engine: &Engine, source: &[u8; 32]) -> PathBuf {
+    fn path(&self, engine: &Engine, (source, life): &Key) -> PathBuf {
         // Without keys, so that it is the same in the next process.
         #[expect(deprecated, reason = "std has no other hasher without keys")]
         let mut hasher = std::hash::SipHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
         let name: String = source.iter().map(|byte| format!("{byte:02x}")).collect();
+        let life = life.name();
         self.folder
-            .join(format!("{name}-{:016x}.code", hasher.finish()))
+            .join(format!("{name}-{life}-{:016x}.code", hasher.finish()))
     }
 
     fn prune(&self) {

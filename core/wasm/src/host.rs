@@ -11,8 +11,9 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::PluginPre;
-use crate::cache::Cache;
+use crate::cache::{Cache, Key};
 use crate::instance::{Instance, Room, State};
+use crate::load::Life;
 use crate::plugin::{Check, Compiled, Loaded};
 use crate::{convert, load, pool};
 
@@ -58,7 +59,7 @@ pub struct Host {
     room: Arc<Room>,
     cache: Option<Cache>,
     /// What is in use, so that a reload compiles nothing that is there.
-    compiled: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
+    compiled: Mutex<HashMap<Key, Weak<Compiled>>>,
 }
 
 impl std::fmt::Debug for Host {
@@ -94,7 +95,11 @@ impl Host {
         if source.pin.is_some_and(|pin| *pin != found) {
             return Err(Refusal::Digest(found));
         }
-        let compiled = self.compiled(found, source.bytes);
+        let life = match source.runs_per_instance {
+            0 | 1 => Life::OneRun,
+            _ => Life::ManyRuns,
+        };
+        let compiled = self.compiled((found, life), source.bytes);
         let loaded = Loaded::new(
             compiled.map_err(Refusal::Unusable)?,
             source.limits,
@@ -122,12 +127,12 @@ impl Host {
         }
     }
 
-    fn compiled(&self, digest: [u8; 32], bytes: &[u8]) -> Result<Arc<Compiled>, String> {
+    fn compiled(&self, key: Key, bytes: &[u8]) -> Result<Arc<Compiled>, String> {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = lock().get(&digest).and_then(Weak::upgrade) {
+        if let Some(compiled) = lock().get(&key).and_then(Weak::upgrade) {
             return Ok(compiled);
         }
-        let component = self.component(&digest, bytes)?;
+        let component = self.component(&key, bytes)?;
         let pre = self.prepare(&component)?;
         // What it is asked at first it is asked with the usual limits, whatever a
         // module gives it: several may share it.
@@ -140,24 +145,24 @@ impl Host {
         let compiled = Arc::new(Compiled {
             engine: self.engine.clone(),
             pre,
-            digest,
+            digest: key.0,
             description: convert::description(described),
         });
         let mut all = lock();
         all.retain(|_, other| other.strong_count() > 0);
-        all.insert(digest, Arc::downgrade(&compiled));
+        all.insert(key, Arc::downgrade(&compiled));
         Ok(compiled)
     }
 
-    fn component(&self, digest: &[u8; 32], bytes: &[u8]) -> Result<Component, String> {
+    fn component(&self, key: &Key, bytes: &[u8]) -> Result<Component, String> {
         let cache = self.cache.as_ref();
-        if let Some(component) = cache.and_then(|cache| cache.load(&self.engine, digest)) {
+        if let Some(component) = cache.and_then(|cache| cache.load(&self.engine, key)) {
             return Ok(component);
         }
-        let component = load::component(&self.engine, bytes)?;
+        let component = load::component(&self.engine, bytes, key.1)?;
         if let Some(cache) = cache {
             // The check is there all the same, and is compiled again next time.
-            let _ = cache.store(&self.engine, digest, &component);
+            let _ = cache.store(&self.engine, key, &component);
         }
         Ok(component)
     }

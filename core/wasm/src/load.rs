@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasmparser::{Encoding, Parser, Payload, TypeRef};
+use wasmparser::{Encoding, ExportSectionReader, Parser, Payload, TypeRef};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -15,12 +15,31 @@ pub const MAX_FILE_BYTES: usize = 32 << 20;
 const INTERFACE: &str = "probity:check/guest";
 const VERSIONS: &str = "0.1";
 
+/// What becomes of an instance when its run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Life {
+    /// It is over too: the guest need not be told to let go of its session.
+    OneRun,
+    /// It may serve another run.
+    ManyRuns,
+}
+
+impl Life {
+    /// In names of files.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::OneRun => "one",
+            Self::ManyRuns => "many",
+        }
+    }
+}
+
 /// Makes a component of a file: as it is, or of a core module that describes its
 /// world.
 ///
 /// # Errors
 /// What was expected, and what was found.
-pub(crate) fn component(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+pub(crate) fn component(engine: &Engine, bytes: &[u8], life: Life) -> Result<Component, String> {
     if bytes.len() > MAX_FILE_BYTES {
         let found = bytes.len();
         return Err(format!(
@@ -32,7 +51,11 @@ pub(crate) fn component(engine: &Engine, bytes: &[u8]) -> Result<Component, Stri
         Encoding::Component => compile(engine, bytes),
         Encoding::Module => {
             check_imports(bytes)?;
-            compile(engine, &encode(bytes)?)
+            let component = match life {
+                Life::OneRun => encode(&without_ends(bytes)?),
+                Life::ManyRuns => encode(bytes),
+            };
+            compile(engine, &component?)
         }
     }));
     made.unwrap_or_else(|_| Err("expected a check in Wasm, found what cannot be read".into()))
@@ -76,6 +99,56 @@ fn check_imports(bytes: &[u8]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A core module without the exports that end a session. A component of one that has
+/// them is three instances with a table between them, because such a function is needed
+/// before the instance that has it: a page of memory for each run, and microseconds.
+fn without_ends(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    // What says that it is a module.
+    let mut module = bytes.get(..8).unwrap_or_default().to_vec();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(malformed)?;
+        let Some((number, range)) = payload.as_section() else {
+            continue;
+        };
+        let contents = match payload {
+            Payload::ExportSection(exports) => exports_kept(bytes, exports)?,
+            _ => bytes[range].to_vec(),
+        };
+        module.push(number);
+        push_length(&mut module, contents.len());
+        module.extend(contents);
+    }
+    Ok(module)
+}
+
+/// The contents of the section, without those exports.
+fn exports_kept(bytes: &[u8], exports: ExportSectionReader<'_>) -> Result<Vec<u8>, String> {
+    let end = exports.range().end;
+    let mut found = Vec::new();
+    for export in exports.into_iter_with_offsets() {
+        let (offset, export) = export.map_err(malformed)?;
+        found.push((offset, !export.name.contains("#[dtor]")));
+    }
+    let mut contents = Vec::new();
+    push_length(&mut contents, found.iter().filter(|it| it.1).count());
+    let ends = found.iter().skip(1).map(|it| it.0).chain([end]);
+    for ((begin, is_kept), end) in found.iter().zip(ends) {
+        if *is_kept {
+            contents.extend_from_slice(&bytes[*begin..end]);
+        }
+    }
+    Ok(contents)
+}
+
+/// A length as WebAssembly has it (LEB128).
+fn push_length(to: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7f {
+        to.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    to.push(length as u8);
 }
 
 fn imported(what: &str, name: &str) -> String {

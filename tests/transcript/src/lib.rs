@@ -30,7 +30,7 @@ pub use host::{
     Asked, CLOSED, FAMILIES, Fact, Families, HEALTHS, Host, OUTCOMES, PHASES, Reported, Secure,
     State, Stats, TLS_VERSIONS, TRANSPORTS, Told,
 };
-pub use module::{http_check, required, wasm_module};
+pub use module::{http_check, redis_check, required, wasm_module};
 pub use native::Native;
 pub use script::{Answer, Command, Ended, Event, Happening, Plan, Script, Target, Tls, What};
 pub use world::play;

@@ -31,6 +31,16 @@ pub fn http_check() -> Option<PathBuf> {
     )
 }
 
+/// `wasm-checks/dist/redis.wasm`, if `wasm-checks/build redis` has built it of these
+/// sources; else as [`wasm_module`].
+pub fn redis_check() -> Option<PathBuf> {
+    built(
+        "wasm-checks/dist/redis.wasm",
+        "wasm-checks/build redis",
+        &["wasm-checks/redis", "wasm-checks/sdk"],
+    )
+}
+
 /// A module, if `how` has built it of what is in `sources`.
 fn built(module: &str, how: &str, sources: &[&str]) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);

@@ -83,6 +83,36 @@ fn each_run_has_an_instance_of_its_own_unless_told_otherwise() {
     assert_eq!(host.stats().live, 0, "a module that is gone keeps none");
 }
 
+/// Who has one run goes with it; who has another is told that the last one is over.
+#[test]
+fn a_session_is_ended_where_there_is_another_after_it() {
+    let ends = Guest {
+        fields: r#"(func (export "probity:check/guest@0.1.0#[dtor]session") (param i32)
+              (global.set $count (i32.add (global.get $count) (i32.const 100))))"#
+            .into(),
+        ..Guest::answering(COUNTING)
+    };
+    let module = ends.module();
+    let host = host();
+    let counts = |runs_per_instance| {
+        let source = Source {
+            runs_per_instance,
+            ..source(&module)
+        };
+        let plugin = host.load(&source).unwrap();
+        [0; 3].map(|_| {
+            let mut run = Run::open(&plugin).unwrap();
+            run.on(Event::Connected).unwrap().remove(0)
+        })
+    };
+    let timer = |count| format!("SetTimer({count}, 0ns)");
+    // One after the other, of the same file, whatever was loaded before.
+    for _ in 0..2 {
+        assert_eq!(counts(1), [1, 1, 1].map(timer));
+        assert_eq!(counts(3), [1, 102, 203].map(timer));
+    }
+}
+
 #[test]
 fn there_is_room_for_so_many_and_no_more() {
     let host = host();
