@@ -17,6 +17,7 @@ use crate::files::Stamps;
 use crate::history::{History, Probed};
 use crate::journal::Journal;
 use crate::render::fleet::{Entry, Index};
+use crate::render::guests::{Guest, Guests};
 use crate::render::own::Facts;
 use crate::seldom::Seldom;
 
@@ -233,6 +234,21 @@ impl Running {
         jobs.map(|(name, group)| (*group, name.clone())).collect()
     }
 
+    /// What the modules' checks in Wasm take, once one was loaded.
+    pub fn guests(&self) -> Option<Guests> {
+        let checks = self.file.modules().filter_map(|(name, module)| {
+            let Module::Wasm(check) = module.module()? else {
+                return None;
+            };
+            Some(Guest::new(name, &**check.plugin()))
+        });
+        let room = crate::guests::room()?;
+        Some(Guests {
+            room,
+            modules: checks.collect(),
+        })
+    }
+
     /// Whether any job wants histograms of its targets in text.
     pub fn wants_classic_buckets(&self) -> bool {
         let jobs = self.file.jobs();
@@ -411,7 +427,6 @@ impl App {
             own_answered: self.own_requests.answered.load(Ordering::Relaxed),
             own_refused: self.own_requests.refused.load(Ordering::Relaxed),
             own_in_flight: self.own_requests.in_flight.load(Ordering::Relaxed),
-            guests: crate::guests::figures(),
         }
     }
 }

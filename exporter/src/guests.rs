@@ -16,19 +16,13 @@ pub struct Setup {
     pub cache: Option<PathBuf>,
 }
 
-/// What is told of the host.
+/// What all checks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Figures {
+pub struct Room {
     /// Instances that there is room for.
     pub most: u32,
-    /// Instances that there are.
-    pub live: u32,
     /// How often there was no room for one.
     pub full: u64,
-    /// Fuel that was used up.
-    pub fuel: u64,
-    /// Guests that broke.
-    pub faults: u64,
 }
 
 impl Setup {
@@ -55,7 +49,7 @@ mod with {
 
     use probity_wasm::{Config, Host};
 
-    use super::{Arc, Figures, Plugin, Refusal, Setup, Source};
+    use super::{Arc, Plugin, Refusal, Room, Setup, Source};
 
     static SETUP: OnceLock<Setup> = OnceLock::new();
     static HOST: OnceLock<Result<Host, String>> = OnceLock::new();
@@ -98,21 +92,18 @@ mod with {
         Ok(host)
     }
 
-    pub(super) fn figures() -> Option<Figures> {
+    pub(super) fn room() -> Option<Room> {
         let stats = HOST.get()?.as_ref().ok()?.stats();
-        Some(Figures {
+        Some(Room {
             most: stats.most,
-            live: stats.live,
             full: stats.full,
-            fuel: stats.fuel,
-            faults: stats.faults,
         })
     }
 }
 
 #[cfg(not(feature = "wasm"))]
 mod with {
-    use super::{Arc, Figures, Plugin, Refusal, Setup, Source};
+    use super::{Arc, Plugin, Refusal, Room, Setup, Source};
 
     pub(super) fn set_up(_: Setup) {}
 
@@ -121,7 +112,7 @@ mod with {
         Err(Refusal::Unusable(message.into()))
     }
 
-    pub(super) const fn figures() -> Option<Figures> {
+    pub(super) const fn room() -> Option<Room> {
         None
     }
 }
@@ -139,7 +130,7 @@ pub fn load(source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
     with::load(source)
 }
 
-/// What is told of the host; nothing while no check was loaded.
-pub fn figures() -> Option<Figures> {
-    with::figures()
+/// What there is of it, once a check was loaded.
+pub fn room() -> Option<Room> {
+    with::room()
 }

@@ -100,8 +100,17 @@ fn a_check_probes_a_fleet_and_who_is_asked_for() {
     );
     let own = server.samples("/metrics");
     assert_eq!(own.value("probity_wasm_instances_max", &[]), Some(8.0));
-    assert_eq!(own.value("probity_wasm_faults_total", &[]), Some(0.0));
-    assert!(own.value("probity_wasm_fuel_total", &[]) > Some(0.0));
+    let module = ("module", "my-toy");
+    for reason in ["wasm_fuel", "wasm_protocol"] {
+        let faults = own.value("probity_wasm_faults_total", &[module, ("reason", reason)]);
+        assert_eq!(faults, Some(0.0));
+    }
+    assert!(own.value("probity_wasm_fuel_total", &[module]) > Some(0.0));
+    // Each run is opened and told of its connection and of data.
+    assert!(own.value("probity_wasm_callback_seconds_count", &[module]) >= Some(6.0));
+    assert!(own.value("probity_wasm_instances", &[module]).is_some());
+    let info = own.value("probity_wasm_module_info", &[module, ("version", "1.0.0")]);
+    assert_eq!(info, Some(1.0));
     let kept = fs::read_dir(folder.path().join("cache")).expect("a cache");
     assert_eq!(kept.count(), 1);
     // What is wrong with it changes nothing.

@@ -18,6 +18,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::fact::{Metric, MetricKind};
+use crate::histogram::Exponential;
 use crate::outcome::{Outcome, Reason};
 use crate::tls::TlsInfo;
 
@@ -74,6 +75,24 @@ pub trait Plugin: fmt::Debug + Send + Sync {
     /// # Errors
     /// The fault of the guest; [`FaultKind::Capacity`] if there is no room now.
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Session>, Fault>;
+
+    /// What it has taken since it was loaded; nothing if its host does not count.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
+}
+
+/// What the runs of one module's check have taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Instances that there are, those that wait for their next run included.
+    pub instances: u32,
+    /// Fuel that was used up.
+    pub fuel: u64,
+    /// How often it broke, by the position in [`FaultKind::ALL`].
+    pub faults: [u64; FaultKind::ALL.len()],
+    /// How long each call of the guest took.
+    pub calls: Exponential,
 }
 
 /// One run of a check. Dropped when the run is over, however it ends.
@@ -451,6 +470,34 @@ pub enum FaultKind {
     Load,
 }
 
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Fuel,
+        Self::Memory,
+        Self::Panic,
+        Self::Trap,
+        Self::Stack,
+        Self::Protocol,
+        Self::Capacity,
+        Self::Load,
+    ];
+
+    /// The reason that a run is reported with.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Fuel => Reason::WasmFuel,
+            Self::Memory => Reason::WasmMemory,
+            Self::Panic => Reason::WasmPanic,
+            Self::Trap => Reason::WasmTrap,
+            Self::Stack => Reason::WasmStack,
+            Self::Protocol => Reason::WasmProtocol,
+            Self::Capacity => Reason::WasmCapacity,
+            Self::Load => Reason::WasmLoad,
+        }
+    }
+}
+
 impl Fault {
     /// A fault of this kind.
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
@@ -460,16 +507,7 @@ impl Fault {
 
     /// The reason that a run is reported with.
     pub const fn reason(&self) -> Reason {
-        match self.kind {
-            FaultKind::Fuel => Reason::WasmFuel,
-            FaultKind::Memory => Reason::WasmMemory,
-            FaultKind::Panic => Reason::WasmPanic,
-            FaultKind::Trap => Reason::WasmTrap,
-            FaultKind::Stack => Reason::WasmStack,
-            FaultKind::Protocol => Reason::WasmProtocol,
-            FaultKind::Capacity => Reason::WasmCapacity,
-            FaultKind::Load => Reason::WasmLoad,
-        }
+        self.kind.reason()
     }
 }
 

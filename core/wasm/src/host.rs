@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use probity_engine::guest::{Limits, Plugin, Refusal, Source};
@@ -12,8 +11,9 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bindings::PluginPre;
 use crate::cache::{Cache, Key};
-use crate::instance::{Instance, Room, State};
+use crate::instance::{Instance, State};
 use crate::load::Life;
+use crate::meter::{Meter, Room};
 use crate::plugin::{Check, Compiled, Loaded};
 use crate::{convert, load, pool};
 
@@ -104,26 +104,20 @@ impl Host {
             compiled.map_err(Refusal::Unusable)?,
             source.limits,
             source.runs_per_instance.max(1),
-            Arc::clone(&self.room),
+            &self.room,
         );
         Ok(Arc::new(Check(Arc::new(loaded))))
     }
 
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
-        let Room {
-            most,
-            full,
-            fuel,
-            faults,
-            ..
-        } = &*self.room;
+        let room = &self.room;
         Stats {
-            most: *most,
-            live: self.room.live(),
-            full: full.load(Ordering::Relaxed),
-            fuel: fuel.load(Ordering::Relaxed),
-            faults: faults.load(Ordering::Relaxed),
+            most: room.most,
+            live: room.live(),
+            full: room.full(),
+            fuel: room.fuel(),
+            faults: room.faults(),
         }
     }
 
@@ -136,7 +130,8 @@ impl Host {
         let pre = self.prepare(&component)?;
         // What it is asked at first it is asked with the usual limits, whatever a
         // module gives it: several may share it.
-        let instance = Instance::new(&self.engine, &pre, Limits::DEFAULT, 1, &self.room);
+        let meter = Arc::new(Meter::new(&self.room));
+        let instance = Instance::new(&self.engine, &pre, Limits::DEFAULT, 1, &meter);
         let described = instance.and_then(|mut instance| {
             instance.call(|store, exports| exports.probity_check_guest().call_describe(store))
         });

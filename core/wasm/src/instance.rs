@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
 use probity_engine::guest::{Fault, FaultKind, Limits};
 use wasmtime::component::ResourceAny;
 use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::bindings::{Plugin, PluginPre};
+use crate::meter::{Meter, Place};
 use crate::pool::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
 
 /// Bytes that one answer may have on top of what may be sent: 32 actions with
@@ -16,55 +17,6 @@ use crate::pool::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
 const ANSWER_BYTES: usize = 64 << 10;
 /// Handles that a guest may have: sessions, in effect one.
 const HANDLES: usize = 64;
-
-/// What all instances of a host share.
-#[derive(Debug)]
-pub(crate) struct Room {
-    /// Instances that there is room for.
-    pub(crate) most: u32,
-    /// Instances that there are.
-    live: AtomicU32,
-    /// Runs that found no room, each time that they looked.
-    pub(crate) full: AtomicU64,
-    /// Fuel that was used up.
-    pub(crate) fuel: AtomicU64,
-    /// Guests that broke.
-    pub(crate) faults: AtomicU64,
-}
-
-impl Room {
-    pub(crate) const fn new(most: u32) -> Self {
-        Self {
-            most,
-            live: AtomicU32::new(0),
-            full: AtomicU64::new(0),
-            fuel: AtomicU64::new(0),
-            faults: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn live(&self) -> u32 {
-        self.live.load(Ordering::Relaxed)
-    }
-
-    fn take(self: &Arc<Self>) -> Option<Place> {
-        let one_more = |live: u32| (live < self.most).then_some(live + 1);
-        let taken = self
-            .live
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.ok().map(|_| Place(Arc::clone(self)))
-    }
-}
-
-/// The place of one instance, given back when it is dropped.
-#[derive(Debug)]
-struct Place(Arc<Room>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// What a store knows of its guest.
 #[derive(Debug)]
@@ -139,17 +91,16 @@ impl Instance {
         pre: &PluginPre<State>,
         limits: Limits,
         runs: u32,
-        room: &Arc<Room>,
+        meter: &Arc<Meter>,
     ) -> Result<Self, Fault> {
         let full = || {
-            room.full.fetch_add(1, Ordering::Relaxed);
-            let most = room.most;
-            Fault::new(
-                FaultKind::Capacity,
-                format!("is one too many: there is room for {most} instances"),
-            )
+            let most = meter.room.most;
+            let why = format!("is one too many: there is room for {most} instances");
+            let fault = Fault::new(FaultKind::Capacity, why);
+            meter.broke(&fault);
+            fault
         };
-        let place = room.take().ok_or_else(full)?;
+        let place = meter.take().ok_or_else(full)?;
         let state = State {
             memory: limits.memory as usize,
             refused: false,
@@ -210,22 +161,21 @@ impl Instance {
         when: &str,
         call: impl FnOnce(&mut Store<State>, Option<&Plugin>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let given = self.limits.fuel_per_event.min(self.fuel);
+        let (given, begun) = (
+            self.limits.fuel_per_event.min(self.fuel),
+            Instant::now(),
+        );
         self.store.data_mut().refused = false;
         let set = self.store.set_fuel(given);
         let result = set.and_then(|()| call(&mut self.store, self.exports.as_ref()));
         let used = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
         self.fuel = self.fuel.saturating_sub(used);
         self.used = self.used.saturating_add(used);
-        let room = &self.place.0;
-        room.fuel.fetch_add(used, Ordering::Relaxed);
+        let meter = self.place.meter();
+        meter.called(used, begun.elapsed());
         result.map_err(|error| {
             let fault = self.fault(&error, when);
-            let counter = match fault.kind {
-                FaultKind::Capacity => &room.full,
-                _ => &room.faults,
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
+            meter.broke(&fault);
             fault
         })
     }

@@ -37,6 +37,7 @@ mod convert;
 mod host;
 mod instance;
 mod load;
+mod meter;
 mod plugin;
 mod pool;
 

@@ -4,13 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, mem};
 
-use probity_engine::guest::{Context, Description, Event, Fault, Limits, Plugin, Session, Sink};
+use probity_engine::guest::{
+    Context, Description, Event, Fault, Figures, Limits, Plugin, Session, Sink,
+};
 use wasmtime::Engine;
 use wasmtime::component::ResourceAny;
 
 use crate::bindings::PluginPre;
 use crate::convert;
-use crate::instance::{Instance, Room, State};
+use crate::instance::{Instance, State};
+use crate::meter::{Meter, Room};
 
 /// Instances of one check that wait for their next run.
 const MOST_IDLE: usize = 64;
@@ -28,7 +31,7 @@ pub(crate) struct Loaded {
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) limits: Limits,
     pub(crate) runs_per_instance: u32,
-    pub(crate) room: Arc<Room>,
+    meter: Arc<Meter>,
     idle: Mutex<Vec<Instance>>,
 }
 
@@ -37,13 +40,13 @@ impl Loaded {
         compiled: Arc<Compiled>,
         limits: Limits,
         runs_per_instance: u32,
-        room: Arc<Room>,
+        room: &Arc<Room>,
     ) -> Self {
         Self {
             compiled,
             limits,
             runs_per_instance,
-            room,
+            meter: Arc::new(Meter::new(room)),
             idle: Mutex::default(),
         }
     }
@@ -61,7 +64,7 @@ impl Loaded {
                 &self.compiled.pre,
                 self.limits,
                 self.runs_per_instance,
-                &self.room,
+                &self.meter,
             ),
         }
     }
@@ -98,6 +101,10 @@ impl Plugin for Check {
 
     fn digest(&self) -> &[u8; 32] {
         &self.0.compiled.digest
+    }
+
+    fn figures(&self) -> Figures {
+        self.0.meter.figures()
     }
 
     fn validate(&self, config: &str) -> Result<(), String> {

@@ -22,10 +22,11 @@ pub(super) async fn own(State(app): State<Arc<App>>, headers: HeaderMap) -> Resp
         }
     };
     let facts = app.own_facts();
-    let jobs = app.running().job_names();
+    let running = app.running();
+    let (jobs, guests) = (running.job_names(), running.guests());
     asked.end(true);
     stream(Wanted::of_own(&headers), move |encoder| {
         let _place = place;
-        encoder.registry(&render::own::registry(stats, facts, jobs))
+        encoder.registry(&render::own::registry(stats, facts, jobs, guests))
     })
 }

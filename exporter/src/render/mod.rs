@@ -7,6 +7,7 @@
 pub mod buckets;
 pub mod families;
 pub mod fleet;
+pub mod guests;
 pub mod own;
 pub mod probe;
 mod process;

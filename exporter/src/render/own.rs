@@ -17,9 +17,9 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::buckets::{BOUNDS, Buckets};
+use super::guests::Guests;
 use super::process::Process;
 use crate::exposition::{Histogram, Spans};
-use crate::guests::Figures;
 
 /// What the control plane knows about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,13 +47,17 @@ pub struct Facts {
     pub own_refused: u64,
     /// Scrapes of these figures under way.
     pub own_in_flight: u64,
-    /// Of checks in Wasm, once there are any.
-    pub guests: Option<Figures>,
 }
 
 /// The families of one scrape. `jobs` are the names of the groups; groups
-/// without a name belong to a job that is just being removed and are left out.
-pub fn registry(mut stats: Stats, facts: Facts, jobs: Vec<(GroupId, String)>) -> Registry {
+/// without a name belong to a job that is just being removed and are left out. `guests`
+/// are the checks in Wasm, once one was loaded.
+pub fn registry(
+    mut stats: Stats,
+    facts: Facts,
+    jobs: Vec<(GroupId, String)>,
+    guests: Option<Guests>,
+) -> Registry {
     let refused = facts.turned_away;
     stats.engine.count_refused(Reason::Overload, refused);
     let mut registry = Registry::default();
@@ -61,6 +65,7 @@ pub fn registry(mut stats: Stats, facts: Facts, jobs: Vec<(GroupId, String)>) ->
         stats,
         facts,
         jobs,
+        guests,
         process: Process::read(),
     }));
     registry
@@ -71,6 +76,7 @@ struct Own {
     stats: Stats,
     facts: Facts,
     jobs: Vec<(GroupId, String)>,
+    guests: Option<Guests>,
     process: Option<Process>,
 }
 
@@ -83,8 +89,8 @@ impl Collector for Own {
         self.control_plane(&mut out)?;
         self.engine(&mut out)?;
         self.resolver(&mut out)?;
-        if let Some(guests) = &self.facts.guests {
-            wasm(guests, &mut out)?;
+        if let Some(guests) = &self.guests {
+            guests.encode(&mut out)?;
         }
         self.workers(&mut out)?;
         self.groups(&mut out)?;
@@ -299,35 +305,6 @@ impl Own {
     }
 }
 
-/// What is told of checks in Wasm.
-fn wasm(guests: &Figures, out: &mut Out<'_>) -> fmt::Result {
-    out.gauge(
-        "probity_wasm_instances",
-        "Instances of checks in Wasm, those that wait for their next run included",
-        f64::from(guests.live),
-    )?;
-    out.gauge(
-        "probity_wasm_instances_max",
-        "Instances of checks in Wasm that there is room for",
-        f64::from(guests.most),
-    )?;
-    out.counter(
-        "probity_wasm_instances_refused",
-        "How often there was no room for another instance; the run waits and asks again",
-        guests.full,
-    )?;
-    out.counter(
-        "probity_wasm_fuel",
-        "Fuel that checks in Wasm used up, about one for an instruction",
-        guests.fuel,
-    )?;
-    out.counter(
-        "probity_wasm_faults",
-        "Runs in which a check in Wasm broke; why is in probity_unknown_total",
-        guests.faults,
-    )
-}
-
 /// A phase that no probe of the job has, as TLS in a job without TLS, is left
 /// out rather than shown as empty.
 fn happened(stats: &PhaseStats) -> bool {
@@ -370,7 +347,7 @@ impl Out<'_> {
         Ok(())
     }
 
-    fn histograms<'l, const N: usize>(
+    pub(super) fn histograms<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,

@@ -390,7 +390,7 @@ fn own_text(format: Format) -> Vec<u8> {
     ];
     let mut encoder = Encoder::new(format, Vec::new());
     encoder
-        .registry(&own::registry(stats(), facts, jobs))
+        .registry(&own::registry(stats(), facts, jobs, None))
         .unwrap();
     encoder.finish().unwrap()
 }

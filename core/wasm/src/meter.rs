@@ -1,0 +1,135 @@
+//! What is counted: of all checks together, and of each module's.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use probity_engine::guest::{Fault, FaultKind, Figures};
+use probity_engine::histogram::Exponential;
+
+/// What all instances of a host share.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Instances that there is room for.
+    pub(crate) most: u32,
+    /// Instances that there are.
+    live: AtomicU32,
+    /// Runs that found no room, each time that they looked.
+    full: AtomicU64,
+    /// Fuel that was used up.
+    fuel: AtomicU64,
+    /// Guests that broke.
+    faults: AtomicU64,
+}
+
+impl Room {
+    pub(crate) const fn new(most: u32) -> Self {
+        Self {
+            most,
+            live: AtomicU32::new(0),
+            full: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn full(&self) -> u64 {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn fuel(&self) -> u64 {
+        self.fuel.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+}
+
+/// What the runs of one module's check take, of the room of all.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pub(crate) room: Arc<Room>,
+    live: AtomicU32,
+    fuel: AtomicU64,
+    /// By the position in [`FaultKind::ALL`].
+    faults: [AtomicU64; FaultKind::ALL.len()],
+    calls: Mutex<Exponential>,
+}
+
+impl Meter {
+    pub(crate) fn new(room: &Arc<Room>) -> Self {
+        Self {
+            room: Arc::clone(room),
+            live: AtomicU32::new(0),
+            fuel: AtomicU64::new(0),
+            faults: Default::default(),
+            calls: Mutex::default(),
+        }
+    }
+
+    /// Room for one more instance, if there is some.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
+        let Room { most, live, .. } = &*self.room;
+        let one_more = |live: u32| (live < *most).then_some(live + 1);
+        let taken = live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.ok()?;
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Some(Place(Arc::clone(self)))
+    }
+
+    /// A call of the guest has ended.
+    pub(crate) fn called(&self, fuel: u64, took: Duration) {
+        self.fuel.fetch_add(fuel, Ordering::Relaxed);
+        self.room.fuel.fetch_add(fuel, Ordering::Relaxed);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.record(took);
+    }
+
+    /// It has broken, or there was no room for it.
+    pub(crate) fn broke(&self, fault: &Fault) {
+        let position = FaultKind::ALL.iter().position(|kind| *kind == fault.kind);
+        if let Some(count) = position.and_then(|position| self.faults.get(position)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let count = match fault.kind {
+            FaultKind::Capacity => &self.room.full,
+            _ => &self.room.faults,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        Figures {
+            instances: self.live.load(Ordering::Relaxed),
+            fuel: self.fuel.load(Ordering::Relaxed),
+            faults: self
+                .faults
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed)),
+            calls: calls.clone(),
+        }
+    }
+}
+
+/// The place of one instance, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Meter>);
+
+impl Place {
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+        self.0.room.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
