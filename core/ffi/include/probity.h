@@ -819,7 +819,8 @@ probity_result probity_config_target(struct probity_config config,
                                      struct probity_config_entry *entry);
 
 // Starts the workers. No target is due before `probity_driver_begin`. Names are
-// resolved as `/etc/resolv.conf` and `/etc/hosts` say.
+// resolved as `/etc/resolv.conf` and `/etc/hosts` say, which are looked at again every
+// five seconds.
 //
 // Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
 //

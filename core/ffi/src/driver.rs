@@ -118,7 +118,8 @@ unsafe impl Sized_ for probity_driver_config {
 }
 
 /// Starts the workers. No target is due before `probity_driver_begin`. Names are
-/// resolved as `/etc/resolv.conf` and `/etc/hosts` say.
+/// resolved as `/etc/resolv.conf` and `/etc/hosts` say, which are looked at again every
+/// five seconds.
 ///
 /// Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
 ///

@@ -161,10 +161,7 @@ impl Instance {
         when: &str,
         call: impl FnOnce(&mut Store<State>, Option<&Plugin>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let (given, begun) = (
-            self.limits.fuel_per_event.min(self.fuel),
-            Instant::now(),
-        );
+        let (given, begun) = (self.limits.fuel_per_event.min(self.fuel), Instant::now());
         self.store.data_mut().refused = false;
         let set = self.store.set_fuel(given);
         let result = set.and_then(|()| call(&mut self.store, self.exports.as_ref()));

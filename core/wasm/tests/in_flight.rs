@@ -112,7 +112,7 @@ fn ten_thousand_are_in_flight_and_end_when_their_time_is_over() {
     let disk = Disk(Host::new(&probity_wasm::Config::default()).unwrap());
     let config = Config {
         workers: 2,
-        resolver: ResolverConfig::default(),
+        names: ResolverConfig::default().into(),
         ..Config::default()
     };
     let handle = Driver::start(config).expect("the driver starts");
