@@ -5,6 +5,7 @@ mod bytes;
 mod certificates;
 mod common;
 mod config;
+mod constraints;
 mod handshake;
 mod hostile;
 mod keys;
