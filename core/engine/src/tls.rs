@@ -125,7 +125,8 @@ pub struct ChainInfo {
 /// Why a connection could not be secured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFailure {
-    /// One of the `tls_*` reasons, or that of a proxy around it.
+    /// One of the `tls_*` reasons, or that of a proxy around it; `local_bound` if the
+    /// handshake is beyond a bound of the layer's.
     pub reason: Reason,
     /// One sentence for a person: what was expected and what was found.
     pub detail: String,

@@ -11,11 +11,12 @@ use probity_engine::tls::ChainInfo;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::ServerName;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS;
+use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
+use x509_parser::oid_registry::{OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_NAME_CONSTRAINTS};
 use x509_parser::prelude::FromDer;
 
 use crate::algorithms::significant;
+use crate::constraints::Constraints;
 use crate::key::Key;
 use crate::name::go_string;
 use crate::policies::Policies;
@@ -101,10 +102,14 @@ impl<'a> Certificate<'a> {
                 let parsed = extension.parsed_extension();
                 is_known && extension.critical && is_about_policies(parsed)
             })
-            .filter_map(|extension| {
-                let after = self.position(extension.oid.as_bytes()).end;
-                self.der.get(after..)?.get(..3)
-            })
+            .filter_map(|extension| self.after_id(extension))
+    }
+
+    /// What follows the id of one of its extensions: the flag that says that it is
+    /// critical, if it is, as DER.
+    fn after_id(&self, extension: &X509Extension<'_>) -> Option<&'a [u8]> {
+        let after = self.position(extension.oid.as_bytes()).end;
+        self.der.get(after..)?.get(..3)
     }
 
     /// What it says about policies; `None` if that is damaged, or said twice.
@@ -144,6 +149,33 @@ impl<'a> Certificate<'a> {
             }
         }
         Some(policies)
+    }
+
+    /// What names it allows below itself, if that is not for webpki to judge. What is
+    /// damaged, or there twice, webpki refuses.
+    pub(crate) fn constraints(&self) -> Option<Constraints<'a>> {
+        let constraints = Constraints::parse(self.name_constraints()?.value)?;
+        constraints.is_beyond_webpki.then_some(constraints)
+    }
+
+    /// The content of the id of [these](Self::constraints), and the flag that says that
+    /// they are critical or what is in its place, as DER.
+    pub(crate) fn constraints_id(&self) -> Option<[&[u8]; 2]> {
+        self.constraints()?;
+        let extension = self.name_constraints()?;
+        Some([extension.oid.as_bytes(), self.after_id(extension)?])
+    }
+
+    /// Whether whoever does not know its constraints has to refuse it.
+    pub(crate) fn has_critical_constraints(&self) -> bool {
+        self.name_constraints().is_some_and(|it| it.critical)
+    }
+
+    fn name_constraints(&self) -> Option<&X509Extension<'a>> {
+        let extension = self
+            .parsed
+            .get_extension_unique(&OID_X509_EXT_NAME_CONSTRAINTS);
+        extension.ok()?
     }
 
     /// Where in the certificate `part` is, which was lent by it.
@@ -243,13 +275,17 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Its alternative names, of all kinds; `None` if they cannot be read.
+    pub(crate) fn all_names(&self) -> Option<&[GeneralName<'a>]> {
+        match self.parsed.subject_alternative_name() {
+            Ok(Some(extension)) => Some(&extension.value.general_names),
+            Ok(None) => Some(&[]),
+            Err(_) => None,
+        }
+    }
+
     fn alternatives(&self) -> impl Iterator<Item = &GeneralName<'a>> {
-        self.parsed
-            .subject_alternative_name()
-            .ok()
-            .flatten()
-            .into_iter()
-            .flat_map(|extension| &extension.value.general_names)
+        self.all_names().unwrap_or_default().iter()
     }
 }
 

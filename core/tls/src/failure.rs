@@ -11,6 +11,10 @@ use crate::text::{clean, hex};
 /// How much of a plain-text answer is quoted, in characters.
 const QUOTE: usize = 60;
 
+/// Bytes of the longest handshake message that rustls reads. TLS allows certificates
+/// 256 times as many, and Go reads 4 times as many.
+const MAX_MESSAGE: usize = 0xffff;
+
 /// What is known about a connection when it fails.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
@@ -20,6 +24,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) rejection: Option<&'a Rejection>,
     /// The key in the server's certificate.
     pub(crate) key: Option<&'a Key>,
+    /// Whether the server has sent no certificates yet.
+    pub(crate) is_before_certificates: bool,
     /// The versions that were offered.
     pub(crate) versions: Versions,
 }
@@ -37,6 +43,16 @@ pub(crate) fn classify(error: &Error, scene: &Scene<'_>) -> (Reason, String) {
             Reason::TlsCertificateInvalid,
             "the server sent no certificate".into(),
         ),
+        Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)
+            if scene.is_before_certificates && scene.first_bytes.is_none_or(is_hello) =>
+        {
+            (
+                Reason::LocalBound,
+                format!(
+                    "the server's certificates are more than the {MAX_MESSAGE} bytes that are read here: give it one with fewer names, or fewer of them"
+                ),
+            )
+        }
         Error::InvalidMessage(message) => from_message(message, scene),
         Error::DecryptError => (
             Reason::TlsHandshake,
@@ -60,6 +76,12 @@ pub(crate) fn classify(error: &Error, scene: &Scene<'_>) -> (Reason, String) {
 pub(crate) fn may_be_tls(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|kind| (20..=24).contains(kind))
         && bytes.get(1).is_none_or(|major| *major == 3)
+}
+
+/// Whether `bytes` begin with a record with a ServerHello of less than 64 KiB
+/// (RFC 8446 section 4): what is too large after it are the certificates.
+fn is_hello(bytes: &[u8]) -> bool {
+    matches!(bytes, [22, 3, _, _, _, 2, 0, ..])
 }
 
 /// The sentence for a server that answered something else than TLS.

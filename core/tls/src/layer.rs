@@ -364,6 +364,7 @@ impl Layer {
                 first_bytes: judge_head.then_some(&head[..head_len]),
                 rejection: verdict.and_then(|verdict| verdict.rejection.as_ref()),
                 key: verdict.and_then(|verdict| verdict.key.as_ref()),
+                is_before_certificates: verdict.is_none(),
                 versions: self.versions,
             },
         );

@@ -12,7 +12,7 @@
 //!   [`Reason`](probity_engine::Reason) for metrics;
 //! * accepts what Go accepts where people rely on it: a server certificate that
 //!   is itself in the CA file, or is a CA's; names such as `*.local`; critical
-//!   extensions about policies; RSA from 1024 bits, and P-521; CA files that are
+//!   extensions about policies; name constraints on e-mail addresses and URIs; RSA from 1024 bits, and P-521; CA files that are
 //!   damaged in part; and with `skip_verify` any certificate, though the
 //!   handshake's signature must still be right.
 //!
@@ -54,11 +54,13 @@ mod algorithms;
 mod cache;
 mod certificate;
 mod config;
+mod constraints;
 mod failure;
 mod key;
 mod kx;
 mod layer;
 mod layers;
+mod mailbox;
 mod name;
 pub mod pem;
 mod policies;

@@ -32,8 +32,9 @@ pub(crate) struct Policies<'a> {
 
 /// Checks a chain without its root: `between`, nearest to the leaf first, and
 /// `leaf`.
-pub(crate) fn check(between: &[Certificate<'_>], leaf: &Certificate<'_>) -> Result<(), Rejection> {
-    let chain: Vec<_> = between.iter().rev().chain([leaf]).collect();
+pub(crate) fn check(between: &[&Certificate<'_>], leaf: &Certificate<'_>) -> Result<(), Rejection> {
+    let between = between.iter().rev().copied();
+    let chain: Vec<_> = between.chain([leaf]).collect();
     let policies = chain.iter().map(|cert| {
         let policies = cert.policies().unwrap_or_default();
         (policies, cert.is_self_issued())

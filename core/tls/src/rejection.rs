@@ -129,7 +129,7 @@ pub(crate) fn not_for_servers(leaf: &Certificate<'_>) -> Rejection {
 /// `checkChainForKeyUsage`).
 pub(crate) fn check_path(
     root: &Root,
-    between: &[Certificate<'_>],
+    between: &[&Certificate<'_>],
     now: i64,
 ) -> Result<(), Rejection> {
     if let Some(cert) = between.iter().find(|cert| !cert.is_issuer()) {

@@ -4,7 +4,8 @@
 //! looks at its dates and at what it may issue too, and the expiry of a chain
 //! includes that of its root, so all of that is kept here. It matters most for
 //! a server's certificate that is itself in the CA file: whoever has its key
-//! must not become a CA for every other name.
+//! must not become a CA for every other name. Of its name constraints webpki keeps
+//! those that it judges as Go does.
 
 use std::sync::{Arc, OnceLock};
 
@@ -45,12 +46,22 @@ pub(crate) struct Root {
     pub(crate) is_for_servers: bool,
     /// Most certificates between it and a leaf.
     pub(crate) path_length: Option<u32>,
+    /// Whether it has name constraints that webpki does not judge.
+    has_constraints: bool,
 }
 
 impl Root {
     /// How a sentence calls it.
     pub(crate) fn label(&self) -> String {
         Certificate::parse(&self.der).map_or_else(|| "(unreadable)".into(), |root| root.label())
+    }
+
+    /// Its certificate, if that has [constraints](Certificate::constraints) of which
+    /// webpki is not told.
+    pub(crate) fn judge(&self) -> Option<Certificate<'_>> {
+        self.has_constraints
+            .then(|| Certificate::parse(&self.der))
+            .flatten()
     }
 }
 
@@ -73,13 +84,19 @@ impl Roots {
             let Ok(anchor) = webpki::anchor_from_trusted_cert(&der) else {
                 continue;
             };
-            roots.anchors.push(anchor.to_owned());
+            let mut anchor = anchor.to_owned();
+            let has_constraints = parsed.constraints().is_some();
+            if has_constraints {
+                anchor.name_constraints = None;
+            }
+            roots.anchors.push(anchor);
             roots.certificates.push(Root {
                 not_before: parsed.not_before,
                 not_after: parsed.not_after,
                 is_issuer: parsed.is_issuer(),
                 is_for_servers: parsed.is_for_servers(),
                 path_length: parsed.path_length(),
+                has_constraints,
                 der: der.clone(),
             });
         }

@@ -1,14 +1,18 @@
 //! What webpki is shown of certificates that it would not look at.
 //!
-//! Go takes two kinds for which webpki has no switch:
+//! Go takes three kinds for which webpki has no switch:
 //!
 //! * A server's certificate that says to be a CA's. Go does not ask a leaf whether
 //!   it is one, and those that appliances and a few lines of shell make often are.
 //! * Critical extensions about policies, of which webpki knows none. Government
 //!   PKIs have them; [`policies`](crate::policies) does what they ask for.
+//! * CAs with name constraints on e-mail addresses, URIs or directory names, below
+//!   which webpki accepts nothing; [`constraints`](crate::constraints) judges them.
 //!
-//! So webpki is shown a copy in which the flag is cleared that it stumbles over,
-//! and the signature over the copy is verified over the bytes that were signed.
+//! So webpki is shown a copy in which the flag is cleared that it stumbles over, or
+//! the extension has an id that stands for nothing, and the signature over the copy
+//! is verified over the bytes that were signed. A copy is known by its address: who
+//! sends one as a certificate of its own has to have it signed as it is.
 //! All else that webpki asks of a certificate it asks of the copy too. A leaf's
 //! copy is no CA's, so it issues nothing.
 
@@ -23,6 +27,8 @@ use crate::certificate::Certificate;
 /// TRUE in DER (X.690 section 11.1).
 const TRUE: [u8; 3] = [1, 1, 0xff];
 const FALSE: [u8; 3] = [1, 1, 0];
+/// As long as the id of name constraints: 2.999.30, below an arc for examples.
+const NOTHING: [u8; 3] = [0x88, 0x37, 0x1e];
 
 /// A certificate, and the copy of it for webpki.
 #[derive(Debug)]
@@ -39,24 +45,33 @@ impl<'a> Shown<'a> {
         // BasicConstraints begin with it, after the tag and the length of the
         // sequence (RFC 5280 section 4.2.1.9).
         let ca = leaf.basic_constraints().and_then(|value| value.get(2..5));
-        Self::without(leaf, ca.into_iter().chain(leaf.critical_policies()))
+        Self::without(leaf, None, ca.into_iter().chain(leaf.critical_policies()))
     }
 
     /// Of a certificate between leaf and root: as a CA's it stays one.
     pub(crate) fn issuer(issuer: &Certificate<'a>) -> Option<Self> {
-        Self::without(issuer, issuer.critical_policies())
+        let (id, flag) = issuer.constraints_id().map(|[id, flag]| (id, flag)).unzip();
+        Self::without(
+            issuer,
+            id,
+            flag.into_iter().chain(issuer.critical_policies()),
+        )
     }
 
-    /// Clears those of `flags` that are set, which are parts of `certificate`.
+    /// Makes `id` one of nothing, and clears those of `flags` that are set; all are
+    /// parts of `certificate`.
     fn without<'b>(
         certificate: &Certificate<'a>,
+        id: Option<&'b [u8]>,
         flags: impl Iterator<Item = &'b [u8]>,
     ) -> Option<Self> {
-        let mut set = flags.filter(|flag| *flag == TRUE).peekable();
-        set.peek()?;
+        let set = flags.filter(|flag| *flag == TRUE).map(|flag| (flag, FALSE));
+        let id = id.into_iter().map(|id| (id, NOTHING));
+        let mut changes = id.chain(set).peekable();
+        changes.peek()?;
         let mut copy = certificate.der.to_vec();
-        for flag in set {
-            copy[certificate.position(flag)].copy_from_slice(&FALSE);
+        for (part, with) in changes {
+            copy[certificate.position(part)].copy_from_slice(&with);
         }
         Some(Self {
             original: certificate.der,
@@ -102,12 +117,11 @@ impl SignatureVerificationAlgorithm for OverOriginals<'_> {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
-        let shown = self.shown.iter();
-        let copied = shown
-            .filter(|one| one.copy[one.signed.clone()] == *message)
-            .map(|one| &one.original[one.signed.clone()])
-            .next();
+        let mut shown = self.shown.iter();
+        let original = shown
+            .find(|one| std::ptr::eq(&raw const one.copy[one.signed.clone()], message))
+            .map(|one| &one.original[one.signed.clone()]);
         self.algorithm
-            .verify_signature(key, copied.unwrap_or(message), signature)
+            .verify_signature(key, original.unwrap_or(message), signature)
     }
 }

@@ -24,6 +24,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, Signatu
 use webpki::{EndEntityCert, RawPublicKeyEntity, VerifiedPath};
 
 use crate::certificate::{Certificate, Sent};
+use crate::constraints;
 use crate::key::Key;
 use crate::policies;
 use crate::purpose::ForServers;
@@ -260,14 +261,18 @@ impl Case<'_> {
         let algorithms = OverOriginals::of(self.algorithms.all, &shown);
         let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
             algorithms.iter().map(|one| one as _).collect();
-        let found = RefCell::new(Found::default());
+        let found = RefCell::new(Found::new());
         let note = |path: &VerifiedPath<'_>| -> Result<(), webpki::Error> {
             let root = self.roots.of_anchor(path.anchor());
-            let ders: Vec<_> = path
-                .intermediate_certificates()
-                .map(|cert| cert.der())
-                .collect();
-            let between: Option<Vec<_>> = ders.iter().map(|der| Certificate::parse(der)).collect();
+            // As they were sent, and not as webpki was shown them.
+            let sent = |der: CertificateDer<'_>| {
+                let mut both = intermediates.iter().zip(&issuers);
+                let found =
+                    both.find(|(shown, _)| std::ptr::eq(&raw const ***shown, &raw const *der));
+                found.map(|(_, issuer)| *issuer)
+            };
+            let between = path.intermediate_certificates();
+            let between: Option<Vec<_>> = between.map(|cert| sent(cert.der())).collect();
             if let (Some(root), Some(between)) = (root, between) {
                 found.borrow_mut().note(root, &between, leaf, now);
             }
@@ -283,7 +288,7 @@ impl Case<'_> {
             Some(&note),
         );
         let error = outcome.err().unwrap_or(webpki::Error::UnknownIssuer);
-        let Found { best, refused } = found.into_inner();
+        let Found { best, refused, .. } = found.into_inner();
         match (best, refused) {
             (Some(expiry), _) => Ok(expiry),
             (None, Some(rejection)) => Err(rejection),
@@ -315,18 +320,38 @@ impl Case<'_> {
 }
 
 /// What the search through the chains has met.
-#[derive(Default)]
 struct Found {
     /// Largest of the chains' smallest NotAfter.
     best: Option<i64>,
     /// Why the first chain was refused that only webpki accepts.
     refused: Option<Rejection>,
+    /// How many names may still be compared with constraints.
+    comparisons: usize,
 }
 
 impl Found {
-    fn note(&mut self, root: &Root, between: &[Certificate<'_>], leaf: &Certificate<'_>, now: i64) {
-        let allowed = rejection::check_path(root, between, now);
-        match allowed.and_then(|()| policies::check(between, leaf)) {
+    fn new() -> Self {
+        Self {
+            best: None,
+            refused: None,
+            comparisons: constraints::MAX_COMPARISONS,
+        }
+    }
+
+    fn note(
+        &mut self,
+        root: &Root,
+        between: &[&Certificate<'_>],
+        leaf: &Certificate<'_>,
+        now: i64,
+    ) {
+        let allowed = rejection::check_path(root, between, now)
+            .and_then(|()| policies::check(between, leaf))
+            .and_then(|()| {
+                let left = &mut self.comparisons;
+                constraints::check(root.judge().as_ref(), between, leaf, left)
+            });
+        match allowed {
             Ok(()) => {
                 let ends = between.iter().map(|cert| cert.not_after);
                 let expiry = ends.fold(leaf.not_after.min(root.not_after), i64::min);

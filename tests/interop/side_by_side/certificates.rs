@@ -46,6 +46,8 @@ impl Certificates {
         maker.subjects(&root);
         maker.purposes(&root);
         maker.policies(&root);
+        maker.constraints(&root);
+        maker.too_many_names(&root);
         maker.long_chains(&root);
         maker.keys(&root);
         maker.self_signed();
@@ -90,6 +92,84 @@ fn authority(name: &str, last_year: i32) -> CertificateParams {
         KeyUsagePurpose::DigitalSignature,
     ];
     params
+}
+
+/// Tags of name constraints (RFC 5280 section 4.2.1.10) and of what they are about.
+const PERMITTED: u8 = 0xa0;
+const EXCLUDED: u8 = 0xa1;
+const MAIL: u8 = 0x81;
+const DNS: u8 = 0x82;
+const DIRECTORY: u8 = 0xa4;
+const URI: u8 = 0x86;
+
+/// Name constraints that are not critical: the library makes none of these, nor any on
+/// URIs.
+fn subtree(which: u8, tag: u8, base: &[u8]) -> CustomExtension {
+    let short = |tag: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).expect("a short one");
+        [&[tag, length], content].concat()
+    };
+    let subtree = short(0x30, &short(tag, base));
+    let value = short(0x30, &short(which, &subtree));
+    CustomExtension::from_oid_content(&[2, 5, 29, 30], value)
+}
+
+fn critical(mut extension: CustomExtension) -> CustomExtension {
+    extension.set_criticality(true);
+    extension
+}
+
+fn mail(name: &str) -> SanType {
+    SanType::Rfc822Name(name.try_into().expect("a name"))
+}
+
+fn uri(name: &str) -> SanType {
+    SanType::URI(name.try_into().expect("a name"))
+}
+
+/// Leaves by name, with the constraints of the CA above and the names that they have
+/// besides those of every leaf.
+fn constrained() -> Vec<(&'static str, CustomExtension, Vec<SanType>)> {
+    let permits = |tag: u8, base: &[u8]| subtree(PERMITTED, tag, base);
+    let excludes = |tag: u8, base: &[u8]| subtree(EXCLUDED, tag, base);
+    let inside = || vec![mail("who@a.test"), uri("spiffe://c.a.test/x")];
+    let star = || vec![SanType::DnsName("*.local".try_into().expect("a name"))];
+    let urn = || vec![uri("urn:a:b")];
+    let name = &[0x30, 0];
+    vec![
+        ("mail-permitted", permits(MAIL, b"a.test"), inside()),
+        ("mail-one", permits(MAIL, b"who@A.test"), inside()),
+        ("mail-not-permitted", permits(MAIL, b"b.test"), inside()),
+        ("mail-not-excluded", excludes(MAIL, b"b.test"), inside()),
+        ("mail-excluded", excludes(MAIL, b"a.test"), inside()),
+        ("mail-unread", permits(MAIL, b"a.test"), vec![mail("who")]),
+        ("mail-and-star", excludes(MAIL, b"b.test"), star()),
+        (
+            "mail-critical",
+            critical(permits(MAIL, b"a.test")),
+            inside(),
+        ),
+        ("uri-permitted", permits(URI, b"a.test"), inside()),
+        ("uri-not-permitted", permits(URI, b"b.test"), inside()),
+        ("uri-not-excluded", excludes(URI, b".c.a.test"), inside()),
+        ("uri-excluded", excludes(URI, b"a.test"), inside()),
+        (
+            "uri-address",
+            permits(URI, b""),
+            vec![uri("spiffe://127.0.0.1/x")],
+        ),
+        ("uri-without-host", permits(URI, b"a.test"), urn()),
+        ("uri-unbound", permits(MAIL, b"a.test"), urn()),
+        ("uri-unbound-dns", permits(DNS, b"localhost"), urn()),
+        ("dns-and-star", excludes(DNS, b"b.test"), star()),
+        ("directory-optional", permits(DIRECTORY, name), inside()),
+        ("directory-excluded", excludes(DIRECTORY, name), inside()),
+        (
+            "directory-critical",
+            critical(permits(DIRECTORY, name)),
+            inside(),
+        ),
+    ]
 }
 
 impl Maker<'_> {
@@ -316,6 +396,38 @@ impl Maker<'_> {
         ] {
             self.chain(name, root, &middles, leaf);
         }
+    }
+
+    /// CAs with name constraints, and a leaf of each.
+    fn constraints(&mut self, root: &CertifiedIssuer<'static, KeyPair>) {
+        let new_key = || key(&PKCS_ECDSA_P256_SHA256);
+        for (name, extension, names) in constrained() {
+            let mut params = authority(&format!("{name}-0"), 2081);
+            params.custom_extensions = vec![extension];
+            let middle = CertifiedIssuer::signed_by(params, new_key(), root).expect("a CA");
+            let mut params = leaf(name);
+            params.subject_alt_names.extend(names);
+            self.sign(name, params, &new_key(), &middle, &[middle.pem()]);
+        }
+        let mut bound = authority("bound-root", 2091);
+        bound.custom_extensions = vec![critical(subtree(PERMITTED, URI, b"a.test"))];
+        let bound = CertifiedIssuer::self_signed(bound, new_key()).expect("a root");
+        fs::write(self.folder.join("bound-root.pem"), bound.pem()).expect("a file");
+        self.signed("bound-inside", &bound, |params| {
+            params.subject_alt_names.push(uri("spiffe://c.a.test/x"));
+        });
+        self.signed("bound-outside", &bound, |params| {
+            params.subject_alt_names.push(uri("https://b.test/"));
+        });
+    }
+
+    /// A leaf whose names are more than a message of 64 KiB.
+    fn too_many_names(&mut self, root: &Issuer<'_, KeyPair>) {
+        self.signed("too-many-names", root, |params| {
+            let name = |n: usize| format!("name-{n}.example.test").try_into();
+            let names = (0..3_500).map(|n| SanType::DnsName(name(n).expect("a name")));
+            params.subject_alt_names.extend(names);
+        });
     }
 
     /// As many certificates between leaf and root as can be verified, and one more.

@@ -708,6 +708,10 @@ pub(crate) fn not_tried(reason: Reason, cx: &mut Cx<'_>) {
 /// Ends the run: the handshake has failed.
 pub(crate) fn not_secured(why: &Closed, cx: &mut Cx<'_>) {
     match why {
+        Closed::Tls(failure) if failure.reason == Reason::LocalBound => cx.finish(
+            Outcome::Unknown(Reason::LocalBound),
+            format_args!("{}", failure.detail),
+        ),
         Closed::Tls(failure) => cx.fail(failure.reason, format_args!("{}", failure.detail)),
         why => cx.fail(
             Reason::TlsHandshake,

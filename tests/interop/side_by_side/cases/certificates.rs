@@ -67,6 +67,27 @@ fn leaves() -> Vec<Case> {
         "policies-unmapped",
         "critical-unknown",
         "critical-unknown-chain",
+        "mail-permitted",
+        "mail-one",
+        "mail-not-permitted",
+        "mail-not-excluded",
+        "mail-excluded",
+        "mail-unread",
+        "mail-and-star",
+        "mail-critical",
+        "uri-permitted",
+        "uri-not-permitted",
+        "uri-not-excluded",
+        "uri-excluded",
+        "uri-address",
+        "uri-without-host",
+        "uri-unbound",
+        "uri-unbound-dns",
+        "dns-and-star",
+        "directory-optional",
+        "directory-excluded",
+        "directory-critical",
+        "too-many-names",
         "six-between",
         "seven-between",
     ] {
@@ -139,6 +160,14 @@ fn chains() -> Vec<Case> {
         "localhost",
         Tls::with("unchained"),
     ));
+    for identity in ["bound-inside", "bound-outside"] {
+        cases.push(case(
+            format!("{identity}_verified"),
+            "tls_config: {ca_file: '@folder@/bound-root.pem'}",
+            "localhost",
+            Tls::with(identity),
+        ));
+    }
     cases.push(case("system_roots", "", "localhost", Tls::with("good")));
     cases.push(case(
         "stranger",

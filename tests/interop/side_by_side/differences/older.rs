@@ -108,6 +108,13 @@ pub(super) const LISTED: &[Listed] = &[
         "-",
         GO,
     ),
+    listed(
+        "certificates::too-many-names_*",
+        "status",
+        "200: probe_success 0",
+        "503: *",
+        GO,
+    ),
     listed("tcp::starttls_to_plain", "server 0 bytes", "*", "*", GO),
     listed(
         "tcp::hostname_without_server_name",

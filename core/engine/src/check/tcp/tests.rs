@@ -412,6 +412,10 @@ fn a_handshake_that_fails_fails_the_probe() {
     let seen = run(dialogue(), &plain);
     seen.failed(Reason::TlsNotTls, "no", (0.0, 0.0));
     assert_eq!(seen.phase, Phase::Tls);
+    let beyond = [says("220 go\r\n"), Refuses(Reason::LocalBound)];
+    let seen = run(dialogue(), &beyond);
+    assert_eq!(seen.outcome, Outcome::Unknown(Reason::LocalBound));
+    assert_eq!(seen.detail, "no");
     let gone = [says("220 go\r\n"), Closes(Closed::Reset)];
     run(dialogue(), &gone).failed(
         Reason::TlsHandshake,
