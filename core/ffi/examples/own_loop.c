@@ -1,5 +1,5 @@
-// An agent with an event loop of its own: it reads targets from standard input, probes each
-// once a second, says when one goes up or down, and ends when each has had so many results:
+// An agent with an event loop of its own: it reads targets (by address) from stdin, probes each
+// once a second, says when one goes up or down, and ends after so many results a target:
 //     cc own_loop.c -D_GNU_SOURCE -lprobity -o own_loop
 //     printf 'http://127.0.0.1:8080/\n' | ./own_loop http_2xx 3
 #include <errno.h>
@@ -15,9 +15,9 @@
 
 #include "probity.h"
 
-enum { CONNS = 64, SLOTS = 4096 + 1024 + 1024 }; // of a run; of the engine's usual bounds
+enum { CONNS = 64, SLOTS = 8192 }; // of a run; the engine's usual bounds (6,144) and reports not read yet
 // Sockets by run and connection, with what is still to be sent. Closed ones are -1.
-static struct link { uint64_t run; uint32_t conn; int fd, open, waits, flush; uint8_t *rest; size_t left; } links[SLOTS][CONNS];
+static struct link { uint64_t run; uint32_t conn; int fd, open, waits, flush, error; uint8_t *rest; size_t left; } links[SLOTS][CONNS];
 static int loop;
 static size_t reports; // of scheduled runs
 static probity_engine engine;
@@ -69,10 +69,10 @@ static void open_link(struct link *it, const probity_output *asked) {
 // Sends what the system takes; when it has taken all, the engine may want to know.
 static void send_rest(struct link *it) {
     ssize_t sent = it->left > 0 ? send(it->fd, it->rest, it->left, MSG_NOSIGNAL) : 0;
-    if (sent < 0 && errno != EAGAIN) { ended(it, errno); return; }
+    if (sent < 0 && errno != EAGAIN) { it->error = errno; it->left = 0; } // told when all is read
     if (sent > 0) memmove(it->rest, it->rest + sent, it->left -= (size_t)sent);
     if (it->waits != (it->left > 0)) { it->waits = !it->waits; watch(it, EPOLL_CTL_MOD); }
-    if (!it->flush || it->waits) return;
+    if (!it->flush || it->waits || it->error) return;
     it->flush = 0;
     check(probity_engine_flushed(engine, it->run, it->conn, now()), "flushed");
 }
@@ -92,12 +92,12 @@ static void happened(struct link *it) {
     if (it->fd < 0 || probity_engine_is_behind(engine, it->run) == PROBITY_RESULT_OK) return;
     ssize_t got = read(it->fd, buffer, sizeof buffer);
     if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) ended(it, got < 0 ? errno : 0);
+    if (got <= 0) ended(it, got < 0 ? errno : it->error);
     else check(probity_engine_data(engine, it->run, it->conn, (probity_bytes){buffer, (size_t)got}, now()), "data");
 }
 
 static void carry_out(const probity_output *asked) {
-    struct link *it = &links[asked->run & 0xffffffff][asked->conn];
+    struct link *it = &links[(uint32_t)asked->run < SLOTS ? (uint32_t)asked->run : (abort(), 0)][asked->conn];
     switch (asked->kind) {
     case PROBITY_OUTPUT_OPEN: open_link(it, asked); break;
     case PROBITY_OUTPUT_CLOSE: forget(it); break;
@@ -109,8 +109,7 @@ static void carry_out(const probity_output *asked) {
         it->left += asked->bytes.length;
         send_rest(it);
         break;
-    case PROBITY_OUTPUT_REPORT:
-        reports++;
+    case PROBITY_OUTPUT_REPORT: reports++;
         if (asked->report->transition == PROBITY_HEALTH_UNKNOWN) break;
         printf("%016llx %s %.*s\n", (unsigned long long)asked->report->target, asked->report->transition == PROBITY_HEALTH_UP ? "up" : "down",
                (int)asked->report->detail.length, asked->report->detail.data);
@@ -140,6 +139,7 @@ int main(int argc, char **argv) {
         uint64_t next, moment = now();
         check(probity_engine_step(engine, moment, outputs, 64, &length, &next), "step");
         for (size_t i = 0; i < length; i++) carry_out(&outputs[i]);
+        if (next == 0) continue; // there are more
         int wait = length > 0 || next <= moment ? 0 : next - moment > 1000000000 ? 1000 : (int)((next - moment + 999999) / 1000000);
         for (int i = 0, count = epoll_wait(loop, events, 256, wait); i < count; i++) happened(events[i].data.ptr);
     }

@@ -2,7 +2,9 @@
 // TLS: it carries bytes and knows nothing of what is in them. Says what became of each,
 // and of its certificates when the first expires. `argv[1]` is a file with modules.
 //
-//     cc tls.c -lprobity -o tls
+// Targets are addresses: names would need resolv_conf and hosts of the configuration.
+//
+//     cc tls.c -D_GNU_SOURCE -lprobity -o tls
 //     ./tls modules.yml http_2xx https://192.0.2.7/
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,9 +22,9 @@
 enum { MOST = 256 }; // connections at once
 
 // Sockets, and what they have not taken yet. Those without a socket are not in use.
-static struct link { uint64_t run; uint32_t conn; int used, fd, open, flushing; uint8_t *unsent; size_t left; } links[MOST];
+static struct link { uint64_t run; uint32_t conn; int used, fd, open, flushing, error; uint8_t *unsent; size_t left; } links[MOST];
 static probity_engine engine;
-static probity_text names[MOST]; // of runs, by slot
+static struct { uint64_t run; probity_text name; } asked_for[MOST];
 static unsigned reports, bad;
 
 static void check(probity_result result, const char *what) {
@@ -78,12 +80,13 @@ static void open_link(const probity_output *asked) {
     if (it->fd < 0 || (connect(it->fd, to, is_v4 ? sizeof v4 : sizeof v6) < 0 && errno != EINPROGRESS)) ended(it, errno);
 }
 
-// Sends what waits, and says when it has gone if the engine wants to know. An error
-// shows when the socket is read.
+// Sends what waits, and says when it has gone if the engine wants to know. An error is
+// told when all that has arrived is read.
 static void flush(struct link *it) {
     ssize_t sent = it->left > 0 ? send(it->fd, it->unsent, it->left, MSG_NOSIGNAL) : 0;
+    if (sent < 0 && errno != EAGAIN) { it->error = errno; it->left = 0; }
     if (sent > 0) memmove(it->unsent, it->unsent + sent, it->left -= (size_t)sent);
-    if (it->left > 0 || !it->flushing) return;
+    if (it->left > 0 || !it->flushing || it->error) return;
     it->flushing = 0;
     check(probity_engine_flushed(engine, it->run, it->conn, now()), "flushed");
 }
@@ -110,13 +113,15 @@ static void happened(struct link *it) {
     if (probity_engine_is_behind(engine, it->run) == PROBITY_RESULT_OK) return;
     ssize_t got = read(it->fd, buffer, sizeof buffer);
     if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) ended(it, got < 0 ? errno : 0);
+    if (got <= 0) ended(it, got < 0 ? errno : it->error);
     else check(probity_engine_data(engine, it->run, it->conn, (probity_bytes){buffer, (size_t)got}, now()), "data");
 }
 
 static void tell(const probity_output *asked) {
     const probity_report *report = asked->report;
-    probity_text name = names[asked->run & 0xffffffff], reason = probity_reason_name(report->reason);
+    probity_text name = {0}, reason = probity_reason_name(report->reason);
+    for (int i = 0; i < MOST && name.length == 0; i++)
+        if (asked_for[i].run == asked->run) name = asked_for[i].name;
     printf("%s %.*s %.*s %.*s\n", report->outcome == PROBITY_OUTCOME_SUCCESS ? "success" : "failure",
            (int)name.length, name.data, (int)reason.length, reason.data, (int)report->detail.length,
            report->detail.data);
@@ -160,7 +165,8 @@ int main(int argc, char **argv) {
                                  .target = {argv[i], strlen(argv[i])}};
         if (probity_engine_run(engine, &target, now(), &run, &error) != PROBITY_RESULT_OK)
             return fprintf(stderr, "%s: %s\n", argv[i], said), 2;
-        names[run & 0xffffffff] = target.target;
+        asked_for[i - 3].run = run;
+        asked_for[i - 3].name = target.target;
     }
     while (reports < (unsigned)(argc - 3)) {
         struct pollfd polled[MOST];

@@ -296,8 +296,8 @@ enum probity_result
     // A defect of this library: a call has panicked. What it was working on
     // cannot be used any more, only freed.
     PROBITY_RESULT_PANICKED = -12,
-    // This build of the library does not have what is asked for: there is no TLS
-    // in a Wasm module.
+    // This build of the library does not have what is asked for: a Wasm module has no
+    // TLS, and knows no errno.
     PROBITY_RESULT_UNSUPPORTED = -13,
 };
 #ifndef __cplusplus
@@ -506,11 +506,11 @@ typedef struct probity_tls_info {
     // Bytes of this struct.
     size_t size;
     // `TLS 1.2` or `TLS 1.3`; as OpenSSL's SSL_get_version writes them they are
-    // understood too.
+    // understood too. Another one is a `PROBITY_RESULT_BAD_ARGUMENT`, of which the
+    // engine's log says more.
     struct probity_text version;
     // IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`: what OpenSSL's
-    // SSL_CIPHER_standard_name gives. Another one, and another version, is a
-    // `PROBITY_RESULT_BAD_ARGUMENT`, of which the engine's log says more.
+    // SSL_CIPHER_standard_name gives. One that is out of use is as good as none.
     struct probity_text cipher;
     // Protocol that the server chose by ALPN, `h2` or `http/1.1`.
     struct probity_text alpn;
@@ -658,9 +658,11 @@ typedef struct probity_engine_config {
     uint32_t burst_per_destination;
     // `PROBITY_NAMES_...`.
     uint32_t names;
-    // The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`.
+    // The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`; empty: servers at
+    // 127.0.0.1 and ::1, as in an empty file. The library reads no files for it.
     struct probity_text resolv_conf;
-    // The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
+    // The text of hosts(5), for `PROBITY_NAMES_ENGINE`; empty: no names, but that
+    // `localhost` is ::1 and 127.0.0.1.
     struct probity_text hosts;
     // `PROBITY_TLS_HOST` or `PROBITY_TLS_LIBRARY`.
     uint32_t tls;
@@ -720,8 +722,10 @@ typedef struct probity_output {
     uint32_t kind;
     // The connection: numbered from 0 within a run, below 64, never reused in it.
     uint32_t conn;
-    // The run. The lower 32 bits are the number of its slot: small, and reused
-    // by later runs, so that a host may index an array with it.
+    // The run. The lower 32 bits are the number of its slot, which later runs use again:
+    // a host may index an array with it that grows. They are below the bounds of the
+    // engine for runs and look-ups together, and beyond that only by as many as runs were
+    // over whose reports waited to be read.
     uint64_t run;
     // `PROBITY_TRANSPORT_...`.
     uint32_t transport;
@@ -833,13 +837,16 @@ probity_result probity_driver_start(const struct probity_driver_config *config,
 
 // Ends a driver and frees it: runs in flight are reported as `shutdown` to
 // those who wait for them. When it returns no callback is being called, nor will
-// be, unless it was called from a callback: it waits for those that are, and for
-// calls of other threads with this driver.
+// be, unless it was called from a callback of this driver: it waits for those that are,
+// notices that were not delivered yet included, and for calls of other threads with this
+// driver. From a callback of another driver it must not be called, nor may
+// `probity_driver_shutdown` or `probity_driver_render`: two that wait for each other wait
+// for ever.
 probity_result probity_driver_free(struct probity_driver driver);
 
 // Ends a driver in order: no new runs; those in flight finish, or are reported as
 // `shutdown` when `grace` nanoseconds are over. Returns when the workers have
-// ended; from a callback, at once. The handle is still to be freed.
+// ended; from a callback of a run or a copy, at once. The handle is still to be freed.
 probity_result probity_driver_shutdown(struct probity_driver driver, uint64_t grace);
 
 // Ends start-up: from now on targets are due, those that were added before
@@ -875,8 +882,8 @@ probity_result probity_driver_add(struct probity_driver driver,
 // `cancelled`. Returns before the worker has done it.
 probity_result probity_driver_remove(struct probity_driver driver, uint64_t id);
 
-// Runs one check outside any schedule; `target.id`, interval and thresholds are
-// ignored. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
+// Runs one check outside any schedule; `target.id` and thresholds are ignored, and of the
+// interval only counts that a timeout of 0 is no longer than it. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
 // never otherwise; with outcome unknown and reason `overload` if too many such
 // runs are in flight, `shutdown` if the driver ends first.
 //
@@ -989,8 +996,8 @@ probity_result probity_engine_add(struct probity_engine engine,
 // not known is `PROBITY_RESULT_NO_TARGET`.
 probity_result probity_engine_remove(struct probity_engine engine, uint64_t id, uint64_t now);
 
-// Starts one run outside any schedule; `target.id`, interval and thresholds are
-// ignored. `run` is set to its number; its report has target 0.
+// Starts one run outside any schedule; `target.id` and thresholds are ignored, and of
+// the interval only counts that a timeout of 0 is no longer than it. `run` is set to its number; its report has target 0.
 //
 // # Safety
 // As for `probity_engine_add`; `run` may be written.
@@ -1154,7 +1161,9 @@ probity_result probity_engine_data(struct probity_engine engine,
                                    uint64_t now);
 
 // Tells that a connection has ended or could not be made. The host has released
-// what it held for it, and tells nothing of it afterwards. `PROBITY_CLOSED_TLS` is
+// what it held for it, and tells nothing of it afterwards. Where a send has failed, what
+// has arrived is to be read and told first: a peer may answer, and close, before it has
+// read all. `PROBITY_CLOSED_TLS` is
 // a `PROBITY_RESULT_BAD_ARGUMENT` where TLS is the library's, which then sees for
 // itself what the end of the stream means.
 //

@@ -27,7 +27,7 @@ pub struct probity_config {
     pub bits: u64,
 }
 
-static CONFIGS: Table<Arc<Parsed>> = Table::new();
+static CONFIGS: Table<Arc<Parsed>> = Table::new(1);
 
 pub(crate) struct Parsed {
     file: File,

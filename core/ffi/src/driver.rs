@@ -36,7 +36,7 @@ pub struct probity_driver {
     pub bits: u64,
 }
 
-static DRIVERS: Table<Arc<Running>> = Table::new();
+static DRIVERS: Table<Arc<Running>> = Table::new(3);
 
 struct Running {
     handle: Handle,
@@ -58,7 +58,10 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        // That panic may be of this: a second one would end the process.
+        if !thread::panicking() {
+            self.end();
+        }
     }
 }
 
@@ -236,8 +239,11 @@ fn running(driver: probity_driver) -> Result<Call> {
 
 /// Ends a driver and frees it: runs in flight are reported as `shutdown` to
 /// those who wait for them. When it returns no callback is being called, nor will
-/// be, unless it was called from a callback: it waits for those that are, and for
-/// calls of other threads with this driver.
+/// be, unless it was called from a callback of this driver: it waits for those that are,
+/// notices that were not delivered yet included, and for calls of other threads with this
+/// driver. From a callback of another driver it must not be called, nor may
+/// `probity_driver_shutdown` or `probity_driver_render`: two that wait for each other wait
+/// for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result {
     boundary::guard(|| {
@@ -251,7 +257,7 @@ pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result 
 
 /// Ends a driver in order: no new runs; those in flight finish, or are reported as
 /// `shutdown` when `grace` nanoseconds are over. Returns when the workers have
-/// ended; from a callback, at once. The handle is still to be freed.
+/// ended; from a callback of a run or a copy, at once. The handle is still to be freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_shutdown(driver: probity_driver, grace: u64) -> probity_result {
     boundary::guard(|| {
@@ -369,8 +375,8 @@ pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> prob
 pub type probity_report_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, report: *const probity_report)>;
 
-/// Runs one check outside any schedule; `target.id`, interval and thresholds are
-/// ignored. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
+/// Runs one check outside any schedule; `target.id` and thresholds are ignored, and of the
+/// interval only counts that a timeout of 0 is no longer than it. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
 /// never otherwise; with outcome unknown and reason `overload` if too many such
 /// runs are in flight, `shutdown` if the driver ends first.
 ///

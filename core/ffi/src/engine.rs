@@ -2,6 +2,7 @@
 
 mod turn;
 
+use std::collections::HashSet;
 use std::ffi::c_void;
 use std::mem::{MaybeUninit, offset_of};
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub struct probity_engine {
     pub bits: u64,
 }
 
-pub(crate) static ENGINES: Table<Host> = Table::new();
+pub(crate) static ENGINES: Table<Host> = Table::new(2);
 
 /// An engine with what is lent of it.
 pub(crate) struct Host {
@@ -90,9 +91,11 @@ pub struct probity_engine_config {
     pub burst_per_destination: u32,
     /// `PROBITY_NAMES_...`.
     pub names: u32,
-    /// The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`.
+    /// The text of resolv.conf(5), for `PROBITY_NAMES_ENGINE`; empty: servers at
+    /// 127.0.0.1 and ::1, as in an empty file. The library reads no files for it.
     pub resolv_conf: probity_text,
-    /// The text of hosts(5), for `PROBITY_NAMES_ENGINE`.
+    /// The text of hosts(5), for `PROBITY_NAMES_ENGINE`; empty: no names, but that
+    /// `localhost` is ::1 and 127.0.0.1.
     pub hosts: probity_text,
     /// `PROBITY_TLS_HOST` or `PROBITY_TLS_LIBRARY`.
     pub tls: u32,
@@ -235,16 +238,19 @@ pub extern "C" fn probity_engine_apply(
             for id in delta.remove {
                 host.engine.remove(id, now);
             }
-            let mut refused = 0;
+            let mut refused = HashSet::new();
             for target in delta.upsert {
                 if host.engine.upsert(target.id, target.spec, now).is_err() {
-                    refused += 1;
+                    refused.insert(target.id);
                 }
             }
+            // The next call tries those again.
+            targets.retain(|target| !refused.contains(&target.id));
             host.applied = targets;
-            if refused == 0 {
+            if refused.is_empty() {
                 return Ok(());
             }
+            let refused = refused.len();
             host.log.say(PROBITY_LOG_WARNING, "engine", 0, || {
                 format!("no room for {refused} targets: they are not probed")
             });
@@ -313,8 +319,8 @@ pub extern "C" fn probity_engine_remove(
     })
 }
 
-/// Starts one run outside any schedule; `target.id`, interval and thresholds are
-/// ignored. `run` is set to its number; its report has target 0.
+/// Starts one run outside any schedule; `target.id` and thresholds are ignored, and of
+/// the interval only counts that a timeout of 0 is no longer than it. `run` is set to its number; its report has target 0.
 ///
 /// # Safety
 /// As for `probity_engine_add`; `run` may be written.

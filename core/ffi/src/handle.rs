@@ -48,6 +48,8 @@ const CHUNKS: usize = (u32::BITS - FIRST_BITS + 1) as usize;
 
 /// What the handles of a type stand for.
 pub(crate) struct Table<T> {
+    /// The word of a slot that was never used.
+    first: u64,
     chunks: [AtomicPtr<Slot<T>>; CHUNKS],
     room: Mutex<Room>,
 }
@@ -83,8 +85,11 @@ const fn place(slot: u32) -> (usize, usize) {
 }
 
 impl<T: Send> Table<T> {
-    pub(crate) const fn new() -> Self {
+    /// `kind`, 0 to 3, is in the generations of all its handles, so that those of another
+    /// table are none of its own.
+    pub(crate) const fn new(kind: u64) -> Self {
         Self {
+            first: kind << 62 | CLOSED,
             chunks: [const { AtomicPtr::new(null_mut()) }; CHUNKS],
             room: Mutex::new(Room {
                 free: Vec::new(),
@@ -129,7 +134,7 @@ impl<T: Send> Table<T> {
         if index == 0 {
             let count = 1_usize.checked_shl(chunk as u32 + FIRST_BITS);
             let slots = (0..count.ok_or(probity_result::Full)?).map(|_| Slot {
-                word: AtomicU64::new(CLOSED),
+                word: AtomicU64::new(self.first),
                 object: UnsafeCell::new(None),
             });
             let slots: Box<[Slot<T>]> = slots.collect();
@@ -323,7 +328,7 @@ mod tests {
 
     #[test]
     fn slots_are_used_again_and_their_old_handles_are_not() {
-        let (table, count) = (Table::new(), Arc::default());
+        let (table, count) = (Table::new(0), Arc::default());
         let mut old = Vec::new();
         for round in 0..3 {
             let made: Vec<u64> = (0..200)
@@ -349,7 +354,7 @@ mod tests {
 
     #[test]
     fn what_is_freed_in_use_lives_to_the_end_of_it_and_its_slot_so_long() {
-        let (table, count) = (Table::new(), Arc::default());
+        let (table, count) = (Table::new(0), Arc::default());
         let bits = table.insert(Counted::new(&count)).expect("there is room");
         let used = table.with(bits, |_| {
             assert_eq!(table.remove(bits), Ok(()));
@@ -365,7 +370,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time_whoever_frees_it() {
-        let (table, count) = (Table::new(), Arc::default());
+        let (table, count) = (Table::new(0), Arc::default());
         for _ in 0..200 {
             let bits = table.insert(Counted::new(&count)).expect("there is room");
             let (barrier, inside, freed) =

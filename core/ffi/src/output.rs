@@ -65,8 +65,10 @@ pub struct probity_output {
     pub kind: u32,
     /// The connection: numbered from 0 within a run, below 64, never reused in it.
     pub conn: u32,
-    /// The run. The lower 32 bits are the number of its slot: small, and reused
-    /// by later runs, so that a host may index an array with it.
+    /// The run. The lower 32 bits are the number of its slot, which later runs use again:
+    /// a host may index an array with it that grows. They are below the bounds of the
+    /// engine for runs and look-ups together, and beyond that only by as many as runs were
+    /// over whose reports waited to be read.
     pub run: u64,
     /// `PROBITY_TRANSPORT_...`.
     pub transport: u32,

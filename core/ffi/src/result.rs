@@ -43,8 +43,8 @@ pub enum probity_result {
     /// A defect of this library: a call has panicked. What it was working on
     /// cannot be used any more, only freed.
     Panicked = -12,
-    /// This build of the library does not have what is asked for: there is no TLS
-    /// in a Wasm module.
+    /// This build of the library does not have what is asked for: a Wasm module has no
+    /// TLS, and knows no errno.
     Unsupported = -13,
 }
 
@@ -90,7 +90,7 @@ pub(crate) const TEXTS: &[(probity_result, &str)] = &[
     ),
     (
         probity_result::Unsupported,
-        "this build of the library has no TLS: the host has to bring its own",
+        "this build of the library does not have that: TLS and errno are the host's here",
     ),
 ];
 

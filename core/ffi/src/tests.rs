@@ -250,6 +250,10 @@ fn what_was_freed_or_never_made_is_told_apart_from_what_is_there() {
         assert_eq!(probity_engine_begin(wrong, 0), BadHandle, "{bits:#x}");
         assert_eq!(probity_engine_free(wrong), BadHandle, "{bits:#x}");
     }
+    // One of another kind, though it came as early.
+    let mistaken = probity_engine { bits: config.bits };
+    assert_eq!(probity_engine_free(mistaken), BadHandle);
+    assert_eq!(probity_engine_begin(mistaken, 0), BadHandle);
     assert_eq!(probity_config_free(config), Ok);
     assert_eq!(probity_engine_apply(second, config, 0), BadHandle);
     assert_eq!(

@@ -96,11 +96,11 @@ pub struct probity_tls_info {
     /// Bytes of this struct.
     pub size: usize,
     /// `TLS 1.2` or `TLS 1.3`; as OpenSSL's SSL_get_version writes them they are
-    /// understood too.
+    /// understood too. Another one is a `PROBITY_RESULT_BAD_ARGUMENT`, of which the
+    /// engine's log says more.
     pub version: probity_text,
     /// IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`: what OpenSSL's
-    /// SSL_CIPHER_standard_name gives. Another one, and another version, is a
-    /// `PROBITY_RESULT_BAD_ARGUMENT`, of which the engine's log says more.
+    /// SSL_CIPHER_standard_name gives. One that is out of use is as good as none.
     pub cipher: probity_text,
     /// Protocol that the server chose by ALPN, `h2` or `http/1.1`.
     pub alpn: probity_text,

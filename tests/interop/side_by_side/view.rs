@@ -140,6 +140,10 @@ fn leaves(value: &Value, path: &str, add: &mut impl FnMut(String, String) -> Opt
     }
 }
 
+/// What a time is that is none. Upstream subtracts from moments that were never set, or
+/// that came earlier on another try: see `same`.
+pub(crate) const BELOW_NONE: &str = "less than none";
+
 fn is_positive(value: &str) -> bool {
     value
         .parse::<f64>()
@@ -208,6 +212,7 @@ fn exposition(
             "0" if series == "probe_duration_seconds" && failed => "a time",
             "0" => "0",
             _ if is_time(family) && is_positive(value) => "a time",
+            _ if is_time(family) && value.starts_with('-') => BELOW_NONE,
             value => value,
         };
         if add(format!("series {series}"), value.to_owned()).is_some() {

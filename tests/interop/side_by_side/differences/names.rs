@@ -28,13 +28,6 @@ pub(super) const LISTED: &[Listed] = &[
         "*",
         SIXTEEN,
     ),
-    listed(
-        "names::redirect_to_silence",
-        "series probe_http_duration_seconds{phase=\"resolve\"}",
-        "-9.22*",
-        "a time",
-        "upstream subtracts from a moment that was never set",
-    ),
     listed("names::unreachable_first", "series *", "*", "*", ORDER),
     listed("names::unreachable_first", "six *", "*", "-", ORDER),
     listed(
