@@ -1,11 +1,13 @@
 //! Names, from the command line to a DNS server and back.
 
+use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
 use probity_tests::support::dns::{Answer, Dns};
-use probity_tests::support::probity::run;
+use probity_tests::support::probity::{command, run};
 use probity_tests::support::{Peer, Probity, until};
 use probity_tests::trials;
 
@@ -23,7 +25,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         .into_iter()
         .map(|trial| trial.with_ignored_flag(!may_listen))
         .collect();
-    trials.extend(trials!("names": a_file_that_was_asked_for_must_be_there));
+    trials.extend(trials!("names":
+        a_file_that_was_asked_for_must_be_there,
+        a_pipe_says_what_it_says_once,
+    ));
     trials
 }
 
@@ -142,4 +147,20 @@ fn a_file_that_was_asked_for_must_be_there() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let said = "cannot read /nonexistent/hosts";
     assert!(ended.stderr.contains(said), "{ended:?}");
+}
+
+fn a_pipe_says_what_it_says_once() {
+    let peer = Peer::status(200, Duration::ZERO);
+    let target = format!("http://piped.example:{}/", peer.address.port());
+    let mut child = command(&["check", "--dns.hosts=/dev/stdin", &target])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin
+        .write_all(b"127.0.0.1 piped.example\n")
+        .expect("it reads");
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
 }

@@ -50,17 +50,6 @@ impl Default for NameFiles {
     }
 }
 
-impl NameFiles {
-    /// What they say now; where there is no domain, the machine's own counts.
-    ///
-    /// # Errors
-    /// If one is there and cannot be read.
-    pub fn read(&self) -> io::Result<ResolverConfig> {
-        let (resolv_conf, hosts) = (text(&self.resolv_conf)?, text(&self.hosts)?);
-        Ok(ResolverConfig::system(&resolv_conf, &hosts).host_name(&host_name()))
-    }
-}
-
 /// The name of this machine, or nothing if it cannot be read: see
 /// [`ResolverConfig::host_name`].
 fn host_name() -> String {
@@ -79,15 +68,23 @@ fn text(path: &Path) -> io::Result<String> {
 /// Time between two looks at the files.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// What tells one state of a file from another; `None` if there is none.
+/// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(Option<(SystemTime, u64, u64)>);
+enum Stamp {
+    Absent,
+    File(SystemTime, u64, u64),
+    /// A pipe or the like: what it has said once it does not say again.
+    Other,
+}
 
 impl Stamp {
     fn of(path: &Path) -> io::Result<Self> {
         match fs::metadata(path) {
-            Ok(found) => Ok(Self(Some((found.modified()?, found.len(), number(&found))))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self(None)),
+            Ok(found) if found.is_file() => {
+                Ok(Self::File(found.modified()?, found.len(), number(&found)))
+            }
+            Ok(_) => Ok(Self::Other),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::Absent),
             Err(error) => Err(error),
         }
     }
@@ -101,12 +98,44 @@ fn number(found: &Metadata) -> u64 {
     return 0;
 }
 
-/// Follows the files. One for each worker.
+/// One of the files, and what was read of it last.
+#[derive(Clone, Debug)]
+struct Followed {
+    path: PathBuf,
+    seen: Stamp,
+    text: String,
+}
+
+impl Followed {
+    /// A machine whose file cannot be read is one without.
+    fn new(path: PathBuf) -> Self {
+        Self {
+            // Before it is read: what changes meanwhile is seen the next time.
+            seen: Stamp::of(&path).unwrap_or(Stamp::Absent),
+            text: text(&path).unwrap_or_default(),
+            path,
+        }
+    }
+
+    /// Reads it if it is another one. As long as it cannot be read, what was read last
+    /// counts.
+    fn look(&mut self) -> io::Result<()> {
+        let found = Stamp::of(&self.path)?;
+        if found != self.seen && found != Stamp::Other {
+            self.text = text(&self.path)?;
+            self.seen = found;
+        }
+        Ok(())
+    }
+}
+
+/// Follows the files, each by itself. One for each worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Follower {
-    files: NameFiles,
-    /// Of what was read last.
-    seen: Option<[Stamp; 2]>,
+    resolv_conf: Followed,
+    hosts: Followed,
+    /// What they said last.
+    said: ResolverConfig,
     /// When to look next.
     next: Instant,
 }
@@ -118,35 +147,39 @@ impl Names {
             Self::Fixed(fixed) => (fixed, None),
             Self::Files(files) => {
                 let mut follower = Follower {
-                    files,
-                    seen: None,
-                    next: now,
+                    resolv_conf: Followed::new(files.resolv_conf),
+                    hosts: Followed::new(files.hosts),
+                    said: ResolverConfig::default(),
+                    next: now + PAUSE,
                 };
-                let first = follower.look(now);
-                // A machine whose files cannot be read is one without.
-                (first.unwrap_or_default(), Some(follower))
+                follower.said = follower.says();
+                (follower.said.clone(), Some(follower))
             }
         }
     }
 }
 
 impl Follower {
-    /// What the files say, if it is time to look and they have changed. As long as one
-    /// cannot be read, what was read last counts.
+    /// Where they have no domain, the machine's own counts.
+    fn says(&self) -> ResolverConfig {
+        ResolverConfig::system(&self.resolv_conf.text, &self.hosts.text).host_name(&host_name())
+    }
+
+    /// What the files say, if it is time to look and that has changed.
     pub(crate) fn look(&mut self, now: Instant) -> Option<ResolverConfig> {
         if now < self.next {
             return None;
         }
         self.next = now + PAUSE;
-        let NameFiles { resolv_conf, hosts } = &self.files;
-        // Before they are read: what changes meanwhile is seen the next time.
-        let found = [Stamp::of(resolv_conf).ok()?, Stamp::of(hosts).ok()?];
-        if self.seen == Some(found) {
-            return None;
+        for file in [&mut self.resolv_conf, &mut self.hosts] {
+            // One that cannot be read keeps nobody from the other.
+            let _ = file.look();
         }
-        let read = self.files.read().ok()?;
-        self.seen = Some(found);
-        Some(read)
+        let says = self.says();
+        (says != self.said).then(|| {
+            self.said = says.clone();
+            says
+        })
     }
 }
 
@@ -191,12 +224,15 @@ mod tests {
         let both = says(&conf("192.0.2.2"), "192.0.2.9 web");
         assert_eq!(follower.look(at(20_000)), both);
 
-        // What cannot be read leaves things as they are, and is tried again.
+        // What cannot be read leaves things as they are, and the other one is followed.
         fs::remove_file(&files.hosts).expect("ours");
         fs::create_dir(&files.hosts).expect("ours");
         assert_eq!(follower.look(at(25_000)), None);
+        fs::write(&files.resolv_conf, conf("192.0.2.33")).expect("ours");
+        let other = says(&conf("192.0.2.33"), "192.0.2.9 web");
+        assert_eq!(follower.look(at(30_000)), other);
         fs::remove_dir(&files.hosts).expect("ours");
-        assert_eq!(follower.look(at(30_000)), says(&conf("192.0.2.2"), ""));
+        assert_eq!(follower.look(at(35_000)), says(&conf("192.0.2.33"), ""));
         fs::remove_dir_all(&folder).expect("ours");
     }
 

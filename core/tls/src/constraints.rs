@@ -82,7 +82,7 @@ pub(crate) struct Constraints<'a> {
     /// Whether there are some on other kinds of names.
     pub(crate) has_others: bool,
     /// Whether there is what webpki does not judge as Go does: another kind than DNS
-    /// names and IP addresses, or distances, which Go ignores.
+    /// names and IP addresses, a DNS name that is none, or distances, which Go ignores.
     pub(crate) is_beyond_webpki: bool,
 }
 
@@ -131,7 +131,11 @@ impl<'a> Constraints<'a> {
                 self.is_beyond_webpki = true;
                 continue;
             };
-            self.is_beyond_webpki |= matches!(kind, Kind::Mail | Kind::Uri);
+            self.is_beyond_webpki |= match kind {
+                Kind::Mail | Kind::Uri => true,
+                Kind::Dns => !is_read_by_webpki(base.data),
+                Kind::Address => false,
+            };
             let subtree = Subtree::parse(kind, base.data)?;
             let bounds = &mut self.by_kind[kind as usize];
             if permitted {
@@ -142,6 +146,26 @@ impl<'a> Constraints<'a> {
         }
         Some(count)
     }
+}
+
+/// Whether a constraint on DNS names is surely one that webpki reads, who refuses the
+/// whole chain for any other (`*.corp`, `10.0.0.1`): Go compares what there is.
+fn is_read_by_webpki(base: &[u8]) -> bool {
+    let labels = || {
+        base.strip_prefix(b".")
+            .unwrap_or(base)
+            .split(|byte| *byte == b'.')
+    };
+    let is_plain = |label: &[u8]| {
+        (1..=63).contains(&label.len())
+            && label
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+    };
+    let is_number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
+    base.len() <= 253 && labels().all(is_plain) && !labels().next_back().is_some_and(is_number)
 }
 
 impl<'a> Subtree<'a> {
@@ -511,6 +535,10 @@ mod tests {
         for (list, beyond) in [
             (good.clone(), false),
             (subtree(0x87, &[127, 0, 0, 1, 255, 128, 0, 0]), false),
+            (subtree(0x82, b".a.test"), false),
+            (subtree(0x82, b"*.test"), true),
+            (subtree(0x82, b"10.0.0.1"), true),
+            (subtree(0x82, b"-a.test"), true),
             (subtree(0x81, b"a.test"), true),
             (subtree(0x81, b"who@a.test"), true),
             (subtree(0x86, b".a.test"), true),

@@ -275,8 +275,13 @@ impl Dns {
             (&self.resolv_conf, Self::RESOLV_CONF),
             (&self.hosts, Self::HOSTS),
         ] {
-            match std::fs::read(path) {
-                Ok(_) => {}
+            // A pipe is read once, and not here.
+            let looked = std::fs::metadata(path).and_then(|found| match found.is_file() {
+                true => std::fs::File::open(path).map(drop),
+                false => Ok(()),
+            });
+            match looked {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound && path == Path::new(usual) => {}
                 Err(error) => {
                     return Err(format!("cannot read {}: {}", path.display(), words(&error)));

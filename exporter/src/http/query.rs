@@ -116,7 +116,7 @@ fn read(pair: &str) -> Option<(String, String)> {
 
 /// Go's `url.QueryUnescape`: `None` if a `%` is not followed by two digits.
 /// What is not UTF-8 then stays as it was escaped, since our labels and pages have to
-/// be: in a URL, where Go escapes it again, that is the same.
+/// be: in the path of a URL, where Go escapes it again, that is the same.
 pub(super) fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -105,6 +105,10 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     // history
     (
+        "TestHistoryGetByTargetAndModule",
+        &["exporter/src/history.rs: entries_are_found_by_id_and_by_target"],
+    ),
+    (
         "TestHistoryKeepsLatestResults",
         &["surface::history_keeps_latest"],
     ),
