@@ -102,17 +102,20 @@ fn number(found: &Metadata) -> u64 {
 #[derive(Clone, Debug)]
 struct Followed {
     path: PathBuf,
-    seen: Stamp,
+    /// `None` as long as it could not be read.
+    seen: Option<Stamp>,
     text: String,
 }
 
 impl Followed {
     /// A machine whose file cannot be read is one without.
     fn new(path: PathBuf) -> Self {
+        // Before it is read: what changes meanwhile is seen the next time.
+        let seen = Stamp::of(&path).ok();
+        let read = text(&path).ok();
         Self {
-            // Before it is read: what changes meanwhile is seen the next time.
-            seen: Stamp::of(&path).unwrap_or(Stamp::Absent),
-            text: text(&path).unwrap_or_default(),
+            seen: seen.filter(|_| read.is_some()),
+            text: read.unwrap_or_default(),
             path,
         }
     }
@@ -121,9 +124,9 @@ impl Followed {
     /// counts.
     fn look(&mut self) -> io::Result<()> {
         let found = Stamp::of(&self.path)?;
-        if found != self.seen && found != Stamp::Other {
+        if self.seen != Some(found) && found != Stamp::Other {
             self.text = text(&self.path)?;
-            self.seen = found;
+            self.seen = Some(found);
         }
         Ok(())
     }
@@ -234,6 +237,24 @@ mod tests {
         fs::remove_dir(&files.hosts).expect("ours");
         assert_eq!(follower.look(at(35_000)), says(&conf("192.0.2.33"), ""));
         fs::remove_dir_all(&folder).expect("ours");
+    }
+
+    /// Whose permissions change later keeps its other marks.
+    #[test]
+    fn what_could_not_be_read_at_the_start_is_tried_again() {
+        let path = std::env::temp_dir().join(format!("probity-late-{}", std::process::id()));
+        fs::write(&path, "192.0.2.9 web\n").expect("ours");
+        let unread = Followed {
+            seen: None,
+            text: String::new(),
+            path: path.clone(),
+        };
+        let mut followed = unread;
+        followed.look().expect("it can be read now");
+        assert_eq!(followed.text, "192.0.2.9 web\n");
+        fs::remove_file(&path).expect("ours");
+        // A folder can be looked at, and not be read.
+        assert_eq!(Followed::new(std::env::temp_dir()).seen, None);
     }
 
     #[test]

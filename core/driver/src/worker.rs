@@ -155,6 +155,7 @@ impl Worker {
             self.net.wait(&mut events, patience);
             let now = self.clock.now();
             self.busy.waited(now - before, now);
+            self.follow_names(now);
             self.turn(&events);
         }
         self.engine.shutdown(self.clock.now());
@@ -183,7 +184,6 @@ impl Worker {
     /// Everything that is done between two waits.
     fn turn(&mut self, events: &Events) {
         self.turns += 1;
-        self.follow_names();
         let mut ready = 0;
         for event in events {
             ready += 1;
@@ -216,8 +216,7 @@ impl Worker {
     }
 
     /// Before anything begins that may ask for a name.
-    fn follow_names(&mut self) {
-        let now = self.clock.now();
+    fn follow_names(&mut self, now: Instant) {
         let look = |follower: &mut Follower| follower.look(now);
         if let Some(resolver) = self.follower.as_mut().and_then(look) {
             self.engine.set_resolver(resolver);

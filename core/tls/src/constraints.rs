@@ -3,9 +3,9 @@
 //! webpki refuses every chain with constraints on e-mail addresses, URIs or directory
 //! names. Go compares the first two with the names of all certificates below the CA,
 //! and passes over what it does not know, unless the extension is critical. So where a
-//! CA has constraints on more than DNS names and IP addresses, webpki is
-//! [shown](crate::shown) none, and all of them are judged here, by Go's rules
-//! (`checkNameConstraints` of crypto/x509).
+//! CA has constraints on more than DNS names and IP addresses, or on a DNS name that is
+//! none (`*.corp`), webpki is [shown](crate::shown) none, and all of them are judged here,
+//! by Go's rules (`checkNameConstraints` of crypto/x509).
 
 use std::net::IpAddr;
 

@@ -6,8 +6,9 @@
 //!   it is one, and those that appliances and a few lines of shell make often are.
 //! * Critical extensions about policies, of which webpki knows none. Government
 //!   PKIs have them; [`policies`](crate::policies) does what they ask for.
-//! * CAs with name constraints on e-mail addresses, URIs or directory names, below
-//!   which webpki accepts nothing; [`constraints`](crate::constraints) judges them.
+//! * CAs with name constraints on e-mail addresses, URIs or directory names, or on what
+//!   is no DNS name, below which webpki accepts nothing;
+//!   [`constraints`](crate::constraints) judges them.
 //!
 //! So webpki is shown a copy in which the flag is cleared that it stumbles over, or
 //! the extension has an id that stands for nothing, and the signature over the copy
