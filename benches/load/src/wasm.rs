@@ -18,6 +18,7 @@ use crate::Plan;
 use crate::cpu::{self, AllCores};
 use crate::engine::{self, module, run_on, specs_of, stats};
 use crate::farm::Farm;
+use crate::hang::Ends;
 use crate::raw::{self, Exchange};
 use crate::report::{Bar, Report, median};
 
@@ -260,14 +261,12 @@ fn in_flight(plan: &Plan, disk: &Disk, farm: &Farm, report: &mut Report) -> Resu
         taken = taken.max(cpu::resident() + cpu::page_tables());
     }
     let stats = stats(&handle)?;
+    let ends = Ends::of(&handle, timeout)?;
     handle.shutdown(Duration::ZERO);
     drop(all);
     let Some((_, group)) = stats.groups.first() else {
         return Err("nothing has ended".into());
     };
-    let total = &group.total.hdr;
-    let expected = timeout.as_micros() as u64;
-    let late = |quantile| (total.value_at_quantile(quantile) as f64 - expected as f64) / 1e3;
     let each = taken.saturating_sub(before) as f64 / f64::from(most.max(1));
     report.add("wasm: in flight at once", f64::from(most), "", Bar::None);
     let ended = group.runs[2] as f64;
@@ -281,11 +280,12 @@ fn in_flight(plan: &Plan, disk: &Disk, farm: &Farm, report: &mut Report) -> Resu
     );
     report.add(
         "wasm: deadline error, p99",
-        late(0.99),
+        ends.late(0.99),
         "ms",
         Bar::AtMost(5.0),
     );
-    report.add("wasm: deadline error, most", late(1.0), "ms", Bar::None);
+    let most_late = ends.late(1.0);
+    report.add("wasm: deadline error, most", most_late, "ms", Bar::None);
     // The instance, its page tables, and what the engine and the driver have of a run.
     report.add(
         "wasm: bytes of a run in flight, all in",
