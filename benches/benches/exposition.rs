@@ -55,6 +55,11 @@ fn formats(c: &mut Criterion) {
         });
     }
     group.finish();
+    // What a page costs of which there is little more than names and HELP texts.
+    c.bench_function("exposition/of_one_target", |b| {
+        let one = &targets[..1];
+        b.iter(|| encode(Format::Text004, Encoding::Identity, one));
+    });
 }
 
 criterion_group!(benches, formats);
