@@ -132,6 +132,15 @@ pub(crate) fn results(stats: &Stats) -> [u64; 4] {
     })
 }
 
+/// Milliseconds after their time within which this part of the runs has begun.
+pub(crate) fn lag(stats: &Stats, part: f64) -> f64 {
+    let seconds = stats.engine.start_lag.quantile(part);
+    seconds.map_or(f64::NAN, |seconds| seconds * 1e3)
+}
+
+/// The parts that are told, by name.
+const LAGS: [(&str, f64); 3] = [("median", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+
 /// How often each of so many targets is due, if all of them together are to be
 /// 7 of 10 runs that could be made at `most` a second: the worker is busy, and
 /// none of its runs has to wait.
@@ -194,6 +203,7 @@ impl Cost {
         let of = |part| format!("{kind}: CPU per check, {side}{part}");
         report.add(of(""), total, "us", Bar::None);
         report.add(of(", in user space"), user, "us", Bar::None);
+        report.add(of(", in the kernel"), total - user, "us", Bar::None);
         let rate = 1e6 / total;
         let name = format!("{kind}: checks per second of CPU, {side}");
         report.add(name, rate, "/s", Bar::None);
@@ -217,6 +227,7 @@ pub(crate) fn beside_raw(
     let json = format!(r#"{{"prober":"{kind}"}}"#);
     let (mut bare, mut ours) = (Cost::default(), Cost::default());
     let (mut ratios, mut extra_user) = (Vec::new(), Vec::new());
+    let mut lags: [Vec<f64>; LAGS.len()] = Default::default();
     for _ in 0..plan.rounds {
         let (done, used) = raw::run(plan.round, plan.in_flight, places, exchange)
             .map_err(|error| error.to_string())?;
@@ -224,8 +235,11 @@ pub(crate) fn beside_raw(
         let interval = interval(plan.in_flight, done as f64 / used.wall);
         let timeout = Duration::from_secs(5);
         let changes = specs(&json, places, plan.in_flight, interval, timeout)?;
-        let (done, used, _) = run(plan.round, changes)?;
+        let (done, used, stats) = run(plan.round, changes)?;
         ours.add(done, used);
+        for (lags, (_, part)) in lags.iter_mut().zip(LAGS) {
+            lags.push(lag(&stats, part));
+        }
         let ((raw, raw_user), (engine, engine_user)) = (bare.last(), ours.last());
         ratios.push(engine / raw);
         extra_user.push(engine_user - raw_user);
@@ -248,5 +262,9 @@ pub(crate) fn beside_raw(
         "us",
         bar,
     );
+    for (lags, (name, _)) in lags.into_iter().zip(LAGS) {
+        let name = format!("{kind}: start lag, {name}");
+        report.add(name, median(lags), "ms", Bar::None);
+    }
     Ok(rate)
 }

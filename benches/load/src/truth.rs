@@ -13,7 +13,7 @@ use probity_driver::{Change, Handle, Row, Stats};
 use probity_engine::{Outcome, Spec};
 
 use crate::Plan;
-use crate::engine::{driver, named, results, rows, stats, upsert};
+use crate::engine::{driver, lag, named, results, rows, stats, upsert};
 use crate::farm::{Farm, Slept};
 use crate::report::{Bar, Report};
 
@@ -153,7 +153,7 @@ fn tell(rate: u32, errors: Errors, [before, after]: [Stats; 2], spent: f64, repo
             }
         }
     }
-    let lag = after.engine.start_lag.quantile(0.99).unwrap_or(f64::NAN) * 1e3;
+    let lag = lag(&after, 0.99);
     report.add(name("start lag, p99"), lag, "ms", bar(2.0));
     let unknown = (runs[3] - earlier[3]) as f64;
     report.add(name("runs that could not be made"), unknown, "", Bar::None);
