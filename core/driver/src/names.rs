@@ -1,5 +1,6 @@
 //! How names are resolved, and the two files that say so.
 
+use std::borrow::Cow;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,39 @@ impl Default for NameFiles {
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname");
     name.unwrap_or_default().trim_end().into()
+}
+
+/// The zones of name servers (`fe80::1%eth0`, as routers tell them) as numbers of
+/// interfaces, which only the system knows. It is asked each time: an interface may come
+/// later. One that is not there stays as it is.
+fn with_numbers(resolv_conf: &str, interface: impl Fn(&str) -> Option<u32>) -> Cow<'_, str> {
+    if !resolv_conf.contains('%') {
+        return resolv_conf.into();
+    }
+    let lines = resolv_conf
+        .lines()
+        .map(|line| with_number(line, &interface).unwrap_or_else(|| line.into()));
+    lines.collect::<Vec<String>>().join("\n").into()
+}
+
+fn with_number(line: &str, interface: impl Fn(&str) -> Option<u32>) -> Option<String> {
+    let mut words = line.split_ascii_whitespace();
+    let server = words.next().filter(|word| *word == "nameserver");
+    let (address, zone) = server.and(words.next())?.split_once('%')?;
+    Some(format!("nameserver {address}%{}", interface(zone)?))
+}
+
+/// The number of an interface by its name.
+#[cfg(target_os = "linux")]
+fn interface(name: &str) -> Option<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+    netdevice::name_to_index(any, name).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn interface(_: &str) -> Option<u32> {
+    None
 }
 
 fn text(path: &Path) -> io::Result<String> {
@@ -165,7 +199,8 @@ impl Names {
 impl Follower {
     /// Where they have no domain, the machine's own counts.
     fn says(&self) -> ResolverConfig {
-        ResolverConfig::system(&self.resolv_conf.text, &self.hosts.text).host_name(&host_name())
+        let resolv_conf = with_numbers(&self.resolv_conf.text, interface);
+        ResolverConfig::system(&resolv_conf, &self.hosts.text).host_name(&host_name())
     }
 
     /// What the files say, if it is time to look and that has changed.
@@ -255,6 +290,22 @@ mod tests {
         fs::remove_file(&path).expect("ours");
         // A folder can be looked at, and not be read.
         assert_eq!(Followed::new(std::env::temp_dir()).seen, None);
+    }
+
+    #[test]
+    fn name_servers_have_zones() {
+        let known = |name: &str| (name == "eth0").then_some(7);
+        let text = "search a%eth0.example\nnameserver fe80::1%eth0 # by eth0\nnameserver fe80::1%no\n\
+                    nameserver fe80::1%2\nnameserver 192.0.2.1";
+        assert_eq!(
+            with_numbers(text, known),
+            "search a%eth0.example\nnameserver fe80::1%7\nnameserver fe80::1%no\n\
+             nameserver fe80::1%2\nnameserver 192.0.2.1"
+        );
+        assert_eq!(with_numbers("nameserver ::1\n", known), "nameserver ::1\n");
+        #[cfg(target_os = "linux")]
+        assert!(interface("lo").is_some_and(|number| number > 0));
+        assert_eq!(interface("no such interface"), None);
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Builder {
             );
         }
         let check = job.module().target(name, system_params());
-        let check = check.unwrap_or_else(|error| job.module().unusable(error.to_string()));
+        let check = check.unwrap_or_else(|error| job.module().unusable(&error));
         let spec = Arc::new(Spec {
             check,
             schedule: job.schedule(),

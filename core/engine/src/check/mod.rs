@@ -23,7 +23,6 @@ mod unusable;
 pub mod wasm;
 pub mod websocket;
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -173,6 +172,9 @@ pub enum TargetError {
     /// one by one that is a failed probe like any other: see
     /// [`Module::attempt`].
     Target(String),
+    /// The target is right, and is what this version cannot speak to: nobody has seen it
+    /// fail.
+    Unspoken(String),
     /// A parameter contradicts the module, or is malformed.
     Params(String),
 }
@@ -180,7 +182,9 @@ pub enum TargetError {
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Target(message) | Self::Params(message) => f.write_str(message),
+            Self::Target(message) | Self::Unspoken(message) | Self::Params(message) => {
+                f.write_str(message)
+            }
         }
     }
 }
@@ -339,14 +343,17 @@ macro_rules! checks {
                     $(Self::$variant(module) =>
                         <$name::$variant as Kind>::target(module, target, params)
                             .map(CheckSpec::$variant),)+
-                    Self::Unready(unready) => Ok(self.unusable(&*unready.why)),
+                    Self::Unready(unready) => {
+                        let why = TargetError::Unspoken(unready.why.as_ref().into());
+                        Ok(self.unusable(&why))
+                    }
                 }
             }
 
             /// The same where targets come one by one: one that is not of the
             /// form that the module needs is a check that fails with
             /// [`Reason::TargetInvalid`] once it has looked up what can be, as
-            /// blackbox_exporter does.
+            /// blackbox_exporter does; one that cannot be spoken to is not known.
             ///
             /// # Errors
             /// If a parameter contradicts the module, or is malformed.
@@ -355,23 +362,23 @@ macro_rules! checks {
                 target: &str,
                 params: TargetParams<'_>,
             ) -> Result<CheckSpec, String> {
-                let why = match self.target(target, params) {
+                let error = match self.target(target, params) {
                     Ok(check) => return Ok(check),
                     Err(TargetError::Params(why)) => return Err(why),
-                    Err(TargetError::Target(why)) => why,
+                    Err(error) => error,
                 };
                 let lookup = match self {
                     $(Self::$variant(module) =>
                         <$name::$variant as Kind>::lookup(module, target),)+
                     Self::Unready(_) => None,
                 };
-                let unusable = Unusable::new(why, lookup);
+                let unusable = Unusable::new(&error, lookup);
                 Ok(CheckSpec::Unusable(self.clone(), unusable))
             }
 
-            /// A check that fails with [`Reason::TargetInvalid`] and this `why`
-            /// before it does anything.
-            pub fn unusable(&self, why: impl Into<Box<str>>) -> CheckSpec {
+            /// A check that fails with [`Reason::TargetInvalid`] before it does anything,
+            /// or is not known if its target cannot be spoken to.
+            pub fn unusable(&self, why: &TargetError) -> CheckSpec {
                 CheckSpec::Unusable(self.clone(), Unusable::new(why, None))
             }
 

@@ -1,30 +1,40 @@
 //! Targets that cannot be probed, which is a result like any other.
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use core::fmt;
 
+use super::TargetError;
 use super::cx::{Cx, Resolution};
 use super::dial;
 use crate::io::{Families, Input};
-use crate::outcome::{Phase, Reason};
+use crate::outcome::{Outcome, Phase, Reason};
 
 /// Why a target cannot be probed, and what can be found out nevertheless.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unusable {
     why: Box<str>,
+    outcome: Outcome,
     /// What can be looked up, and what will do.
     lookup: Option<(Box<str>, Families)>,
 }
 
 impl Unusable {
-    pub(super) fn new(why: impl Into<Box<str>>, lookup: Option<(&str, Families)>) -> Self {
+    pub(super) fn new(why: &TargetError, lookup: Option<(&str, Families)>) -> Self {
+        let outcome = match why {
+            TargetError::Unspoken(_) => Outcome::Unknown(Reason::Unspoken),
+            TargetError::Target(_) | TargetError::Params(_) => {
+                Outcome::Failure(Reason::TargetInvalid)
+            }
+        };
         Self {
-            why: why.into(),
+            why: why.to_string().into(),
+            outcome,
             lookup: lookup.map(|(host, families)| (host.into(), families)),
         }
     }
 
-    /// Handles an event of a run: looks up what can be, then fails.
+    /// Handles an event of a run: looks up what can be, then ends it.
     pub(super) fn on(&self, input: &Input<'_>, cx: &mut Cx<'_>) {
         let answer = match (&self.lookup, input) {
             (Some((host, _)), Input::Start) if host.is_empty() => Some(None),
@@ -47,7 +57,7 @@ impl Unusable {
                 cx.begin(Phase::Connect);
             }
         }
-        cx.fail(Reason::TargetInvalid, format_args!("{self}"));
+        cx.finish(self.outcome, format_args!("{self}"));
     }
 }
 

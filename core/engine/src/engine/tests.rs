@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use crate::check::{ModuleConfig, TargetParams};
+use crate::check::{ModuleConfig, TargetError, TargetParams};
 use crate::config::NoFiles;
 use crate::threshold::{self, Kind};
 use crate::{
@@ -792,7 +792,8 @@ fn a_target_that_cannot_be_probed_fails_before_anything_is_asked_for() {
             ..ModuleConfig::default()
         };
         let module = module.compile(&NoFiles).unwrap();
-        spec.check = module.unusable("expected something else");
+        let why = TargetError::Target("expected something else".into());
+        spec.check = module.unusable(&why);
         assert_eq!(spec.check.kind(), prober);
         engine
             .run_once(Arc::new(spec), SECOND, false, Instant::ZERO)

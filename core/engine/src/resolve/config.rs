@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
 use super::hosts::Hosts;
@@ -82,8 +82,8 @@ impl ResolverConfig {
 
     /// Reads the contents of `/etc/resolv.conf` and `/etc/hosts`.
     ///
-    /// resolv.conf: `nameserver` (the first three; IPv6 addresses with a zone
-    /// are ignored), `search` and `domain` (the last line counts, up to 32
+    /// resolv.conf: `nameserver` (the first three; the zone of an IPv6 address is
+    /// the number of an interface, and no number is 0, that of none), `search` and `domain` (the last line counts, up to 32
     /// domains), `options` `ndots:`, `timeout:`, `attempts:`, `rotate` and `use-vc`
     /// (also as `usevc` and `tcp`), each cut to the bounds of resolv.conf(5). Comments begin with `#` or
     /// `;`. Without a `nameserver` the servers are 127.0.0.1 and ::1. Without
@@ -200,10 +200,10 @@ impl Stub {
             .take_while(|word| !word.starts_with(['#', ';']));
         match words.next() {
             Some("nameserver") => {
-                if let Some(Ok(address)) = words.next().map(str::parse::<IpAddr>)
+                if let Some(server) = words.next().and_then(server)
                     && self.servers.len() < MAX_SERVERS
                 {
-                    self.servers.push(SocketAddr::new(address, PORT));
+                    self.servers.push(server);
                 }
             }
             Some("domain") => self.set_search(words.take(1)),
@@ -305,6 +305,17 @@ fn is_domain_name(name: &str) -> bool {
     !numeric && name.len() <= MAX_NAME_BYTES
 }
 
+/// An address, with the number of its zone if it has one.
+fn server(text: &str) -> Option<SocketAddr> {
+    match text.split_once('%') {
+        Some((address, zone)) => {
+            let number = zone.parse().unwrap_or(0);
+            Some(SocketAddrV6::new(address.parse().ok()?, PORT, 0, number).into())
+        }
+        None => Some(SocketAddr::new(text.parse().ok()?, PORT)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::String;
@@ -339,7 +350,8 @@ mod tests {
         let stub = resolv_conf(
             "# comment\n; comment\n\
              nameserver 192.0.2.1 # trailing\n\
-             nameserver fe80::1%eth0\n\
+             nameserver fe80::1%3\n\
+             nameserver 192.0.2.9%3\n\
              nameserver nonsense\n\
              nameserver\n\
              nameserver 2001:db8::1\r\n\
@@ -353,8 +365,10 @@ mod tests {
         let servers: Vec<_> = stub.servers.iter().map(|s| format!("{s}")).collect();
         assert_eq!(
             servers,
-            ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]
+            ["192.0.2.1:53", "[fe80::1%3]:53", "[2001:db8::1]:53"]
         );
+        let named = resolv_conf("nameserver fe80::1%eth0");
+        assert_eq!(named.servers, ["[fe80::1]:53".parse().unwrap()]);
         let search: Vec<_> = stub.search.iter().map(|name| &**name).collect();
         let seven = [
             "a.example",

@@ -84,7 +84,7 @@ use crate::h2::RequestHead;
 use crate::id::Conn;
 use crate::io::{Families, Input};
 use crate::limits::MAX_BACKLOG_BYTES;
-use crate::outcome::{Phase, Reason};
+use crate::outcome::{Outcome, Phase, Reason};
 use crate::tls::TlsOptions;
 
 /// Redirects that one run follows.
@@ -245,7 +245,10 @@ impl Kind for Http {
             // What stands before an @ may be a password.
             let shown = target.rsplit('@').next().unwrap_or_default();
             let message = format!("expected an http or https URL, found {shown:?}: {error}");
-            TargetError::Target(message)
+            match error {
+                UrlError::Zone => TargetError::Unspoken(message),
+                _ => TargetError::Target(message),
+            }
         })?;
         let host = config::host_header(module, params.hostname).map_err(TargetError::Params)?;
         let of_host = host.as_deref().map(url::host_of);
@@ -671,6 +674,10 @@ fn invalid_redirect(location: &[u8], error: &UrlError, cx: &mut Cx<'_>) {
         UrlError::Scheme(_) => cx.fail(
             Reason::HttpRedirectInvalid,
             format_args!("redirect to {shown} is not http or https"),
+        ),
+        UrlError::Zone => cx.finish(
+            Outcome::Unknown(Reason::Unspoken),
+            format_args!("{error}, and the redirect's location has one: {shown}"),
         ),
         UrlError::Malformed(what) | UrlError::Text(what) => cx.fail(
             Reason::HttpRedirectInvalid,

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv6Addr;
 
+use crate::check::tcp::NO_ZONES;
+
 /// An absolute `http` or `https` URL.
 ///
 /// It is shown without its user and password.
@@ -40,6 +42,8 @@ pub(crate) enum UrlError {
     Malformed(&'static str),
     /// So is its text: it has what no URL may have, in whichever part.
     Text(&'static str),
+    /// It is right, and has an address with a zone.
+    Zone,
 }
 
 impl fmt::Display for UrlError {
@@ -47,6 +51,7 @@ impl fmt::Display for UrlError {
         match self {
             Self::Scheme(scheme) => write!(f, "the scheme {scheme} is not http or https"),
             Self::Malformed(what) | Self::Text(what) => f.write_str(what),
+            Self::Zone => f.write_str(NO_ZONES),
         }
     }
 }
@@ -326,6 +331,11 @@ pub(crate) fn split_host_port(text: &str) -> Result<(&str, Option<u16>), UrlErro
             let Some((host, after)) = rest.split_once(']') else {
                 return wrong("the host has no closing bracket");
             };
+            if let Some((address, _)) = host.split_once('%')
+                && address.parse::<Ipv6Addr>().is_ok()
+            {
+                return Err(UrlError::Zone);
+            }
             if host.parse::<Ipv6Addr>().is_err() {
                 return wrong("what is in brackets is not an IPv6 address");
             }
@@ -504,6 +514,14 @@ mod tests {
             format!("{url:?} {url}"),
             "Url(http://a.example:1/) http://a.example:1/"
         );
+    }
+
+    #[test]
+    fn a_zone_is_no_mistake() {
+        for text in ["http://[fe80::1%25eth0]/", "[::1%lo]:80", "http://[::1%25lo]:80/x"] {
+            let error = Url::target(text).expect_err("zones are not spoken");
+            assert!(matches!(error, UrlError::Zone), "{text:?}: {error}");
+        }
     }
 
     #[test]

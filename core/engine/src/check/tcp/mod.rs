@@ -46,7 +46,7 @@ pub use config::{Config, Label, Module, QueryResponse};
 
 use self::config::Secure;
 use self::dialogue::{Dialogue, Next, Sending, Waiting};
-pub(crate) use self::target::{host_and_port, host_to_look_up};
+pub(crate) use self::target::{NO_ZONES, host_and_port, host_to_look_up};
 use super::cx::Cx;
 use super::dial::{self, Addresses, Destination, Dial};
 use super::{Check, Kind, TargetError, TargetParams};

@@ -4,26 +4,26 @@ use alloc::format;
 
 use crate::check::{TargetError, TargetParams};
 
+/// Why a target with a zone is not probed.
+pub(crate) const NO_ZONES: &str = "zones of IPv6 addresses are not supported by this version";
+
 /// Reads `host:port`. The port is mandatory, and may be one of the names in
 /// [`NAMED`], or one that the host knows.
 pub(crate) fn host_and_port<'a>(
     target: &'a str,
     params: TargetParams<'_>,
 ) -> Result<(&'a str, u16), TargetError> {
-    let wrong = |found: &str| {
-        TargetError::Target(format!(
-            "expected host:port (an IPv6 address in brackets), found {target:?}: {found}"
-        ))
+    let sentence = |found: &str| {
+        format!("expected host:port (an IPv6 address in brackets), found {target:?}: {found}")
     };
+    let wrong = |found: &str| TargetError::Target(sentence(found));
     let (host, port) = split_host_port(target).map_err(wrong)?;
     if host.is_empty() {
         return Err(wrong("no host"));
     }
     if host.contains('%') {
         // Which number an interface has, only the system knows.
-        return Err(wrong(
-            "zones of IPv6 addresses are not supported by this version",
-        ));
+        return Err(TargetError::Unspoken(sentence(NO_ZONES)));
     }
     let named = || params.ports.and_then(|ports| ports(port));
     match number(port).or_else(named) {
