@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use probity_transcript::{
     Native, difference, json, play, required, scripts, wasm_module as module,
@@ -34,7 +35,10 @@ struct Written(PathBuf);
 
 impl Written {
     fn new(name: &str, text: &str) -> Self {
-        let name = format!("{}-{name}", std::process::id());
+        // Of several tests at once.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}-{name}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::write(&path, text).expect("cargo has made the folder for this");
         Self(path)
@@ -283,10 +287,9 @@ modules:
     #[test]
     fn errors_are_billed_to_whom_the_driver_bills_them() {
         let planted = "import { Socket } from 'node:net';
-            let index = 0;
             const codes = process.env.PLANTED.split(' ');
-            Socket.prototype.connect = function () {
-              const error = Object.assign(new Error('planted'), { code: codes[index++] });
+            Socket.prototype.connect = function ({ port }) {
+              const error = Object.assign(new Error('planted'), { code: codes[port - 1000] });
               process.nextTick(() => this.destroy(error));
               return this;
             };";
@@ -314,7 +317,9 @@ modules:
         ];
         let codes: Vec<&str> = errors.iter().map(|(code, _)| *code).collect();
         let planted = planted.replace("process.env.PLANTED", &format!("'{}'", codes.join(" ")));
-        let targets = errors.map(|(code, _)| format!("http://192.0.2.7/{code}"));
+        // Connections are not made in the order of the targets.
+        let at = |index: usize| format!("http://192.0.2.7:{}/{}", 1000 + index, errors[index].0);
+        let targets: Vec<String> = (0..errors.len()).map(at).collect();
         let Some(said) = with_node(&planted, MODULES, &targets, 1) else {
             return;
         };
