@@ -59,6 +59,14 @@ impl Files for Host {
         probity_driver::signer(pem, algorithm)
     }
 
+    fn has_services(&self) -> bool {
+        SystemFiles.has_services()
+    }
+
+    fn runs_guests(&self) -> bool {
+        cfg!(feature = "wasm")
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         crate::guests::load(source)
     }

@@ -50,6 +50,10 @@ impl Files for Disk {
         Ok(self.bytes.clone())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         self.host.load(source)
     }

@@ -37,6 +37,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 
 use cel::{Env, IdedExpr};
 use probity_engine::config::{Expression, NoAnswer};
@@ -56,11 +57,16 @@ pub const MAX_STEPS: u64 = 2_000_000;
 pub const MAX_SOURCE_BYTES: usize = 16 * 1024;
 
 /// Characters of an expression that may be of operators, those in texts included.
-/// Each may add a level to what is then walked by recursion, on stacks of 2 MiB.
+/// Each may add a level to what is then walked by recursion: an evaluation takes at most
+/// some 300 KiB of stack.
 pub const MAX_OPERATORS: usize = 512;
 
 /// What makes an expression deeper.
 const OPERATORS: &[u8] = b"+-*/%.[({?&|=<>!";
+
+/// Stack to compile on. Parsing takes some 8 KiB for a level of brackets and 1.5 KiB for an
+/// operator, up to 1.5 MiB, and who calls may have less.
+const STACK: usize = 4 << 20;
 
 struct Compiled {
     source: Box<str>,
@@ -96,16 +102,35 @@ pub fn compile(source: &str) -> Result<Arc<dyn Expression>, String> {
             "expected at most {MAX_OPERATORS} characters of operators, found {operators}"
         ));
     }
-    // The grammar's own error handling is not ours to vouch for.
-    let parsed = catch_unwind(AssertUnwindSafe(|| parse(source)));
-    let expression = parsed.map_err(|_| "expected an expression in CEL".to_owned())??;
-    names::check(&expression)?;
-    types::check(&expression)?;
-    let program = plan::make(&expression)?;
+    let program = on_own_stack(|| {
+        let expression = parse(source)?;
+        names::check(&expression)?;
+        types::check(&expression)?;
+        plan::make(&expression)
+    })?;
     Ok(Arc::new(Compiled {
         source: source.into(),
         program,
     }))
+}
+
+/// Compiles with a stack that is large enough, on a thread that ends before this returns.
+/// In Wasm there are no threads, and who uses up the stack traps.
+fn on_own_stack(
+    compile: impl FnOnce() -> Result<Program, String> + Send,
+) -> Result<Program, String> {
+    if cfg!(target_family = "wasm") {
+        return compile();
+    }
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, compile);
+        let thread = thread
+            .map_err(|error| format!("expected a thread to compile it on, found none: {error}"))?;
+        // The grammar's own error handling is not ours to vouch for.
+        let made = thread.join();
+        made.unwrap_or_else(|_| Err("expected an expression in CEL".into()))
+    })
 }
 
 fn parse(source: &str) -> Result<IdedExpr, String> {

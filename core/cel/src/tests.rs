@@ -4,6 +4,7 @@ use super::*;
 
 mod bounds;
 mod go;
+mod stack;
 
 /// What it says of a body; in words, if it says nothing.
 fn holds(source: &str, body: &str) -> Result<bool, String> {

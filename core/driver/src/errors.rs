@@ -10,7 +10,9 @@ use rustix::io::Errno;
 ///
 /// What is this machine's fault becomes [`Closed::Local`] and is never billed to the
 /// target. `EADDRNOTAVAIL` is what `connect` says when no source port is
-/// free, and what `bind` says when the source address is not ours.
+/// free, and what `bind` says when the source address is not ours. An error that only a
+/// defect of this program can have, such as `EBADF`, is of [`Reason::Internal`], and so is
+/// one that [is no end](is_pending) of a connection.
 pub fn closed(error: &io::Error) -> Closed {
     let Some(errno) = Errno::from_io_error(error) else {
         return Closed::Other(error.to_string().into());
@@ -30,8 +32,17 @@ pub fn closed(error: &io::Error) -> Closed {
         // ENOSPC: the limit of watched descriptors (epoll_ctl).
         Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC => Closed::Local(Reason::NoMemory),
         Errno::PERM | Errno::ACCESS => Closed::Local(Reason::LocalDenied),
+        Errno::BADF | Errno::NOTSOCK | Errno::FAULT => Closed::Local(Reason::Internal),
+        _ if is_pending(error) => Closed::Local(Reason::Internal),
         _ => Closed::Other(error.to_string().into()),
     }
+}
+
+/// Whether an error says that nothing has ended: the socket is to be asked again, or
+/// waited for (`EINPROGRESS`, `EALREADY`, `EAGAIN`, `EINTR`).
+pub fn is_pending(error: &io::Error) -> bool {
+    let pending = [Errno::INPROGRESS, Errno::ALREADY, Errno::AGAIN, Errno::INTR];
+    Errno::from_io_error(error).is_some_and(|errno| pending.contains(&errno))
 }
 
 #[cfg(test)]
@@ -56,8 +67,16 @@ mod tests {
             (Errno::ADDRINUSE, Reason::NoSourcePort),
             (Errno::NOBUFS, Reason::NoMemory),
             (Errno::PERM, Reason::LocalDenied),
+            (Errno::BADF, Reason::Internal),
+            (Errno::NOTSOCK, Reason::Internal),
+            (Errno::FAULT, Reason::Internal),
         ] {
             assert_eq!(of(errno), Closed::Local(reason), "{errno}");
+            assert!(!is_pending(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::INPROGRESS, Errno::ALREADY, Errno::AGAIN, Errno::INTR] {
+            assert_eq!(of(errno), Closed::Local(Reason::Internal), "{errno}");
+            assert!(is_pending(&errno.into()), "{errno}");
         }
     }
 

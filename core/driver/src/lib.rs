@@ -126,7 +126,7 @@ mod tls;
 mod worker;
 
 pub use config::{Capacity, Config, StartError};
-pub use errors::closed;
+pub use errors::{closed, is_pending};
 pub use handle::{Busy, Change, Driver, Handle, Once, Stopped, Ticket};
 pub use limits::raise_descriptor_limit;
 pub use names::{NameFiles, Names};

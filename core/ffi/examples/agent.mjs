@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns";
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
+import { Socket } from "node:net";
 import { Probity } from "./probity.mjs";
 
 const [wasm, file, module, ...targets] = process.argv.slice(2);
@@ -23,10 +23,15 @@ let failed = 0;
 
 // How a connection has ended, in the words of the engine.
 const ENDS = {
-  ECONNREFUSED: "refused", ECONNRESET: "reset", EPIPE: "reset", ETIMEDOUT: "timed_out",
-  EHOSTUNREACH: "unreachable", ENETUNREACH: "unreachable",
+  ECONNREFUSED: "refused", ECONNRESET: "reset", EPIPE: "reset", ECONNABORTED: "reset", ETIMEDOUT: "timed_out",
+  EHOSTUNREACH: "unreachable", ENETUNREACH: "unreachable", EHOSTDOWN: "unreachable", ENETDOWN: "unreachable",
+  EAFNOSUPPORT: "unreachable",
 };
-const OURS = { EMFILE: "no_descriptors", ENFILE: "no_descriptors", EADDRNOTAVAIL: "no_source_port", EACCES: "local_denied" };
+// Errors of this machine, which are no failure of the target.
+const OURS = {
+  EMFILE: "no_descriptors", ENFILE: "no_descriptors", EADDRNOTAVAIL: "no_source_port", EADDRINUSE: "no_source_port",
+  ENOBUFS: "no_memory", ENOMEM: "no_memory", ENOSPC: "no_memory", EPERM: "local_denied", EACCES: "local_denied",
+};
 const ended = (error) => {
   if (!error) return { why: "end" };
   if (OURS[error.code]) return { why: "local", reason: OURS[error.code] };
@@ -43,10 +48,35 @@ const parsed = ({ address, family }) => {
 const host = ({ family, ip }) =>
   family === 4 ? ip.join(".") : Array.from({ length: 8 }, (_, i) => ((ip[2 * i] << 8) | ip[2 * i + 1]).toString(16)).join(":");
 
+// A socket whose error of sending waits in `broken`: Node would throw away with the
+// socket what has arrived, and a peer may answer, and close, before it has read all.
+class Patient extends Socket {
+  broken = null;
+  patiently(done) {
+    return (error) => {
+      if (error && !this.broken) {
+        this.broken = error;
+        this.giveUp(-1);
+      }
+      done();
+    };
+  }
+  _write(chunk, encoding, done) { this.broken ? done() : super._write(chunk, encoding, this.patiently(done)); }
+  _writev(chunks, done) { this.broken ? done() : super._writev(chunks, this.patiently(done)); }
+  // Until nothing has arrived for a turn of the loop.
+  giveUp(read) {
+    setImmediate(() => {
+      if (this.destroyed) return;
+      if (this.isPaused() || this.bytesRead !== read) this.giveUp(this.bytesRead);
+      else this.emit("broken", this.broken);
+    });
+  }
+}
+
 function open({ run, conn, address, source, transport }) {
   if (transport !== "tcp") return engine.closed(run, conn, { why: "local", reason: "local_denied" }, now());
   const key = `${run}/${conn}`;
-  const socket = connect({ host: host(address), port: address.port, localAddress: source ? host(source) : undefined });
+  const socket = new Patient();
   sockets.set(key, socket);
   // What is told of a connection that the engine has closed would be ignored.
   const tell = (what) => { if (sockets.get(key) === socket) { what(); settle(); } };
@@ -69,15 +99,17 @@ function open({ run, conn, address, source, transport }) {
       setImmediate(retry);
     }
   }));
-  socket.on("end", () => end(null));
-  socket.on("error", end);
+  socket.on("end", () => end(socket.broken));
+  socket.on("error", (error) => end(socket.broken ?? error));
+  socket.on("broken", end);
+  socket.connect({ host: host(address), port: address.port, localAddress: source ? host(source) : undefined });
 }
 
 function resolve({ run, name, families }) {
   const family = { only_v4: 4, only_v6: 6 }[families] ?? 0;
   lookup(name, { all: true, family, verbatim: true }, (error, found) => {
     if (!error) engine.resolved(run, found.map(parsed), now());
-    else engine.unresolved(run, error.code === "ENOTFOUND" ? "dns_not_found" : "dns_server_failure", now());
+    else engine.unresolved(run, OURS[error.code] ?? (error.code === "ENOTFOUND" ? "dns_not_found" : "dns_server_failure"), now());
     settle();
   });
 }
@@ -89,8 +121,8 @@ function carryOut(asked) {
     case "open": return open(asked);
     case "send": return sockets.get(key)?.write(asked.bytes);
     case "flush": // an empty write is done when those before it are
-      return sockets.get(key)?.write("", (error) => {
-        if (error) return;
+      return sockets.get(key)?.write("", () => {
+        if (sockets.get(key)?.broken) return;
         engine.flushed(asked.run, asked.conn, now());
         settle();
       });

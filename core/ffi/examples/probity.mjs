@@ -15,7 +15,7 @@ export const CLOSED = ["end", "reset", "refused", "unreachable", "timed_out", "t
 
 const OUTPUTS = [, "resolve", "open", "secure", "send", "close", "report", "flush"];
 const TLS_VERSIONS = { 0x0303: "TLSv1.2", 0x0304: "TLSv1.3" };
-const OK = 0, NOTHING = 1;
+const OK = 0, NOTHING = 1, NOT_BEGUN = 2;
 const NOT_COMPLETED = 0xffff_ffff_ffff_ffffn;
 const NAMES_HOST = 1;
 const ERROR_ROOM = 4096;
@@ -140,9 +140,9 @@ export class Probity {
     }
   }
 
-  // Results that are neither OK nor NOTHING are thrown; whether it was OK.
+  // Errors are thrown; whether it was OK, and not NOTHING or NOT_BEGUN.
   check(result, said = "") {
-    if (result === OK || result === NOTHING) return result === OK;
+    if (result === OK || result === NOTHING || result === NOT_BEGUN) return result === OK;
     throw new ProbityError(result, said || this.textBy("probity_result_text", result));
   }
   // Calls `call` with room for an error in words.
@@ -207,7 +207,8 @@ export class Engine {
   cancel(run, now) { this.call("cancel", run, now); }
   isBehind(run) { return this.call("is_behind", run); }
 
-  // When `handleTimeout` is to be called next, or null.
+  // When `handleTimeout` is to be called next, or null: only an event changes anything, or
+  // there are targets and `begin` was not called.
   nextTimeout() {
     const some = this.call("next_timeout", this.probity.shared);
     return some ? new Reader(this.probity, this.probity.shared).u64() : null;

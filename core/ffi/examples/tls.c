@@ -66,18 +66,23 @@ static void ended(struct link *it, int error) {
     check(probity_engine_closed(engine, was.run, was.conn, &closed, now()), "closed");
 }
 
+// Connects (`connect`) to an address, or comes from it (`bind`).
+static int by_address(int (*call)(int, const struct sockaddr *, socklen_t), int fd, const probity_address *at) {
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(at->port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(at->port)};
+    memcpy(&v4.sin_addr, at->ip, 4);
+    memcpy(&v6.sin6_addr, at->ip, 16);
+    return at->family == 4 ? call(fd, (struct sockaddr *)&v4, sizeof v4) : call(fd, (struct sockaddr *)&v6, sizeof v6);
+}
+
 static void open_link(const probity_output *asked) {
     struct link *it = find(0, 0, 0);
-    int kind = asked->transport == PROBITY_TRANSPORT_TCP ? SOCK_STREAM : SOCK_DGRAM, is_v4 = asked->address.family == 4;
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(asked->address.port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(asked->address.port)};
-    const struct sockaddr *to = is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
-    memcpy(&v4.sin_addr, asked->address.ip, 4);
-    memcpy(&v6.sin6_addr, asked->address.ip, 16);
+    int kind = asked->transport == PROBITY_TRANSPORT_TCP ? SOCK_STREAM : SOCK_DGRAM;
     if (it == NULL) exit(2); // more targets than this example is made for
     *it = (struct link){.run = asked->run, .conn = asked->conn, .used = 1};
-    it->fd = socket(to->sa_family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (it->fd < 0 || (connect(it->fd, to, is_v4 ? sizeof v4 : sizeof v6) < 0 && errno != EINPROGRESS)) ended(it, errno);
+    it->fd = socket(asked->address.family == 4 ? AF_INET : AF_INET6, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (it->fd < 0 || (asked->source.family != 0 && by_address(bind, it->fd, &asked->source) < 0)) ended(it, errno);
+    else if (by_address(connect, it->fd, &asked->address) < 0 && errno != EINPROGRESS) ended(it, errno);
 }
 
 // Sends what waits, and says when it has gone if the engine wants to know. An error is
@@ -112,8 +117,8 @@ static void happened(struct link *it) {
     flush(it);
     if (probity_engine_is_behind(engine, it->run) == PROBITY_RESULT_OK) return;
     ssize_t got = read(it->fd, buffer, sizeof buffer);
-    if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) ended(it, got < 0 ? errno : it->error);
+    if (got < 0 && errno == EAGAIN && !it->error) return;
+    if (got <= 0) ended(it, it->error ? it->error : got < 0 ? errno : 0);
     else check(probity_engine_data(engine, it->run, it->conn, (probity_bytes){buffer, (size_t)got}, now()), "data");
 }
 
@@ -122,7 +127,8 @@ static void tell(const probity_output *asked) {
     probity_text name = {0}, reason = probity_reason_name(report->reason);
     for (int i = 0; i < MOST && name.length == 0; i++)
         if (asked_for[i].run == asked->run) name = asked_for[i].name;
-    printf("%s %.*s %.*s %.*s\n", report->outcome == PROBITY_OUTCOME_SUCCESS ? "success" : "failure",
+    static const char *outcomes[] = {"success", "warning", "failure", "unknown"};
+    printf("%s %.*s %.*s %.*s\n", outcomes[report->outcome],
            (int)name.length, name.data, (int)reason.length, reason.data, (int)report->detail.length,
            report->detail.data);
     if (report->tls != NULL)
@@ -130,7 +136,7 @@ static void tell(const probity_output *asked) {
                report->tls->version.data, (long long)report->tls->earliest_expiry,
                (int)report->tls->subject_alternative.length, report->tls->subject_alternative.data,
                (int)report->tls->fingerprint_sha256.length, report->tls->fingerprint_sha256.data);
-    bad += report->outcome != PROBITY_OUTCOME_SUCCESS;
+    bad += report->outcome > PROBITY_OUTCOME_WARNING;
     reports++;
 }
 
@@ -176,7 +182,7 @@ int main(int argc, char **argv) {
         check(probity_engine_next_timeout(engine, &at), "next time-out");
         for (int i = 0; i < MOST; i++)
             polled[i] = (struct pollfd){.fd = links[i].used ? links[i].fd : -1,
-                                        .events = (short)(POLLIN | (links[i].open && links[i].left == 0 ? 0 : POLLOUT))};
+                                        .events = (short)(POLLIN | (links[i].open && links[i].left == 0 && !links[i].error ? 0 : POLLOUT))};
         moment = now();
         poll(polled, MOST, at <= moment ? 0 : at - moment > 1000000000 ? 1000 : (int)((at - moment + 999999) / 1000000));
         for (int i = 0; i < MOST; i++)

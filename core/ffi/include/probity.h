@@ -61,6 +61,20 @@
 // one at the same moment gets PROBITY_RESULT_IN_USE and does nothing. No function
 // may be called from a signal handler.
 //
+// Stacks. A thread that calls the library needs 512 KiB of stack: the handshakes of TLS
+// and the deepest expressions in CEL that are accepted take most of that. (To be parsed these
+// take more, and get it: on a thread of the library, which is gone when
+// probity_config_parse returns.)
+//
+// Callbacks return. An exception of C++ or a longjmp that leaves one is undefined: it would
+// pass through what the library was doing, which is not put in order.
+//
+// fork(2). Handles are for the process that made them. In the child of one that has any, no
+// function may be called: locks may be held there by threads that it has not, and it has no
+// threads of a driver. A child that only calls exec is no matter, and neither is a fork
+// before the first handle is made. Sockets, pipes and descriptors of the library are closed
+// by exec.
+//
 // Times are nanoseconds (uint64_t): moments since an origin of the host's choice,
 // on a clock that never goes back, and durations.
 //
@@ -76,11 +90,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Files that modules refer to (certificates, passwords) cannot be read: runs of a
-// module that names one are unknown, `local_file`.
+// No file is read for it, and no variable of the environment: not those that modules refer
+// to (certificates, passwords), so that runs of a module that names one are unknown,
+// `local_file`, and not /etc/services, so that ports have numbers or the few names that
+// every machine knows (`http`). Where TLS is the library's it reads the system's roots all
+// the same.
 #define PROBITY_FILES_NONE 0
 
-// They are read while the configuration is parsed.
+// They are read while the configuration is parsed; /etc/services once, when the first
+// target of a job names its port.
 #define PROBITY_FILES_SYSTEM 1
 
 // Whether a target is up: unknown at first, then as the thresholds say.
@@ -137,8 +155,11 @@
 
 // An error of the system while connecting, reading or writing: `reason` is its number
 // (`errno`, or what `SO_ERROR` was), and the library says which of the others it is, as
-// its own threads do: EMFILE is the host's fault and no failure of the target. In Wasm,
-// where no system is known, and in builds without threads:
+// its own threads do: EMFILE is the host's fault and no failure of the target, and EBADF,
+// ENOTSOCK and EFAULT are a mistake of the host's, with which the run ends as unknown,
+// `internal`. EINPROGRESS, EALREADY, EAGAIN and EINTR end no connection: they are a
+// `PROBITY_RESULT_BAD_ARGUMENT`, the connection stays open, and the engine's log says
+// more. In Wasm, where no system is known, and in builds without threads:
 // `PROBITY_RESULT_UNSUPPORTED`.
 #define PROBITY_CLOSED_ERRNO 8
 
@@ -159,7 +180,8 @@
 
 // Open a connection to `address` by `transport`, from `source` if that has a
 // family, without waiting; answer with `probity_engine_opened` or
-// `probity_engine_closed`.
+// `probity_engine_closed`. From elsewhere it would be another check: a host that cannot
+// choose where it comes from answers `PROBITY_CLOSED_LOCAL`, `no_source_port`.
 #define PROBITY_OUTPUT_OPEN 2
 
 // Perform a TLS handshake on an open connection, for the server name `name` and as
@@ -266,6 +288,10 @@ enum probity_result
     // There is nothing to give: no output, no notice, no such result yet. Not
     // an error.
     PROBITY_RESULT_NOTHING = 1,
+    // Targets were added, and nothing will ever happen: none is due before
+    // `probity_engine_begin` or `probity_driver_begin`. Not an error for who is still
+    // starting. Outputs are written as with `PROBITY_RESULT_OK`.
+    PROBITY_RESULT_NOT_BEGUN = 2,
     // A pointer that has to point to something is NULL, or has a length that no
     // object can have.
     PROBITY_RESULT_BAD_POINTER = -1,
@@ -787,6 +813,10 @@ extern "C" {
 // (`http_2xx`, `tcp_connect`, ...) and no jobs. Targets are those of
 // `static_configs`; `file_sd_configs` are for the host to follow.
 //
+// A module of a prober that this library has not (`icmp`, `dns`, `wasm`, ...) is left out:
+// what names it later gets `PROBITY_RESULT_NO_MODULE`, and a job of this file that does is
+// a mistake.
+//
 // `files` is one of `PROBITY_FILES_...`. On `PROBITY_RESULT_BAD_CONFIG` `error`
 // has a line for each mistake: file, line, column, field, what was expected and
 // what was found.
@@ -863,7 +893,8 @@ probity_result probity_driver_now(struct probity_driver driver, uint64_t *now);
 // Makes the targets of a configuration's jobs those of the driver, in place of
 // the ones of the last call. Targets that have not changed keep their state,
 // schedule and histogram; those of `probity_driver_add` are left alone. Returns
-// before the workers have made the changes.
+// before the workers have made the changes. `PROBITY_RESULT_UNAVAILABLE` if the driver has
+// stopped: then nothing is changed that anybody would see.
 probity_result probity_driver_apply(struct probity_driver driver, struct probity_config config);
 
 // Adds a target, or changes the one of the same id, which keeps its state. `id`
@@ -905,8 +936,9 @@ probity_result probity_driver_run(struct probity_driver driver,
 // `descriptor` may be written.
 probity_result probity_driver_descriptor(struct probity_driver driver, int32_t *descriptor);
 
-// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none. Never
-// waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
+// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none, and
+// `PROBITY_RESULT_NOT_BEGUN` when there will be none because `probity_driver_begin` was
+// not called though targets were added. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
 // 65,536 wait; later ones are lost and counted.
 //
 // # Safety
@@ -1012,6 +1044,7 @@ probity_result probity_engine_run(struct probity_engine engine,
 probity_result probity_engine_cancel(struct probity_engine engine, uint64_t run, uint64_t now);
 
 // Makes a target due now, and counts its interval from here.
+// `PROBITY_RESULT_NOT_BEGUN` before `probity_engine_begin`: nothing was done.
 probity_result probity_engine_trigger(struct probity_engine engine, uint64_t id, uint64_t now);
 
 // Expires what is late and starts what is due. To be called when the time of
@@ -1022,7 +1055,9 @@ probity_result probity_engine_handle_timeout(struct probity_engine engine, uint6
 
 // Tells when `probity_engine_handle_timeout` should be called next, in
 // nanoseconds of the host's clock; it may be past. `PROBITY_RESULT_NOTHING` if
-// only an event can change anything, and then `at` is `UINT64_MAX`.
+// only an event can change anything, and then `at` is `UINT64_MAX`; it is, too, with
+// `PROBITY_RESULT_NOT_BEGUN`: there are targets, no run is in flight, and
+// `probity_engine_begin` was not called.
 //
 // # Safety
 // `at` may be written.
@@ -1048,7 +1083,8 @@ probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t r
 // (carry these out, and call it again), to the time at which something is due, or to
 // `UINT64_MAX` if only an event can change anything. Events that are told after this
 // call may have new outputs: a host calls it after it has told some, and when
-// `next` has come.
+// `next` has come. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
+// there are targets, no run is in flight, and `probity_engine_begin` was not called.
 //
 // Outputs are to be carried out in order, and before anything is told but what comes
 // of carrying them out, such as a connection that fails at once. So long is lent what
@@ -1163,9 +1199,9 @@ probity_result probity_engine_data(struct probity_engine engine,
 // Tells that a connection has ended or could not be made. The host has released
 // what it held for it, and tells nothing of it afterwards. Where a send has failed, what
 // has arrived is to be read and told first: a peer may answer, and close, before it has
-// read all. `PROBITY_CLOSED_TLS` is
-// a `PROBITY_RESULT_BAD_ARGUMENT` where TLS is the library's, which then sees for
-// itself what the end of the stream means.
+// read all. When there is nothing more to be read the error is told, and not when the peer
+// closes, which it may never do. `PROBITY_CLOSED_TLS` is a `PROBITY_RESULT_BAD_ARGUMENT`
+// where TLS is the library's, which then sees for itself what the end of the stream means.
 //
 // # Safety
 // `closed` must point to as many bytes as its size says, its texts must have

@@ -36,16 +36,24 @@ pub(crate) struct Parsed {
     labels: Vec<String>,
 }
 
-/// Files that modules refer to (certificates, passwords) cannot be read: runs of a
-/// module that names one are unknown, `local_file`.
+/// No file is read for it, and no variable of the environment: not those that modules refer
+/// to (certificates, passwords), so that runs of a module that names one are unknown,
+/// `local_file`, and not /etc/services, so that ports have numbers or the few names that
+/// every machine knows (`http`). Where TLS is the library's it reads the system's roots all
+/// the same.
 pub const PROBITY_FILES_NONE: u32 = 0;
-/// They are read while the configuration is parsed.
+/// They are read while the configuration is parsed; /etc/services once, when the first
+/// target of a job names its port.
 pub const PROBITY_FILES_SYSTEM: u32 = 1;
 
 /// Parses a configuration: the file of the exporter, in YAML or JSON. `name` is
 /// what errors call it. The empty text stands for the built-in modules
 /// (`http_2xx`, `tcp_connect`, ...) and no jobs. Targets are those of
 /// `static_configs`; `file_sd_configs` are for the host to follow.
+///
+/// A module of a prober that this library has not (`icmp`, `dns`, `wasm`, ...) is left out:
+/// what names it later gets `PROBITY_RESULT_NO_MODULE`, and a job of this file that does is
+/// a mistake.
 ///
 /// `files` is one of `PROBITY_FILES_...`. On `PROBITY_RESULT_BAD_CONFIG` `error`
 /// has a line for each mistake: file, line, column, field, what was expected and
@@ -291,9 +299,8 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
     })?;
     let (module, limit) = (named.module(), named.timeout());
     let module = module.ok_or_else(|| {
-        unknown(format!(
-            "the prober of the module {module_name:?} is not supported by this version"
-        ))
+        let why = named.rejection().unwrap_or_default();
+        unknown(format!("the module {module_name:?} cannot be used: {why}"))
     })?;
     let params = TargetParams {
         hostname: Some(hostname).filter(|it| !it.is_empty()),

@@ -47,6 +47,10 @@ struct Running {
     /// `None` if the host has given a callback.
     queue: Option<Arc<Queue>>,
     lost: Arc<AtomicU64>,
+    /// Whether the host has begun.
+    begun: AtomicBool,
+    /// Whether there ever was a target.
+    has_targets: AtomicBool,
     /// Whether the host has asked the driver to stop.
     stopping: Arc<AtomicBool>,
     log: Arc<Log>,
@@ -169,6 +173,8 @@ pub unsafe extern "C" fn probity_driver_start(
             applied: Mutex::default(),
             labels: Mutex::default(),
             queue,
+            begun: AtomicBool::new(false),
+            has_targets: AtomicBool::new(false),
             lost: Arc::clone(&forwarder.lost),
             stopping: Arc::clone(&forwarder.stopping),
             log,
@@ -274,7 +280,9 @@ pub extern "C" fn probity_driver_begin(driver: probity_driver) -> probity_result
     boundary::guard(|| {
         let running = running(driver)?;
         let begun = running.handle.begin();
-        begun.map_err(|_| probity_result::Unavailable)
+        begun.map_err(|_| probity_result::Unavailable)?;
+        running.begun.store(true, Ordering::Relaxed);
+        Ok(())
     })
 }
 
@@ -298,7 +306,8 @@ pub unsafe extern "C" fn probity_driver_now(
 /// Makes the targets of a configuration's jobs those of the driver, in place of
 /// the ones of the last call. Targets that have not changed keep their state,
 /// schedule and histogram; those of `probity_driver_add` are left alone. Returns
-/// before the workers have made the changes.
+/// before the workers have made the changes. `PROBITY_RESULT_UNAVAILABLE` if the driver has
+/// stopped: then nothing is changed that anybody would see.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_apply(
     driver: probity_driver,
@@ -309,18 +318,19 @@ pub extern "C" fn probity_driver_apply(
         let mut targets = config::targets_of(config)?;
         let mut applied = lock(&running.applied);
         let delta = Delta::between(&applied, &mut targets);
-        let mut labels = lock(&running.labels);
-        for id in &delta.remove {
-            labels.remove(&id.0);
-        }
-        for target in &delta.upsert {
-            labels.insert(target.id.0, config::labels(&target.labels));
-        }
-        drop(labels);
-        let removed = delta.remove.into_iter().map(Change::Remove);
+        let upserts = delta.upsert.iter();
+        let labels = upserts.map(|target| (target.id.0, config::labels(&target.labels)));
+        let labels: Vec<_> = labels.collect();
+        let removed = delta.remove.clone();
+        let removals = delta.remove.into_iter().map(Change::Remove);
         let changed = delta.upsert.into_iter();
         let changed = changed.map(|target| Change::Upsert(target.id, target.spec));
-        running.apply(removed.chain(changed).collect())?;
+        running.apply(removals.chain(changed).collect(), |known| {
+            for id in removed {
+                known.remove(&id.0);
+            }
+            known.extend(labels);
+        })?;
         *applied = targets;
         Ok(())
     })
@@ -346,11 +356,13 @@ pub unsafe extern "C" fn probity_driver_add(
         // SAFETY: the caller's promise.
         let wanted = unsafe { config::wanted(target) };
         let wanted = wanted.inspect_err(|said| running.refused(said))?;
-        lock(&running.labels).insert(wanted.id.0, wanted.labels);
-        running.apply(vec![Change::Upsert(wanted.id, wanted.spec)])?;
+        let id_of = wanted.id;
+        running.apply(vec![Change::Upsert(id_of, wanted.spec)], |known| {
+            known.insert(id_of.0, wanted.labels);
+        })?;
         if !id.is_null() {
             // SAFETY: the caller's promise.
-            unsafe { boundary::put(id, wanted.id.0) }?;
+            unsafe { boundary::put(id, id_of.0) }?;
         }
         Ok(())
     };
@@ -364,8 +376,9 @@ pub unsafe extern "C" fn probity_driver_add(
 pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> probity_result {
     boundary::guard(|| {
         let running = running(driver)?;
-        lock(&running.labels).remove(&id);
-        running.apply(vec![Change::Remove(TargetId(id))])
+        running.apply(vec![Change::Remove(TargetId(id))], |known| {
+            known.remove(&id);
+        })
     })
 }
 
@@ -461,8 +474,9 @@ pub unsafe extern "C" fn probity_driver_descriptor(
     })
 }
 
-/// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none. Never
-/// waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
+/// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none, and
+/// `PROBITY_RESULT_NOT_BEGUN` when there will be none because `probity_driver_begin` was
+/// not called though targets were added. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
 /// 65,536 wait; later ones are lost and counted.
 ///
 /// # Safety
@@ -480,7 +494,7 @@ pub unsafe extern "C" fn probity_driver_notice(
         let place = unsafe { Place::new(detail) }?;
         let running = running(driver)?;
         let queue = running.queue.as_ref().ok_or(probity_result::Nothing)?;
-        let taken = queue.pop().ok_or(probity_result::Nothing)?;
+        let taken = queue.pop().ok_or_else(|| running.without_notice())?;
         place.write(taken.detail.as_bytes());
         let told = probity_notice {
             detail: boundary::lend_text(""),
@@ -609,18 +623,47 @@ impl Running {
         }
     }
 
+    /// Why there is no notice.
+    fn without_notice(&self) -> probity_result {
+        let begun = self.begun.load(Ordering::Relaxed);
+        match begun || !self.has_targets.load(Ordering::Relaxed) {
+            true => probity_result::Nothing,
+            false => probity_result::NotBegun,
+        }
+    }
+
     fn refused(&self, Said(result, text): &Said) {
         self.log.say(PROBITY_LOG_WARNING, "driver", 0, || {
             config::refusal(*result, text)
         });
     }
 
-    fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    /// Hands over changes, and then changes labels as `relabel` does: who is rendered
+    /// meanwhile waits for that, and where nothing is changed no label is.
+    fn apply(
+        &self,
+        changes: Vec<Change>,
+        relabel: impl FnOnce(&mut HashMap<u64, String>),
+    ) -> Result<()> {
+        let mut labels = lock(&self.labels);
+        let adds = changes.iter().any(|it| matches!(it, Change::Upsert(..)));
         let applied = self.handle.apply(changes);
-        applied.map_err(|_| probity_result::Unavailable)
+        applied.map_err(|_| probity_result::Unavailable)?;
+        relabel(&mut labels);
+        if adds {
+            self.has_targets.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The labels with which targets would be rendered, for who cannot render them any more.
+#[cfg(test)]
+pub(crate) fn labels_of(driver: probity_driver) -> HashMap<u64, String> {
+    let running = running(driver).unwrap_or_else(|result| panic!("{result:?}"));
+    lock(&running.labels).clone()
 }

@@ -367,6 +367,7 @@ pub extern "C" fn probity_engine_cancel(
 }
 
 /// Makes a target due now, and counts its interval from here.
+/// `PROBITY_RESULT_NOT_BEGUN` before `probity_engine_begin`: nothing was done.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_trigger(
     engine: probity_engine,
@@ -376,6 +377,9 @@ pub extern "C" fn probity_engine_trigger(
     work(engine, |host| {
         let id = TargetId(id);
         host.engine.target(id).ok_or(probity_result::NoTarget)?;
+        if host.engine.awaits_begin() {
+            return Err(probity_result::NotBegun);
+        }
         let now = host.at(now);
         host.engine.trigger(id, now);
         Ok(())
@@ -400,7 +404,9 @@ pub extern "C" fn probity_engine_handle_timeout(
 
 /// Tells when `probity_engine_handle_timeout` should be called next, in
 /// nanoseconds of the host's clock; it may be past. `PROBITY_RESULT_NOTHING` if
-/// only an event can change anything, and then `at` is `UINT64_MAX`.
+/// only an event can change anything, and then `at` is `UINT64_MAX`; it is, too, with
+/// `PROBITY_RESULT_NOT_BEGUN`: there are targets, no run is in flight, and
+/// `probity_engine_begin` was not called.
 ///
 /// # Safety
 /// `at` may be written.
@@ -414,7 +420,11 @@ pub unsafe extern "C" fn probity_engine_next_timeout(
         let nanos = next.map_or(u64::MAX, Instant::as_nanos);
         // SAFETY: the caller's promise.
         unsafe { boundary::put(at, nanos) }?;
-        next.map(drop).ok_or(probity_result::Nothing)
+        match next {
+            Some(_) => Ok(()),
+            None if host.waits_for_ever() => Err(probity_result::NotBegun),
+            None => Err(probity_result::Nothing),
+        }
     })
 }
 
@@ -446,7 +456,8 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
 /// (carry these out, and call it again), to the time at which something is due, or to
 /// `UINT64_MAX` if only an event can change anything. Events that are told after this
 /// call may have new outputs: a host calls it after it has told some, and when
-/// `next` has come.
+/// `next` has come. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
+/// there are targets, no run is in flight, and `probity_engine_begin` was not called.
 ///
 /// Outputs are to be carried out in order, and before anything is told but what comes
 /// of carrying them out, such as a connection that fails at once. So long is lent what
@@ -474,6 +485,9 @@ pub unsafe extern "C" fn probity_engine_step(
         unsafe {
             length.write(row.filled());
             next.write(at.as_nanos());
+        }
+        if at == Instant::MAX && row.filled() == 0 && host.waits_for_ever() {
+            return Err(probity_result::NotBegun);
         }
         Ok(())
     })

@@ -32,8 +32,11 @@ pub const PROBITY_CLOSED_OTHER: u32 = 6;
 pub const PROBITY_CLOSED_LOCAL: u32 = 7;
 /// An error of the system while connecting, reading or writing: `reason` is its number
 /// (`errno`, or what `SO_ERROR` was), and the library says which of the others it is, as
-/// its own threads do: EMFILE is the host's fault and no failure of the target. In Wasm,
-/// where no system is known, and in builds without threads:
+/// its own threads do: EMFILE is the host's fault and no failure of the target, and EBADF,
+/// ENOTSOCK and EFAULT are a mistake of the host's, with which the run ends as unknown,
+/// `internal`. EINPROGRESS, EALREADY, EAGAIN and EINTR end no connection: they are a
+/// `PROBITY_RESULT_BAD_ARGUMENT`, the connection stays open, and the engine's log says
+/// more. In Wasm, where no system is known, and in builds without threads:
 /// `PROBITY_RESULT_UNSUPPORTED`.
 pub const PROBITY_CLOSED_ERRNO: u32 = 8;
 
@@ -201,9 +204,9 @@ pub unsafe extern "C" fn probity_engine_data(
 /// Tells that a connection has ended or could not be made. The host has released
 /// what it held for it, and tells nothing of it afterwards. Where a send has failed, what
 /// has arrived is to be read and told first: a peer may answer, and close, before it has
-/// read all. `PROBITY_CLOSED_TLS` is
-/// a `PROBITY_RESULT_BAD_ARGUMENT` where TLS is the library's, which then sees for
-/// itself what the end of the stream means.
+/// read all. When there is nothing more to be read the error is told, and not when the peer
+/// closes, which it may never do. `PROBITY_CLOSED_TLS` is a `PROBITY_RESULT_BAD_ARGUMENT`
+/// where TLS is the library's, which then sees for itself what the end of the stream means.
 ///
 /// # Safety
 /// `closed` must point to as many bytes as its size says, its texts must have
@@ -308,18 +311,27 @@ unsafe fn why(closed: *const probity_closed) -> Understood<Closed> {
 
 /// Whose fault an error of the system is.
 #[cfg(feature = "driver")]
-fn by_errno(number: u32) -> Result<Closed> {
+fn by_errno(number: u32) -> Understood<Closed> {
     match i32::try_from(number) {
         Ok(1..) => {}
-        _ => return Err(probity_result::BadArgument),
+        _ => return Err(probity_result::BadArgument.into()),
     }
     let error = std::io::Error::from_raw_os_error(number.cast_signed());
+    if ::probity_driver::is_pending(&error) {
+        return Err(Said(
+            probity_result::BadArgument,
+            format!(
+                "probity_closed.reason: expected an error that has ended the connection, found \
+                 \"{error}\": wait until the socket is ready and go on"
+            ),
+        ));
+    }
     Ok(::probity_driver::closed(&error))
 }
 
 #[cfg(not(feature = "driver"))]
-fn by_errno(_: u32) -> Result<Closed> {
-    Err(probity_result::Unsupported)
+fn by_errno(_: u32) -> Understood<Closed> {
+    Err(probity_result::Unsupported.into())
 }
 
 /// What the host tells, or what is wrong with it in words.

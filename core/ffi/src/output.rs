@@ -17,7 +17,8 @@ use crate::types::{probity_address, probity_bytes, probity_text};
 pub const PROBITY_OUTPUT_RESOLVE: u32 = 1;
 /// Open a connection to `address` by `transport`, from `source` if that has a
 /// family, without waiting; answer with `probity_engine_opened` or
-/// `probity_engine_closed`.
+/// `probity_engine_closed`. From elsewhere it would be another check: a host that cannot
+/// choose where it comes from answers `PROBITY_CLOSED_LOCAL`, `no_source_port`.
 pub const PROBITY_OUTPUT_OPEN: u32 = 2;
 /// Perform a TLS handshake on an open connection, for the server name `name` and as
 /// `tls` says, and answer with `probity_engine_secured` or `probity_engine_closed`;

@@ -13,6 +13,10 @@ pub enum probity_result {
     /// There is nothing to give: no output, no notice, no such result yet. Not
     /// an error.
     Nothing = 1,
+    /// Targets were added, and nothing will ever happen: none is due before
+    /// `probity_engine_begin` or `probity_driver_begin`. Not an error for who is still
+    /// starting. Outputs are written as with `PROBITY_RESULT_OK`.
+    NotBegun = 2,
     /// A pointer that has to point to something is NULL, or has a length that no
     /// object can have.
     BadPointer = -1,
@@ -52,6 +56,10 @@ pub enum probity_result {
 pub(crate) const TEXTS: &[(probity_result, &str)] = &[
     (probity_result::Ok, "done"),
     (probity_result::Nothing, "there is nothing to give"),
+    (
+        probity_result::NotBegun,
+        "no target is due before probity_engine_begin or probity_driver_begin",
+    ),
     (
         probity_result::BadPointer,
         "a required pointer is NULL, or a length is larger than any object",

@@ -18,6 +18,7 @@ use crate::version::*;
 #[cfg(feature = "driver")]
 mod driver;
 mod log;
+mod mistakes;
 #[cfg(feature = "tls")]
 mod tls;
 mod transcript;
@@ -416,12 +417,13 @@ fn errors_of_the_system_are_billed_to_whom_they_belong() {
         }
         assert_eq!(probity_engine_cancel(engine, run, 0), Ok);
         while output(engine).0 == Ok {}
-        // As Linux counts them: ECONNREFUSED, EHOSTUNREACH, EMFILE, EINVAL.
+        // As Linux counts them: ECONNREFUSED, EHOSTUNREACH, EMFILE, EINVAL, EBADF.
         for (errno, outcome, reason) in [
             (111, PROBITY_OUTCOME_FAILURE, "connect_refused"),
             (113, PROBITY_OUTCOME_FAILURE, "connect_unreachable"),
             (24, PROBITY_OUTCOME_UNKNOWN, "no_descriptors"),
             (22, PROBITY_OUTCOME_FAILURE, "connect_failed"),
+            (9, PROBITY_OUTCOME_UNKNOWN, "internal"),
         ] {
             assert_eq!(closed(ran(engine, config), errno), Ok);
             let (result, asked) = output(engine);

@@ -6,10 +6,11 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::{env, fs, thread};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -197,6 +198,62 @@ fn memcheck_has_no_complaint_about_the_half_without_io() {
     }
 }
 
+/// Answers as [`server`] does, and tells who asks.
+fn curious_server() -> (u16, mpsc::Receiver<IpAddr>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok((stream, from)) = listener.accept() {
+            // Nobody listens once the test is over.
+            let _ = sender.send(from.ip());
+            answer(stream);
+        }
+    });
+    (port, receiver)
+}
+
+/// Two modules: one that probes from another address of this machine, and one that would
+/// from what is none of it.
+const SOURCES: &str = "modules:
+  here: {prober: http, http: {source_ip_address: 127.0.0.2}}
+  nowhere: {prober: http, http: {source_ip_address: 192.0.2.1}}
+";
+
+#[test]
+fn hosts_probe_from_the_address_that_they_are_told_or_not_at_all() {
+    let from_there: IpAddr = [127, 0, 0, 2].into();
+    let (port, asked) = curious_server();
+    let url = format!("http://127.0.0.1:{port}/");
+    let own_loop = compile(C, "own_loop.c");
+    let mut command = Command::new(&own_loop);
+    let output = run(command.args(["here", "1", SOURCES]), &url);
+    assert_eq!(flips(&output), (1, 0));
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [from_there]);
+    // What cannot be looked at is neither up nor down.
+    let mut command = Command::new(&own_loop);
+    let output = run(command.args(["nowhere", "3", SOURCES]), &url);
+    assert_eq!(flips(&output), (0, 0));
+
+    let file = library().join(format!("{}-sources.yml", std::process::id()));
+    fs::write(&file, SOURCES).expect("the folder is there");
+    let tls = compile(C, "tls.c");
+    let said = |module| {
+        let mut command = Command::new(&tls);
+        let output = command.arg(&file).arg(module).arg(&url).output();
+        let output = output.expect("the program was just made");
+        String::from_utf8(output.stdout).expect("it prints text")
+    };
+    let (here, nowhere) = (said("here"), said("nowhere"));
+    fs::remove_file(&file).expect("it was just made");
+    assert!(here.starts_with("success "), "{here}");
+    assert!(
+        nowhere.starts_with("unknown ") && nowhere.contains(" no_source_port "),
+        "{nowhere}"
+    );
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [from_there]);
+}
+
 /// Servers whose certificates are good, expired and for another name, and one
 /// without TLS; and a file with a module that trusts who vouches for them.
 fn tls_servers() -> (PathBuf, [String; 4]) {
@@ -243,7 +300,10 @@ fn tls_servers() -> (PathBuf, [String; 4]) {
         serve("127.0.0.2", 4095),
         format!("https://127.0.0.1:{}/", server()),
     ];
-    let pem = library().join(format!("{}-ca.pem", std::process::id()));
+    // Of several tests at once.
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let pem = library().join(format!("{}-{number}-ca.pem", std::process::id()));
     fs::write(&pem, ca.pem()).expect("the folder is there");
     let file = pem.with_extension("yml");
     let module = format!(
@@ -295,6 +355,14 @@ fn check_tls_servers(command: &mut Command) {
 #[test]
 fn a_loop_that_carries_bytes_checks_tls_servers() {
     check_tls_servers(&mut Command::new(compile(C, "tls.c")));
+}
+
+/// The header says how much stack a thread needs: with less, this would crash.
+#[test]
+fn the_librarys_tls_needs_no_more_stack_than_the_header_says() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -s 512 && exec \"$@\"", "sh"]);
+    check_tls_servers(command.arg(compile(C, "tls.c")));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use probity_transcript::{
     Native, difference, json, play, required, scripts, wasm_module as module,
@@ -34,7 +35,10 @@ struct Written(PathBuf);
 
 impl Written {
     fn new(name: &str, text: &str) -> Self {
-        let name = format!("{}-{name}", std::process::id());
+        // Of several tests at once.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}-{name}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::write(&path, text).expect("cargo has made the folder for this");
         Self(path)
@@ -106,7 +110,7 @@ mod agent {
     use probity_driver::{Config, Driver, Once};
     use probity_engine::check::TargetParams;
     use probity_engine::threshold::{self, Kind};
-    use probity_engine::{GroupId, Reason, Schedule, Spec};
+    use probity_engine::{Closed, GroupId, Reason, Schedule, Spec};
     use probity_spec::{File, WithoutFiles};
 
     use super::{Written, node, printed};
@@ -231,6 +235,106 @@ modules:
             said.sort_unstable();
             expected.sort_unstable();
             assert_eq!(said, expected);
+        }
+    }
+
+    /// What the agent, with something done to Node first, says of targets of `web`.
+    fn with_node(change: &str, modules: &str, targets: &[String], code: i32) -> Option<String> {
+        let (file, change) = (
+            Written::new("changed.yml", modules),
+            Written::new("change.mjs", change),
+        );
+        let mut node = node("agent.mjs")?;
+        let import = format!("--import=file://{}", change.0.display());
+        let output = node
+            .env("NODE_OPTIONS", import)
+            .arg(&file.0)
+            .arg("web")
+            .args(targets)
+            .output()
+            .expect("node is there");
+        Some(printed(&output, code).to_owned())
+    }
+
+    /// A peer may answer, and close, before it has read what it is sent: the agent's
+    /// second write fails while the answer has not been read.
+    #[test]
+    fn what_has_arrived_is_told_before_a_send_that_fails() {
+        // It is slow, so that the peer has closed before anything is sent.
+        let slow = "import { Socket } from 'node:net';
+            const emit = Socket.prototype.emit;
+            Socket.prototype.emit = function (what, ...rest) {
+              const wait = new Int32Array(new SharedArrayBuffer(4));
+              if (what === 'connect') Atomics.wait(wait, 0, 0, 200);
+              return emit.call(this, what, ...rest);
+            };";
+        // More than is sent at once: the first write makes the peer reset, the second fails.
+        let modules = format!(
+            "modules: {{web: {{prober: http, timeout: 5s, \
+             http: {{method: POST, body: '{}', valid_status_codes: [413]}}}}}}",
+            "x".repeat(200_000)
+        );
+        let port = serve(|it| {
+            let _ = it.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+        });
+        let targets = [format!("http://127.0.0.1:{port}/")];
+        if let Some(said) = with_node(slow, &modules, &targets, 0) {
+            assert!(said.starts_with("success http://127.0.0.1:"), "{said}");
+        }
+    }
+
+    /// Node knows errors by their names: whose fault each is, is what the driver says.
+    #[test]
+    fn errors_are_billed_to_whom_the_driver_bills_them() {
+        let planted = "import { Socket } from 'node:net';
+            const codes = process.env.PLANTED.split(' ');
+            Socket.prototype.connect = function ({ port }) {
+              const error = Object.assign(new Error('planted'), { code: codes[port - 1000] });
+              process.nextTick(() => this.destroy(error));
+              return this;
+            };";
+        // As Linux counts them.
+        let errors = [
+            ("EPERM", 1),
+            ("ENOMEM", 12),
+            ("EACCES", 13),
+            ("ENFILE", 23),
+            ("EMFILE", 24),
+            ("ENOSPC", 28),
+            ("EADDRINUSE", 98),
+            ("EADDRNOTAVAIL", 99),
+            ("ENOBUFS", 105),
+            ("EPIPE", 32),
+            ("EAFNOSUPPORT", 97),
+            ("ENETDOWN", 100),
+            ("ENETUNREACH", 101),
+            ("ECONNABORTED", 103),
+            ("ECONNRESET", 104),
+            ("ETIMEDOUT", 110),
+            ("ECONNREFUSED", 111),
+            ("EHOSTDOWN", 112),
+            ("EHOSTUNREACH", 113),
+        ];
+        let codes: Vec<&str> = errors.iter().map(|(code, _)| *code).collect();
+        let planted = planted.replace("process.env.PLANTED", &format!("'{}'", codes.join(" ")));
+        // Connections are not made in the order of the targets.
+        let at = |index: usize| format!("http://192.0.2.7:{}/{}", 1000 + index, errors[index].0);
+        let targets: Vec<String> = (0..errors.len()).map(at).collect();
+        let Some(said) = with_node(&planted, MODULES, &targets, 1) else {
+            return;
+        };
+        for (code, number) in errors {
+            let mut lines = said.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+            let words = lines.find(|words| words[1].ends_with(&format!("/{code}")));
+            let words = words.unwrap_or_else(|| panic!("{code} is not in {said}"));
+            let error = std::io::Error::from_raw_os_error(number);
+            match (probity_driver::closed(&error), words[0]) {
+                (Closed::Local(reason), "unknown") => assert_eq!(words[2], reason.name(), "{code}"),
+                (Closed::Local(reason), _) => panic!("{code} is ours ({reason}): {words:?}"),
+                (Closed::Refused, _) => assert_eq!(words[2], "connect_refused", "{code}"),
+                (Closed::Unreachable, _) => assert_eq!(words[2], "connect_unreachable", "{code}"),
+                (_, outcome) => assert_eq!(outcome, "failure", "{code}"),
+            }
         }
     }
 }

@@ -89,7 +89,13 @@ impl File {
             None => Modules::defaults(name, files, &mut mistakes),
         };
         let jobs = match root.get("jobs").filter(|node| !node.is_null()) {
-            Some(node) => read_jobs(node, &modules, &mut mistakes, &mut warnings),
+            Some(node) => read_jobs(
+                node,
+                &modules,
+                files.has_services(),
+                &mut mistakes,
+                &mut warnings,
+            ),
             None => Vec::new(),
         };
         if !mistakes.is_empty() {
@@ -194,7 +200,7 @@ impl NamedModule {
     }
 
     /// The module, ready to be applied to targets; `None` if it is of a kind
-    /// that has no check in this version, or of none at all.
+    /// that has no check in this version or on this host, or of none at all.
     pub fn module(&self) -> Option<&Module> {
         self.module.as_ref()
     }
@@ -220,6 +226,9 @@ impl NamedModule {
             None if UNSUPPORTED.contains(&prober.as_str()) => Some(format!(
                 "the prober {prober:?} of blackbox_exporter is not supported by this version, which has {}",
                 suggest::list(KINDS)
+            )),
+            None if KINDS.contains(&prober.as_str()) => Some(format!(
+                "checks of the prober {prober:?} cannot be run here"
             )),
             None => Some(format!("Unknown prober {prober:?}")),
         }
@@ -423,6 +432,7 @@ fn unknown_prober(node: &Node<'_>) -> Option<Mistake> {
 fn read_jobs(
     node: &Node<'_>,
     modules: &Modules,
+    has_services: bool,
     mistakes: &mut Vec<Mistake>,
     warnings: &mut Vec<Mistake>,
 ) -> Vec<Job> {
@@ -452,7 +462,7 @@ fn read_jobs(
     for (index, item) in items.iter().enumerate() {
         let job = from_node::<Written>(item)
             .map_err(|mistake| vec![mistake])
-            .and_then(|written| Job::build(written, modules));
+            .and_then(|written| Job::build(written, modules, has_services));
         match job {
             Ok(job) => jobs.push((index, job)),
             Err(found) => mistakes.extend(found.into_iter().map(|mistake| place(mistake, index))),

@@ -40,6 +40,10 @@ impl Files for SystemFiles {
     fn cel(&self, source: &str) -> Result<Arc<dyn Expression>, String> {
         probity_cel::compile(source)
     }
+
+    fn has_services(&self) -> bool {
+        true
+    }
 }
 
 /// No files and no environment, but expressions: for hosts without a file system,

@@ -12,7 +12,7 @@ use crate::duration::JobDuration;
 use crate::error::Mistake;
 use crate::file::Modules;
 use crate::groups::Group;
-use crate::services::system_params;
+use crate::services;
 use crate::suggest;
 use crate::written::{
     Buckets, FileSdConfig, KubeThreshold, MOST_RESULTS, Seconds, Threshold, Written,
@@ -41,6 +41,8 @@ pub struct Job {
     pub(crate) classic_buckets: Option<Box<[f64]>>,
     pub(crate) groups: Vec<Group>,
     pub(crate) files: Vec<FileSource>,
+    /// Whether its targets may name ports as this machine does.
+    pub(crate) has_services: bool,
 }
 
 /// One entry of `file_sd_configs`.
@@ -116,7 +118,11 @@ impl Job {
     }
 
     /// Checks what was written. Paths of mistakes are relative to the job.
-    pub(crate) fn build(written: Written, modules: &Modules) -> Result<Self, Vec<Mistake>> {
+    pub(crate) fn build(
+        written: Written,
+        modules: &Modules,
+        has_services: bool,
+    ) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         if written.job_name.is_empty() {
             mistakes.push(Mistake::new("job_name", "expected a name, found \"\""));
@@ -142,7 +148,7 @@ impl Job {
         for (index, group) in written.static_configs.iter().enumerate() {
             let mut found = group.check();
             if let Some(module) = module {
-                found.extend(unprobeable(group, module));
+                found.extend(unprobeable(group, module, has_services));
             }
             let outer = format!("static_configs[{index}]");
             mistakes.extend(found.into_iter().map(|mistake| mistake.within(&outer)));
@@ -161,6 +167,7 @@ impl Job {
                     classic_buckets,
                     groups: written.static_configs,
                     files,
+                    has_services,
                 })
             }
             // Without mistakes of its own the job names a refused module.
@@ -174,14 +181,14 @@ fn keep<T>(mistakes: &mut Vec<Mistake>, result: Result<T, Vec<Mistake>>) -> Opti
 }
 
 /// Targets that the module has no use for; paths are relative to the group.
-fn unprobeable(group: &Group, module: &Module) -> Vec<Mistake> {
+fn unprobeable(group: &Group, module: &Module, has_services: bool) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (index, target) in group.targets.iter().enumerate() {
         // The group has told about these already.
         if target.trim().is_empty() {
             continue;
         }
-        if let Err(error) = module.target(target, system_params()) {
+        if let Err(error) = module.target(target, services::params(has_services)) {
             mistakes.push(Mistake::new(format!("targets[{index}]"), error.to_string()));
         }
     }

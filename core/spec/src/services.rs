@@ -8,6 +8,14 @@ use probity_engine::check::TargetParams;
 
 const FILE: &str = "/etc/services";
 
+/// Parameters of a target that may name its port as this machine does, if `has_services`.
+pub(crate) fn params(has_services: bool) -> TargetParams<'static> {
+    match has_services {
+        true => system_params(),
+        false => TargetParams::default(),
+    }
+}
+
 /// Parameters of a target that may name its port as this machine does.
 pub fn system_params() -> TargetParams<'static> {
     TargetParams {

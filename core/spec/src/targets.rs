@@ -11,7 +11,7 @@ use crate::groups::Group;
 use crate::identity;
 use crate::job::Job;
 use crate::label::{self, Labels};
-use crate::services::system_params;
+use crate::services;
 
 /// One target of one job. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -188,7 +188,9 @@ impl Builder {
                 "has the labels of another target, their series could not be told apart".into(),
             );
         }
-        let check = job.module().target(name, system_params());
+        let check = job
+            .module()
+            .target(name, services::params(job.has_services));
         let check = check.unwrap_or_else(|error| job.module().unusable(&error));
         let spec = Arc::new(Spec {
             check,

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use probity_engine::config::Files;
+use probity_engine::config::{Files, NoFiles};
 use probity_engine::guest::{
     Context, Description, Fault, FaultKind, Plugin, Refusal, Session, Source,
 };
-use probity_spec::File;
+use probity_spec::{File, SystemFiles, WithoutFiles};
 
 /// A host that loads anything and takes any options without `wrong` in them.
 #[derive(Debug, Default)]
@@ -26,6 +26,10 @@ impl Files for Host {
             "toy.wasm" => Ok(Vec::new()),
             _ => Err(format!("{path}: no such file")),
         }
+    }
+
+    fn runs_guests(&self) -> bool {
+        true
     }
 
     fn plugin(&self, _: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
@@ -127,4 +131,28 @@ config:
     );
     let (_, told) = parse("path: toy.wasm");
     assert_eq!(told, ["{}"]);
+}
+
+#[test]
+fn where_checks_in_wasm_are_not_run_their_module_is_rejected_alone() {
+    let text = "modules:\n  toy: {prober: wasm, wasm: {path: toy.wasm}}\n  web: {prober: http}\n";
+    let said = "f.yml:2:36: modules.toy.wasm.path: toy.wasm: checks in Wasm cannot be run here";
+    let hosts: [&dyn Files; 3] = [&NoFiles, &WithoutFiles, &SystemFiles];
+    for host in hosts {
+        let file = File::parse("f.yml", text, host).unwrap();
+        let warnings: Vec<_> = file.warnings().iter().map(ToString::to_string).collect();
+        let rest = "; the module is rejected and cannot be probed, the others of the file serve";
+        assert_eq!(warnings, [format!("{said}{rest}")]);
+        assert!(file.module("web").unwrap().module().is_some());
+        let toy = file.module("toy").unwrap();
+        assert!(toy.module().is_none() && toy.files().is_empty());
+        let rejection = toy.rejection().unwrap();
+        assert!(rejection.contains(said), "{rejection}");
+        // As with any prober that there is not, a job of it is a mistake.
+        let jobs = format!("{text}jobs: [{{job_name: j, module: toy}}]\n");
+        let error = File::parse("f.yml", &jobs, host).unwrap_err();
+        let why =
+            "the module \"toy\" cannot be used: checks of the prober \"wasm\" cannot be run here";
+        assert!(error.to_string().ends_with(why), "{error}");
+    }
 }

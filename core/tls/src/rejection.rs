@@ -176,10 +176,11 @@ pub(crate) fn no_chain(
     use webpki::Error as E;
     match error {
         E::CertExpired { .. } | E::CertNotValidYet { .. } => out_of_dates(case, error, leaf),
-        E::UnknownIssuer | E::InvalidSignatureForPublicKey => unknown_issuer(error, case, leaf),
-        E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-            if unaccepted_issuer(case, leaf).is_some() =>
-        {
+        // The last: a signature of another kind than the key of who is named as its issuer,
+        // which has then not made it, or whose key is not accepted.
+        E::UnknownIssuer
+        | E::InvalidSignatureForPublicKey
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             unknown_issuer(error, case, leaf)
         }
         E::RequiredEkuNotFoundContext(_) => not_for_servers(leaf),
@@ -278,8 +279,7 @@ fn complaint(error: &webpki::Error) -> String {
             "certificate chain has a critical extension that is not known"
         }
         E::UnsupportedCertVersion => "certificate chain has a certificate that is not version 3",
-        E::UnsupportedSignatureAlgorithmContext(_)
-        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+        E::UnsupportedSignatureAlgorithmContext(_) => {
             "certificate chain is signed with an algorithm that is not accepted (SHA-1 is not)"
         }
         E::SignatureAlgorithmMismatch => "certificate names two different signature algorithms",

@@ -117,6 +117,10 @@ impl Files for Disk {
         found.ok_or_else(|| format!("{path}: no such file"))
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         self.host.load(source)
     }

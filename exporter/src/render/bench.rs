@@ -70,6 +70,10 @@ impl Files for Toys {
         Ok(Vec::new())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, _: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         let metric = |name: &str, kind, labels: &[&str]| {
             Arc::new(Metric {

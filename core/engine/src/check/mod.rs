@@ -566,18 +566,12 @@ impl ModuleConfig {
                 "the prober {:?} of blackbox_exporter is not supported by this version: expected one of {known}",
                 self.prober
             );
-            return ConfigError {
-                cause: Cause::Unsupported,
-                ..ConfigError::new("prober", message)
-            };
+            return ConfigError::unsupported("prober", message);
         }
         if self.prober.is_empty() {
             // As upstream: such modules are what others are made from by merge keys.
             let message = format!("expected one of {known}, found none");
-            return ConfigError {
-                cause: Cause::Unsupported,
-                ..ConfigError::new("prober", message)
-            };
+            return ConfigError::unsupported("prober", message);
         }
         let message = format!(
             "prober '{}' is not valid: expected one of {known}",

@@ -296,6 +296,10 @@ impl Module {
         let tls = config.tls_config.options(&[], files);
         let tls = tls.map_err(|error| error.within("tls_config"))?;
         let path = config.path.as_str();
+        if !files.runs_guests() {
+            let message = format!("{path}: checks in Wasm cannot be run here");
+            return Err(ConfigError::unsupported("path", message));
+        }
         let bytes = files.read(path);
         let bytes = bytes.map_err(|error| ConfigError::new("path", error))?;
         let source = Source {

@@ -72,7 +72,7 @@ pub enum Cause {
     /// It asks for what this version cannot speak. That is said when it is
     /// loaded, but is no reason to refuse the rest either.
     Unspoken,
-    /// It is right, but this version has no check of its kind.
+    /// It is right, but this version, or this host, has no check of its kind.
     Unsupported,
 }
 
@@ -98,6 +98,14 @@ impl ConfigError {
     pub(crate) fn unspoken(field: &str, message: impl Into<String>) -> Self {
         Self {
             cause: Cause::Unspoken,
+            ..Self::new(field, message)
+        }
+    }
+
+    /// `field` is right, and there is no check of its kind here.
+    pub(crate) fn unsupported(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Unsupported,
             ..Self::new(field, message)
         }
     }
@@ -165,6 +173,18 @@ pub trait Files {
     fn signer(&self, pem: &[u8], algorithm: RsaAlgorithm) -> Result<Arc<dyn Signer>, String> {
         let _ = (pem, algorithm);
         Err("assertions cannot be signed here".into())
+    }
+
+    /// Whether ports may be given by the names that this machine has for them
+    /// (services(5)) beside those that every machine knows.
+    fn has_services(&self) -> bool {
+        false
+    }
+
+    /// Whether this host runs checks in Wasm. One that does not is asked for no file
+    /// of theirs, and a module of them is rejected alone.
+    fn runs_guests(&self) -> bool {
+        false
     }
 
     /// Loads a check in Wasm, if this host can run any.
@@ -250,6 +270,14 @@ impl Files for Recorded<'_> {
 
     fn check_tls(&self, options: &TlsOptions) -> Result<Vec<String>, String> {
         self.files.check_tls(options)
+    }
+
+    fn has_services(&self) -> bool {
+        self.files.has_services()
+    }
+
+    fn runs_guests(&self) -> bool {
+        self.files.runs_guests()
     }
 
     fn warn(&self, warning: String) {

@@ -171,6 +171,11 @@ impl Engine {
         }
     }
 
+    /// Whether there are targets and none is due before [`Engine::begin`].
+    pub fn awaits_begin(&self) -> bool {
+        self.epoch.is_none() && self.targets.len() > 0
+    }
+
     /// Adds a target, or changes one. A target whose spec is equal to the one
     /// it has is left alone; one that changes keeps its results, histogram and
     /// health (unless the kind of threshold changes), and a run in flight is

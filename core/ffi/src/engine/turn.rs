@@ -106,6 +106,13 @@ impl Host {
         }
     }
 
+    /// Whether there are targets and nothing will ever be due or asked: who owns the
+    /// engine has forgotten to begin.
+    #[cold]
+    pub(super) fn waits_for_ever(&self) -> bool {
+        self.engine.awaits_begin() && !self.has_output()
+    }
+
     /// Whether there may be something to ask.
     fn has_output(&self) -> bool {
         self.engine.has_output() || self.tls.as_ref().is_some_and(|tls| tls.ahead().is_some())

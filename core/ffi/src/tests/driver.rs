@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::mistakes::saying;
 use super::*;
 use crate::driver::*;
 use crate::notices::probity_notice;
@@ -36,20 +37,6 @@ fn try_start(
 pub(super) fn add(driver: probity_driver, target: &probity_target) -> probity_result {
     // SAFETY: a struct of the test.
     unsafe { probity_driver_add(driver, target, null_mut(), null_mut()) }
-}
-
-/// Calls with room for words about an error.
-fn saying(call: impl FnOnce(&mut probity_buffer) -> probity_result) -> (probity_result, String) {
-    let mut room = [0; 200];
-    let mut error = probity_buffer {
-        data: room.as_mut_ptr(),
-        capacity: room.len(),
-        length: 0,
-    };
-    let result = call(&mut error);
-    let said = room.iter().map(|c| *c as u8).take_while(|c| *c != 0);
-    let said = String::from_utf8(said.collect()).expect("errors are UTF-8");
-    (result, said)
 }
 
 /// The module of [`target`], and a job that has one.
@@ -165,6 +152,46 @@ fn a_driver_that_has_stopped_says_so_and_calls_nobody() {
         };
         assert_eq!(result, expected, "{what}");
     }
+    assert_eq!(probity_config_free(config), Ok);
+}
+
+#[test]
+fn a_driver_that_takes_no_change_shows_none_of_it() {
+    let (config, driver) = (jobs(), start(|_| ()));
+    assert_eq!(probity_driver_apply(driver, config), Ok);
+    let wanted = target(config, "http://127.0.0.1:2/");
+    assert_eq!(add(driver, &wanted), Ok);
+    let before = labels_of(driver);
+    assert_eq!(before.len(), 2);
+    assert_eq!(probity_driver_shutdown(driver, 0), Ok);
+    let none = modules();
+    assert_eq!(probity_driver_apply(driver, none), Unavailable);
+    let third = target(config, "http://127.0.0.1:3/");
+    assert_eq!(add(driver, &third), Unavailable);
+    for id in before.keys() {
+        assert_eq!(probity_driver_remove(driver, *id), Unavailable);
+    }
+    assert_eq!(labels_of(driver), before);
+    assert_eq!(probity_driver_free(driver), Ok);
+    for config in [config, none] {
+        assert_eq!(probity_config_free(config), Ok);
+    }
+}
+
+#[test]
+fn who_has_forgotten_to_begin_is_told_that_there_will_be_no_notice() {
+    let (config, driver) = (jobs(), start(|_| ()));
+    let notice = || {
+        let mut notice: probity_notice = zeroed();
+        // SAFETY: a struct of this function.
+        unsafe { probity_driver_notice(driver, &mut notice, null_mut()) }
+    };
+    assert_eq!(notice(), Nothing, "there are no targets");
+    assert_eq!(probity_driver_apply(driver, config), Ok);
+    assert_eq!(notice(), NotBegun);
+    assert_eq!(probity_driver_begin(driver), Ok);
+    assert_ne!(notice(), NotBegun);
+    assert_eq!(probity_driver_free(driver), Ok);
     assert_eq!(probity_config_free(config), Ok);
 }
 

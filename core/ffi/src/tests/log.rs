@@ -32,7 +32,7 @@ pub(super) unsafe extern "C" fn listening(context: *mut c_void, log: *const prob
     heard.0.lock().expect("no test panics in it").push(line);
 }
 
-fn engine_with(
+pub(super) fn engine_with(
     heard: &Heard,
     change: impl FnOnce(&mut probity_engine_config),
 ) -> (probity_result, probity_engine) {

@@ -7,7 +7,7 @@ use probity_engine::Reason;
 use probity_tls::{ClientConfig, TlsFailure, TlsOptions};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, SerialNumber,
+    GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ED25519, SerialNumber,
 };
 use ring::digest::{SHA256, digest};
 use rustls::version::{TLS12, TLS13};
@@ -222,6 +222,35 @@ fn self_signed_certificates_are_unknown_issuers_and_called_what_they_are() {
             failure.detail,
             "certificate is self-signed and not itself trusted (1 configured CA certificate is trusted): CN=leaf"
         );
+    }
+}
+
+/// The trusted key could not even have made such a signature: to Go that is an unknown
+/// authority as any other, and not a certificate with a fault.
+#[test]
+fn a_trusted_name_with_a_key_of_another_kind_is_an_unknown_issuer() {
+    let ca = root();
+    let edwards = || KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let own = edwards();
+    let mut named_so = leaf_params(&["example.test"]);
+    named_so.distinguished_name = ca_params("root", (2040, 1, 1)).distinguished_name;
+    let itself = named_so.self_signed(&own).unwrap();
+    let other = CertifiedIssuer::self_signed(ca_params("root", (2040, 1, 1)), edwards()).unwrap();
+    let issued = leaf_params(&["example.test"]).signed_by(&own, &other);
+    for (cert, words) in [
+        (itself, "is self-signed and not itself trusted"),
+        (issued.unwrap(), "is not one of the key"),
+    ] {
+        let failure = refused(&trusting(ca.as_ref()), "example.test", || {
+            Server::new(vec![der(&cert)], &own)
+        });
+        assert_eq!(
+            failure.reason,
+            Reason::TlsUnknownIssuer,
+            "{}",
+            failure.detail
+        );
+        assert!(failure.detail.contains(words), "{}", failure.detail);
     }
 }
 

@@ -197,6 +197,14 @@ impl Files for Watched {
         self.host.check_tls(options)
     }
 
+    fn has_services(&self) -> bool {
+        self.host.has_services()
+    }
+
+    fn runs_guests(&self) -> bool {
+        self.host.runs_guests()
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         let inner = self.host.plugin(source)?;
         Ok(Arc::new(Recorded {

@@ -40,6 +40,10 @@ impl Files for Disk {
         }
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         self.host.load(source)
     }

@@ -11,6 +11,7 @@ use crate::module::{Probity, Reader, Struct, addresses};
 
 const OK: i32 = 0;
 const NOTHING: i32 = 1;
+const NOT_BEGUN: i32 = 2;
 /// `PROBITY_NAMES_HOST`.
 const NAMES_HOST: u32 = 1;
 /// `PROBITY_NOT_COMPLETED`.
@@ -260,7 +261,7 @@ impl Host for Wasm<'_> {
         let call = (self.engine, place);
         match self.probity.call("probity_engine_next_timeout", call) {
             OK => Some(self.probity.read(place).u64()),
-            NOTHING => None,
+            NOTHING | NOT_BEGUN => None,
             other => panic!("result {other}"),
         }
     }

@@ -162,6 +162,10 @@ impl Files for Disk {
         }
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         assert_eq!((source.path, source.bytes), ("toy.wasm", &b"\0asm"[..]));
         match source.pin {
@@ -1192,11 +1196,11 @@ fn mistakes_are_found_at_their_field() {
         ..config()
     };
     assert!(compile(pinned, &guest).is_ok());
-    // A host that runs none says so.
+    // A host that runs none says so, reads none, and has others serve.
     struct Bare;
     impl Files for Bare {
-        fn read(&self, _: &str) -> Result<Vec<u8>, String> {
-            Ok(Vec::new())
+        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+            panic!("{path} was read, and nobody can run it");
         }
     }
     let module = ModuleConfig {
@@ -1208,6 +1212,7 @@ fn mistakes_are_found_at_their_field() {
         error.to_string(),
         "wasm.path: toy.wasm: checks in Wasm cannot be run here"
     );
+    assert_eq!(error.cause, config::Cause::Unsupported);
 }
 
 #[test]
