@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use probity_engine::RunId;
 use probity_engine::check::{Module, ModuleConfig, wasm};
 use probity_engine::config::Files;
 use probity_engine::guest::{
@@ -75,6 +76,7 @@ impl Disk {
             pin: None,
             limits: Limits::DEFAULT,
             runs_per_instance,
+            sessions_per_instance: 1,
         };
         let loaded = self.host.load(&source);
         loaded.map_err(|why| format!("{MODULE}: {why:?}"))
@@ -199,6 +201,7 @@ fn times(plugin: &Arc<dyn Plugin>, runs: u32) -> Result<Parts, String> {
     /// Sessions that are open at once: as many as are in flight in a busy driver.
     const BATCH: u32 = 50;
     let context = Context {
+        run: RunId::from_bits(0),
         host: "redis.test",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 6379,

@@ -19,6 +19,7 @@ use core::time::Duration;
 
 use crate::fact::{Metric, MetricKind};
 use crate::histogram::Exponential;
+use crate::id::RunId;
 use crate::outcome::{Outcome, Reason};
 use crate::tls::TlsInfo;
 
@@ -38,6 +39,8 @@ pub const MAX_SENTENCE_BYTES: usize = 256;
 /// Bytes of a peer that are handed over at once: a guest that looks at all of
 /// them in one call is not kept busy for long.
 pub const MAX_PIECE_BYTES: usize = 16 * 1024;
+/// Runs that one instance may serve at once: they share its memory.
+pub const MAX_SESSIONS: u32 = 256;
 /// Metrics of one check.
 pub const MAX_METRICS: usize = 16;
 /// Phases of one check.
@@ -114,6 +117,12 @@ pub trait Session: fmt::Debug + Send {
     /// on and also if it broke. The engine takes it for work of its turn: see
     /// [`FUEL_PER_BYTE`](crate::limits::FUEL_PER_BYTE).
     fn take_fuel(&mut self) -> u64;
+
+    /// What has ended this session from outside: the fault of another run that shared
+    /// its instance. Such a run is among those of [`Fault::others`].
+    fn fault(&self) -> Option<Fault> {
+        None
+    }
 }
 
 /// What a host loads a check from.
@@ -127,9 +136,12 @@ pub struct Source<'a> {
     pub pin: Option<&'a [u8; 32]>,
     /// What it may take.
     pub limits: Limits,
-    /// Runs that an instance serves, one after the other; 1 or more. What a run
-    /// leaves behind in its memory the next one can see.
+    /// Runs that an instance serves in all; 1 or more. What a run leaves behind in its
+    /// memory the next one can see.
     pub runs_per_instance: u32,
+    /// Runs that it serves at once; 1 or more, and no more than it serves in all. Each can
+    /// see the others' memory, and what breaks one of them ends them all.
+    pub sessions_per_instance: u32,
 }
 
 /// Why a check cannot be loaded.
@@ -309,6 +321,9 @@ fn is_name(name: &str, joint: char, longest: usize) -> bool {
 /// One run, as a check is told of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
+    /// Which one it is, for [`Fault::others`]. A host keeps runs apart that are begun by
+    /// different threads: each engine has one, and names of its own.
+    pub run: RunId,
     /// The host as the user wrote it.
     pub host: &'a str,
     /// The address of the connection.
@@ -447,6 +462,9 @@ pub struct Fault {
     pub kind: FaultKind,
     /// One sentence.
     pub detail: String,
+    /// Further runs that it has ended, whose [`Session::fault`] says so: they were in the
+    /// same instance.
+    pub others: Vec<RunId>,
 }
 
 /// The ways in which a guest breaks, or cannot be run.
@@ -501,8 +519,11 @@ impl FaultKind {
 impl Fault {
     /// A fault of this kind.
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self { kind, detail }
+        Self {
+            kind,
+            detail: detail.into(),
+            others: Vec::new(),
+        }
     }
 
     /// The reason that a run is reported with.

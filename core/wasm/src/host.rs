@@ -11,7 +11,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bindings::PluginPre;
 use crate::cache::{Cache, Key};
-use crate::instance::{Instance, State};
+use crate::instance::{Instance, Purse, State};
 use crate::load::Life;
 use crate::meter::{Meter, Room};
 use crate::plugin::{Check, Compiled, Loaded};
@@ -100,12 +100,8 @@ impl Host {
             _ => Life::ManyRuns,
         };
         let compiled = self.compiled((found, life), source.bytes);
-        let loaded = Loaded::new(
-            compiled.map_err(Refusal::Unusable)?,
-            source.limits,
-            source.runs_per_instance.max(1),
-            &self.room,
-        );
+        let compiled = compiled.map_err(Refusal::Unusable)?;
+        let loaded = Loaded::new(compiled, source, &self.room);
         Ok(Arc::new(Check(Arc::new(loaded))))
     }
 
@@ -131,9 +127,13 @@ impl Host {
         // What it is asked at first it is asked with the usual limits, whatever a
         // module gives it: several may share it.
         let meter = Arc::new(Meter::new(&self.room));
-        let instance = Instance::new(&self.engine, &pre, Limits::DEFAULT, 1, &meter);
+        let limits = Limits::DEFAULT;
+        let purse = &mut Purse::new(&limits);
+        let instance = Instance::new(&self.engine, &pre, (limits, 1), &meter, purse);
         let described = instance.and_then(|mut instance| {
-            instance.call(|store, exports| exports.probity_check_guest().call_describe(store))
+            instance.call(purse, |store, exports| {
+                exports.probity_check_guest().call_describe(store)
+            })
         });
         let described = described
             .map_err(|fault| format!("expected a check that describes itself, but it {fault}"))?;

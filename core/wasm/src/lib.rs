@@ -27,6 +27,7 @@
 //!     pin: None,
 //!     limits: Limits::DEFAULT,
 //!     runs_per_instance: 1,
+//!     sessions_per_instance: 1,
 //! });
 //! assert!(refused.is_err());
 //! # Ok::<(), String>(())
@@ -35,6 +36,7 @@
 mod cache;
 mod convert;
 mod host;
+mod house;
 mod instance;
 mod load;
 mod meter;

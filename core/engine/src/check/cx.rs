@@ -409,6 +409,12 @@ impl Cx<'_> {
         self.shared.wakes.set(self.id.slot(), at);
     }
 
+    /// Has another run be `Woken` as soon as this event is done with. One that is over
+    /// is not.
+    pub(crate) fn rouse(&mut self, run: RunId) {
+        self.shared.roused.push(run);
+    }
+
     /// Asks for no `Woken` any more.
     pub(crate) fn no_wake(&mut self) {
         self.shared.wakes.cancel(self.id.slot());

@@ -36,7 +36,7 @@ use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{self, ConfigError, Files, TlsConfig, is_default};
 use crate::fact::{Fact, Metric, MetricKind};
 use crate::guest::{
-    self, Close, Context, Fault, FaultKind, Limits, Plugin, Refusal, Source, sentence,
+    self, Close, Context, Fault, FaultKind, Limits, MAX_SESSIONS, Plugin, Refusal, Source, sentence,
 };
 use crate::id::Conn;
 use crate::io::{Closed, Families, Input};
@@ -70,9 +70,12 @@ pub struct Config {
     /// What a run may take.
     #[serde(skip_serializing_if = "is_default")]
     pub limits: ConfigLimits,
-    /// Runs that an instance serves, one after the other.
+    /// Runs that an instance serves in all.
     #[serde(skip_serializing_if = "is_one")]
     pub runs_per_instance: u32,
+    /// Runs that it serves at once.
+    #[serde(skip_serializing_if = "is_one")]
+    pub sessions_per_instance: u32,
     /// `ip4` or `ip6` (the default).
     #[serde(skip_serializing_if = "is_default")]
     pub preferred_ip_protocol: String,
@@ -108,6 +111,7 @@ impl Default for Config {
             config: Options::default(),
             limits: ConfigLimits::default(),
             runs_per_instance: 1,
+            sessions_per_instance: 1,
             preferred_ip_protocol: String::new(),
             ip_protocol_fallback: true,
             source_ip_address: None,
@@ -261,6 +265,7 @@ pub struct Module {
     config: Box<str>,
     limits: Limits,
     runs_per_instance: u32,
+    sessions_per_instance: u32,
     phase_metric: Arc<Metric>,
     backoff: Backoff,
 }
@@ -277,6 +282,7 @@ impl PartialEq for Module {
             && self.config == other.config
             && self.limits == other.limits
             && self.runs_per_instance == other.runs_per_instance
+            && self.sessions_per_instance == other.sessions_per_instance
     }
 }
 
@@ -284,10 +290,7 @@ impl Module {
     fn new(config: &Config, files: &dyn Files) -> Result<Self, ConfigError> {
         let limits = config.limits.limits();
         let limits = limits.map_err(|error| error.within("limits"))?;
-        if config.runs_per_instance == 0 {
-            let message = "expected 1 or more, found 0";
-            return Err(ConfigError::new("runs_per_instance", message));
-        }
+        check_sharing(config)?;
         if config.path.is_empty() {
             let message = "expected the path of a check, found none";
             return Err(ConfigError::new("path", message));
@@ -304,6 +307,7 @@ impl Module {
             pin: pin.as_ref(),
             limits,
             runs_per_instance: config.runs_per_instance,
+            sessions_per_instance: config.sessions_per_instance,
         };
         let plugin = files.plugin(&source).map_err(|why| match why {
             Refusal::Digest(found) => {
@@ -330,6 +334,7 @@ impl Module {
             config: options.into(),
             limits,
             runs_per_instance: config.runs_per_instance,
+            sessions_per_instance: config.sessions_per_instance,
             phase_metric: Arc::new(Metric {
                 name: guest::PHASE_METRIC.into(),
                 help: "How long each part of the check took".into(),
@@ -344,6 +349,25 @@ impl Module {
     pub fn plugin(&self) -> &Arc<dyn Plugin> {
         &self.plugin
     }
+}
+
+/// Looks at how many runs an instance is to serve, in all and at once.
+fn check_sharing(config: &Config) -> Result<(), ConfigError> {
+    let (runs, sessions) = (config.runs_per_instance, config.sessions_per_instance);
+    if runs == 0 {
+        let message = "expected 1 or more, found 0";
+        return Err(ConfigError::new("runs_per_instance", message));
+    }
+    let message = if !(1..=MAX_SESSIONS).contains(&sessions) {
+        format!("expected 1 to {MAX_SESSIONS}, found {sessions}")
+    } else if sessions > runs {
+        format!(
+            "expected no more at once than an instance serves in all (runs_per_instance: {runs}), found {sessions}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::new("sessions_per_instance", message))
 }
 
 /// Reads 64 digits of hex; none are no digest.
@@ -638,6 +662,7 @@ impl Wasm {
         let tls = cx.core.tls.clone().filter(|_| module.at_once);
         let address = cx.core.address.map(|address| address.ip());
         let context = Context {
+            run: cx.id,
             host: &spec.host,
             address: address.unwrap_or(IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED)),
             port: spec.port,
@@ -680,6 +705,13 @@ const fn close_of(why: &Closed) -> Close {
 /// Ends the run: the guest has broken.
 fn broke(spec: &Spec, fault: &Fault, cx: &mut Cx<'_>) {
     spec.module.backoff.fault(cx.now());
+    fault.others.iter().for_each(|other| cx.rouse(*other));
+    was_broken(spec, fault, cx);
+}
+
+/// Ends the run: the guest has broken, in this run or in another that shared its instance
+/// and has counted it.
+fn was_broken(spec: &Spec, fault: &Fault, cx: &mut Cx<'_>) {
     let (name, detail) = (spec.name(), sentence(&fault.detail));
     let outcome = Outcome::Unknown(fault.reason());
     cx.finish(outcome, format_args!("the check {name} {detail}"));

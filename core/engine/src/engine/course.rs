@@ -372,11 +372,13 @@ impl Engine {
         self.deliver(id, Input::Start, now);
     }
 
-    /// Does what became possible: look-ups that were asked for, runs that
-    /// waited for their answers, targets that waited for room.
+    /// Does what became possible: runs that others have ended, look-ups that were asked
+    /// for, runs that waited for their answers, targets that waited for room.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
-            if let Some(lookup) = self.shared.resolver.next_lookup() {
+            if let Some(run) = self.shared.roused.pop() {
+                self.deliver(run, Input::Woken, now);
+            } else if let Some(lookup) = self.shared.resolver.next_lookup() {
                 self.begin_lookup(lookup, now);
             } else if let Some((run, answer)) = self.shared.resolver.next_answer() {
                 let answer = answer.as_deref().map_err(|error| *error);

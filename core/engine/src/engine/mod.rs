@@ -149,6 +149,7 @@ impl Engine {
                 rng,
                 wakes: Wheel::new(now),
                 work: Work::new(),
+                roused: Vec::new(),
             },
             counters: Counters::new(),
             transitions: VecDeque::new(),

@@ -3,6 +3,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     /// Extra timers of runs, by slot.
     pub(crate) wakes: Wheel,
     pub(crate) work: Work,
+    /// Runs that are to look at once at what another one did to them.
+    pub(crate) roused: Vec<RunId>,
 }
 
 /// What runs may do before everybody else has had a turn, and who goes on then.

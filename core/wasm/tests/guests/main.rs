@@ -7,3 +7,4 @@ mod kept;
 mod loading;
 mod running;
 mod support;
+mod together;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_engine::RunId;
 use probity_engine::guest::{
     Action, Context, Event, Fault, Limits, Plugin, Refusal, Rules, Session, Sink, Source,
 };
@@ -30,6 +31,7 @@ pub(crate) fn source(bytes: &[u8]) -> Source<'_> {
         pin: None,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     }
 }
 
@@ -44,7 +46,12 @@ pub(crate) fn refused(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn open(plugin: &Arc<dyn Plugin>) -> Result<Box<dyn Session>, Fault> {
+    open_as(0, plugin)
+}
+
+fn open_as(run: u64, plugin: &Arc<dyn Plugin>) -> Result<Box<dyn Session>, Fault> {
     plugin.open(&Context {
+        run: RunId::from_bits(run),
         host: "toy.example",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 4242,
@@ -64,11 +71,21 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn open(plugin: &Arc<dyn Plugin>) -> Result<Self, Fault> {
+        Self::open_as(0, plugin)
+    }
+
+    /// As the run of this number.
+    pub(crate) fn open_as(run: u64, plugin: &Arc<dyn Plugin>) -> Result<Self, Fault> {
         Ok(Self {
-            session: open(plugin)?,
+            session: open_as(run, plugin)?,
             plugin: Arc::clone(plugin),
             rules: Rules::new(Limits::DEFAULT, false),
         })
+    }
+
+    /// What another run has done to it.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.session.fault()
     }
 
     pub(crate) fn on(&mut self, event: Event<'_>) -> Result<Vec<String>, Fault> {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_engine::RunId;
 use probity_engine::guest::{
     Action, Context, Event, Fault, Limits, Plugin, Session, Sink, Source, Verdict,
 };
@@ -39,6 +40,7 @@ fn mappings() -> usize {
 
 fn open(plugin: &Arc<dyn Plugin>) -> Box<dyn Session> {
     let context = Context {
+        run: RunId::from_bits(0),
         host: "toy.example",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 4242,
@@ -74,6 +76,7 @@ pub(crate) fn wait_at_once(module: &[u8], answer: &[u8]) {
         pin: None,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     };
     let plugin = host.load(&source).unwrap();
     let (before, maps) = (taken(), mappings());

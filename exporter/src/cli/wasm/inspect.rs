@@ -33,6 +33,7 @@ pub(super) fn load(path: &Path) -> Result<(Arc<dyn Plugin>, usize), String> {
         pin: None,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     };
     let plugin = guests::load(&source).map_err(|why| match why {
         Refusal::Unusable(why) => format!("{name}: {why}"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_check_transcript as transcript;
+use probity_engine::RunId;
 use probity_engine::guest::{
     self, Action, Close, Context, Event, Finding, Limits, Plugin, Rules, Session, Sink, Verdict,
 };
@@ -60,6 +61,7 @@ impl transcript::Subject for Subject {
     fn open(&mut self, config: &str, secured: bool) -> Result<Run, String> {
         let tls = tls();
         let session = self.0.open(&Context {
+            run: RunId::from_bits(0),
             host: "target.example",
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
             port: 4242,

@@ -143,6 +143,7 @@ fn the_http_check_in_wasm_gives_the_transcripts_of_the_engine_itself() {
         pin: None,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     });
     let mut tally = Tally::default();
     let mut differences = Vec::new();

@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Spec, broke, close_of};
+use super::{Spec, broke, close_of, was_broken};
 use crate::check::cx::Cx;
 use crate::check::dial;
 use crate::guest::{self, Action, Close, Event, MAX_PIECE_BYTES, Rules, Session, Sink, sentence};
@@ -107,6 +107,9 @@ impl Talk {
     }
 
     pub(super) fn on(&mut self, spec: &Spec, input: Input<'_>, cx: &mut Cx<'_>) {
+        if let Some(fault) = self.session.fault() {
+            return was_broken(spec, &fault, cx);
+        }
         // Told of its end, but not yet that it is secured.
         let is_securing = self.is_securing() && self.news.secured.is_none();
         match input {
@@ -235,6 +238,9 @@ impl Talk {
     /// The time of the run is over: tells the guest of the timers that were set for
     /// that, if the turn allows it. It may give a verdict.
     pub(super) fn at_the_end(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
+        if let Some(fault) = self.session.fault() {
+            return was_broken(spec, &fault, cx);
+        }
         for _ in 0..self.rules.timers_due(cx.elapsed()) {
             if self.is_behind() || cx.is_finished() || cx.work_left() == 0 {
                 return;

@@ -1,5 +1,7 @@
 //! Guests that are scripts in Rust, driven through an engine.
 
+mod together;
+
 use alloc::vec;
 use core::sync::atomic::AtomicUsize;
 use std::sync::Mutex;
@@ -103,6 +105,7 @@ impl Plugin for Arc<Scripted> {
             return Err(Fault::new(FaultKind::Capacity, "is one too many"));
         }
         let Context {
+            run: _,
             host,
             address,
             port,
@@ -1098,6 +1101,11 @@ fn mistakes_are_found_at_their_field() {
     let guest = Scripted::new(|_, _, _| Ok(()));
     let limits = |limits| Config { limits, ..config() };
     let none = ConfigLimits::default;
+    let sharing = |runs_per_instance, sessions_per_instance| Config {
+        runs_per_instance,
+        sessions_per_instance,
+        ..config()
+    };
     for (config, expected) in [
         (
             Config::default(),
@@ -1137,6 +1145,18 @@ fn mistakes_are_found_at_their_field() {
                 ..config()
             },
             "wasm.runs_per_instance: expected 1 or more, found 0",
+        ),
+        (
+            sharing(1_000, 0),
+            "wasm.sessions_per_instance: expected 1 to 256, found 0",
+        ),
+        (
+            sharing(1_000, 257),
+            "wasm.sessions_per_instance: expected 1 to 256, found 257",
+        ),
+        (
+            sharing(7, 8),
+            "wasm.sessions_per_instance: expected no more at once than an instance serves in all (runs_per_instance: 7), found 8",
         ),
         (
             limits(ConfigLimits {
