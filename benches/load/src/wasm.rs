@@ -11,7 +11,7 @@ use probity_engine::RunId;
 use probity_engine::check::{Module, ModuleConfig, wasm};
 use probity_engine::config::Files;
 use probity_engine::guest::{
-    Action, Context, Event, Fault, Limits, Plugin, Refusal, Session, Sink, Source,
+    Action, Class, Context, Event, Fault, Limits, Plugin, Refusal, Session, Sink, Source,
 };
 use probity_wasm::Host;
 
@@ -74,6 +74,7 @@ impl Disk {
             path: MODULE,
             bytes: &self.bytes,
             pin: None,
+            class: Class::Native,
             limits: Limits::DEFAULT,
             runs_per_instance,
             sessions_per_instance: 1,
@@ -93,7 +94,7 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
     };
     let config = probity_wasm::Config {
         instances: MANY,
-        cache: None,
+        ..probity_wasm::Config::default()
     };
     let host = Host::new(&config)?;
     let disk = Disk { host, bytes };

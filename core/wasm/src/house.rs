@@ -166,6 +166,12 @@ impl House {
     }
 }
 
+impl std::fmt::Debug for House {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("House").finish_non_exhaustive()
+    }
+}
+
 impl Inside {
     fn is_vacant(&self) -> bool {
         let has_place = self.present.len() < self.sharing.sessions as usize;

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_engine::guest::{Fault, FaultKind, Limits};
+use probity_engine::guest::{Class, Fault, FaultKind, Limits};
 use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::bindings::{Plugin, PluginPre};
 use crate::meter::{Meter, Place};
-use crate::pool::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
+use crate::pool::{Shape, shape};
 
 /// Bytes that one answer may have on top of what may be sent: 32 actions with
 /// sentences and labels fit twice.
@@ -49,6 +49,8 @@ impl Purse {
 /// What a store knows of its guest.
 #[derive(Debug)]
 pub(crate) struct State {
+    shape: Shape,
+    /// Bytes of memory that it may still have.
     memory: usize,
     /// Whether the guest wanted more in this call.
     refused: bool,
@@ -57,13 +59,14 @@ pub(crate) struct State {
 impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let granted = desired <= self.memory;
-        self.refused |= !granted;
-        Ok(granted)
+        let left = self.memory.checked_sub(desired.saturating_sub(current));
+        self.refused |= left.is_none();
+        self.memory = left.unwrap_or(self.memory);
+        Ok(left.is_some())
     }
 
     fn table_growing(
@@ -72,19 +75,19 @@ impl ResourceLimiter for State {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        Ok(desired <= self.shape.table_elements)
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES as usize + 1
+        self.shape.core_instances as usize + 1
     }
 
     fn tables(&self) -> usize {
-        TABLES as usize
+        self.shape.tables as usize
     }
 
     fn memories(&self) -> usize {
-        1
+        self.shape.memories as usize
     }
 }
 
@@ -111,7 +114,7 @@ impl Instance {
     pub(crate) fn new(
         engine: &Engine,
         pre: &PluginPre<State>,
-        (limits, sessions): (Limits, u32),
+        (class, limits, sessions): (Class, Limits, u32),
         meter: &Arc<Meter>,
         purse: &mut Purse,
     ) -> Result<Self, Fault> {
@@ -124,6 +127,7 @@ impl Instance {
         };
         let place = meter.take().ok_or_else(full)?;
         let state = State {
+            shape: shape(class),
             memory: limits.memory as usize,
             refused: false,
         };

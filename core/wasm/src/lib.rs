@@ -17,7 +17,7 @@
 //! the same input fails in the same way everywhere.
 //!
 //! ```
-//! use probity_engine::guest::{Limits, Source};
+//! use probity_engine::guest::{Class, Limits, Source};
 //! use probity_wasm::{Config, Host};
 //!
 //! let host = Host::new(&Config { instances: 8, ..Config::default() })?;
@@ -25,6 +25,7 @@
 //!     path: "check.wasm",
 //!     bytes: b"\0asm, or not",
 //!     pin: None,
+//!     class: Class::Native,
 //!     limits: Limits::DEFAULT,
 //!     runs_per_instance: 1,
 //!     sessions_per_instance: 1,

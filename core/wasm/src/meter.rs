@@ -8,6 +8,8 @@ use std::time::Duration;
 use probity_engine::guest::{Fault, FaultKind, Figures};
 use probity_engine::histogram::Exponential;
 
+use crate::house::House;
+
 /// Threads that count calls each by itself; those beyond share with others.
 const COUNTERS: usize = 8;
 
@@ -38,6 +40,9 @@ pub(crate) struct Room {
     fuel: [Own<AtomicU64>; COUNTERS],
     /// Guests that broke.
     faults: AtomicU64,
+    /// Instances of scripts whose runs are over. To give back what they have takes time,
+    /// and those who end runs have none. Nothing once the host is gone.
+    gone: Mutex<Option<Vec<Arc<House>>>>,
 }
 
 impl Room {
@@ -48,7 +53,36 @@ impl Room {
             full: AtomicU64::new(0),
             fuel: Default::default(),
             faults: AtomicU64::new(0),
+            gone: Mutex::new(Some(Vec::new())),
         }
+    }
+
+    /// Leaves an instance to whoever [clears](Self::clear) next.
+    pub(crate) fn bury(&self, house: Arc<House>) {
+        if let Some(gone) = &mut *self.gone() {
+            gone.push(house);
+        }
+    }
+
+    /// Gives back what instances have that were left. It takes its time.
+    pub(crate) fn clear(&self) {
+        let gone = self.gone().as_mut().map(std::mem::take);
+        drop(gone);
+    }
+
+    /// The same, once and for all: those that come are dropped at once.
+    pub(crate) fn close(&self) {
+        let gone = self.gone().take();
+        drop(gone);
+    }
+
+    /// Whether there is room for another instance, or will be once it is cleared.
+    pub(crate) fn has_room(&self) -> bool {
+        self.live() < self.most || self.gone().as_ref().is_some_and(|gone| !gone.is_empty())
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Option<Vec<Arc<House>>>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn live(&self) -> u32 {

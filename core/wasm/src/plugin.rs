@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use probity_engine::RunId;
 use probity_engine::guest::{
-    Context, Description, Event, Fault, Figures, Limits, Plugin, Session, Sink, Source,
+    Class, Context, Description, Event, Fault, Figures, Limits, Plugin, Session, Sink, Source,
 };
 use wasmtime::Engine;
 use wasmtime::component::ResourceAny;
@@ -31,6 +31,7 @@ pub(crate) struct Compiled {
 /// A check of one module.
 pub(crate) struct Loaded {
     pub(crate) compiled: Arc<Compiled>,
+    class: Class,
     pub(crate) limits: Limits,
     sharing: Sharing,
     meter: Arc<Meter>,
@@ -42,6 +43,7 @@ impl Loaded {
     pub(crate) fn new(compiled: Arc<Compiled>, source: &Source<'_>, room: &Arc<Room>) -> Self {
         Self {
             compiled,
+            class: source.class,
             limits: source.limits,
             sharing: Sharing {
                 runs: source.runs_per_instance.max(1),
@@ -54,7 +56,10 @@ impl Loaded {
 
     fn instance(&self, purse: &mut Purse) -> Result<Instance, Fault> {
         let Compiled { engine, pre, .. } = &*self.compiled;
-        let share = (self.limits, self.sharing.sessions);
+        if self.class == Class::Script {
+            self.meter.room.clear();
+        }
+        let share = (self.class, self.limits, self.sharing.sessions);
         Instance::new(engine, pre, share, &self.meter, purse)
     }
 
@@ -87,17 +92,19 @@ impl Loaded {
         None
     }
 
-    /// Notes an instance into which another run may come, if it is one.
-    fn note_vacant(&self, house: &Arc<House>) {
+    /// Notes an instance into which another run may come. Whether it is one.
+    fn note_vacant(&self, house: &Arc<House>) -> bool {
         if self.sharing.runs == 1 || !house.list() {
-            return;
+            return false;
         }
         let mut vacant = self.vacant();
-        if vacant.len() < MOST_VACANT {
+        let has_place = vacant.len() < MOST_VACANT;
+        if has_place {
             vacant.push(Arc::clone(house));
         } else {
             house.forget_listing();
         }
+        has_place
     }
 
     fn vacant(&self) -> MutexGuard<'_, Vec<Arc<House>>> {
@@ -124,6 +131,10 @@ impl Plugin for Check {
 
     fn digest(&self) -> &[u8; 32] {
         &self.0.compiled.digest
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.meter.room.has_room() || !self.0.vacant().is_empty()
     }
 
     fn figures(&self) -> Figures {
@@ -225,6 +236,20 @@ impl Session for Talk {
 impl Drop for Talk {
     fn drop(&mut self) {
         self.house.leave(self.run, self.session.take());
-        self.check.0.note_vacant(&self.house);
+        let check = &self.check.0;
+        // Its only run, where it is a script's.
+        if !check.note_vacant(&self.house) && check.class == Class::Script {
+            check.meter.room.bury(Arc::clone(&self.house));
+        }
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if self.class == Class::Script {
+            let left = self.vacant().split_off(0);
+            left.into_iter()
+                .for_each(|house| self.meter.room.bury(house));
+        }
     }
 }

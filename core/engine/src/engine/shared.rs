@@ -8,6 +8,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::gate::Gate;
+use crate::errand::Errand;
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, Lease};
 use crate::limits::{DECODED_PER_TURN, SIGNATURE_WORK};
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) work: Work,
     /// Runs that are to look at once at what another one did to them.
     pub(crate) roused: Vec<RunId>,
+    /// What runs want done elsewhere.
+    pub(crate) errands: VecDeque<(RunId, Errand)>,
 }
 
 /// What runs may do before everybody else has had a turn, and who goes on then.

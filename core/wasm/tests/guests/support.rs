@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use probity_engine::RunId;
 use probity_engine::guest::{
-    Action, Context, Event, Fault, Limits, Plugin, Refusal, Rules, Session, Sink, Source,
+    Action, Class, Context, Event, Fault, Limits, Plugin, Refusal, Rules, Session, Sink, Source,
 };
 use probity_wasm::{Config, Host};
 
@@ -29,6 +29,7 @@ pub(crate) fn source(bytes: &[u8]) -> Source<'_> {
         path: "toy.wasm",
         bytes,
         pin: None,
+        class: Class::Native,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
         sessions_per_instance: 1,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use probity_engine::RunId;
 use probity_engine::guest::{
-    Action, Context, Event, Fault, Limits, Plugin, Session, Sink, Source, Verdict,
+    Action, Class, Context, Event, Fault, Limits, Plugin, Session, Sink, Source, Verdict,
 };
 use probity_wasm::{Config, Host};
 
@@ -74,6 +74,7 @@ pub(crate) fn wait_at_once(module: &[u8], answer: &[u8]) {
         path: "check.wasm",
         bytes: module,
         pin: None,
+        class: Class::Native,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
         sessions_per_instance: 1,
