@@ -602,7 +602,8 @@ mod tests {
         let config = probity_engine::Config::default();
         let inboxes = Arc::from([Inbox::new(waker)]);
         let notices = Arc::new(notices::Queue::new(1));
-        let mut worker = Worker::new(0, poll, config, None, clock, inboxes, notices);
+        let outside = (Arc::clone(&inboxes), Crew::new(inboxes));
+        let mut worker = Worker::new(0, poll, config, None, clock, outside, notices);
 
         let module = ModuleConfig {
             prober: "tcp".into(),
