@@ -19,8 +19,10 @@ pub struct Setup {
 /// What all checks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Instances that there is room for.
+    /// Instances that there is room for, scripts aside.
     pub most: u32,
+    /// Instances of scripts that there is room for; 0 while none was loaded.
+    pub most_scripts: u32,
     /// How often there was no room for one.
     pub full: u64,
 }
@@ -71,6 +73,9 @@ mod with {
         let usual = Config::default();
         let mut config = Config {
             instances: setup.instances.unwrap_or(usual.instances),
+            scripts: setup
+                .instances
+                .map_or(usual.scripts, |it| it.min(usual.scripts)),
             cache: setup.cache.clone(),
         };
         let host = Host::new(&config).or_else(|why| {
@@ -96,6 +101,7 @@ mod with {
         let stats = HOST.get()?.as_ref().ok()?.stats();
         Some(Room {
             most: stats.most,
+            most_scripts: stats.most_scripts,
             full: stats.full,
         })
     }

@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_check_probes_a_fleet_and_who_is_asked_for,
         a_file_with_a_check_that_cannot_be_loaded_is_refused,
         a_check_that_breaks_fails_no_target,
+        a_script_probes_a_fleet_and_who_is_asked_for,
         a_check_is_shown_and_tried,
         a_transcript_is_played_to_a_check,
     )
@@ -193,6 +194,53 @@ fn a_check_that_breaks_fails_no_target() {
         Some(0.0)
     );
     assert_eq!(fleet.value("probity_target_up", &[]), None);
+}
+
+/// With more memory than a check of the other class may have.
+fn a_script_probes_a_fleet_and_who_is_asked_for() {
+    let large = Guest {
+        fields: "(func $grow (drop (memory.grow (i32.const 100)))) (start $grow)".into(),
+        ..Guest::answering(MEASURES)
+    };
+    let (folder, peer) = (folder(&large), peer());
+    folder.write(
+        "probity.yml",
+        &config(&folder, "      class: script", &peer),
+    );
+    let server = Probity::serve_with(&folder.config(), &[&*cache(&folder), "--wasm.instances=8"]);
+    let target = encode(&peer.address.to_string());
+    for _ in 0..3 {
+        let answer = server.get(&format!("/probe?module=my-toy&target={target}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let text = answer.text();
+        assert!(text.contains("probe_success 1"), "{text}");
+        assert!(
+            text.contains("probity_check_my_toy_depth_bytes 7"),
+            "{text}"
+        );
+    }
+    until("the fleet is probed", || {
+        let up = server.samples("/fleet");
+        (up.value("probity_target_up", &[("job", "toys")]) == Some(1.0)).then_some(())
+    });
+    let own = server.samples("/metrics");
+    assert_eq!(
+        own.value("probity_wasm_script_instances_max", &[]),
+        Some(8.0)
+    );
+    let file = folder.path().join("toy.wasm");
+    let (file, address) = (file.to_str().expect("text"), peer.address.to_string());
+    let tried = run(&["wasm", "check", file, &address, "--class", "script"]);
+    assert_eq!(tried.code, Some(0), "{} {}", tried.stdout, tried.stderr);
+    let shown = run(&["wasm", "inspect", file, "--class", "script"]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    let wrong = run(&["wasm", "inspect", file, "--class", "js"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(
+        wrong.stderr.contains("expected native or script"),
+        "{}",
+        wrong.stderr
+    );
 }
 
 fn a_check_is_shown_and_tried() {

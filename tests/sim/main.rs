@@ -13,5 +13,6 @@ mod names;
 mod proof;
 mod proxies;
 mod schedule;
+mod scripts;
 mod swarm;
 mod tokens;

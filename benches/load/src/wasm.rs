@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use probity_engine::RunId;
 use probity_engine::check::{Module, ModuleConfig, wasm};
 use probity_engine::config::Files;
 use probity_engine::guest::{
-    Action, Context, Event, Fault, Limits, Plugin, Refusal, Session, Sink, Source,
+    Action, Class, Context, Event, Fault, Limits, Plugin, Refusal, Session, Sink, Source,
 };
 use probity_wasm::Host;
 
@@ -78,8 +79,10 @@ impl Disk {
             path: MODULE,
             bytes: &self.bytes,
             pin: None,
+            class: Class::Native,
             limits: Limits::DEFAULT,
             runs_per_instance,
+            sessions_per_instance: 1,
         };
         let loaded = self.host.load(&source);
         loaded.map_err(|why| format!("{MODULE}: {why:?}"))
@@ -96,7 +99,7 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
     };
     let config = probity_wasm::Config {
         instances: MANY,
-        cache: None,
+        ..probity_wasm::Config::default()
     };
     let host = Host::new(&config)?;
     let disk = Disk { host, bytes };
@@ -204,6 +207,7 @@ fn times(plugin: &Arc<dyn Plugin>, runs: u32) -> Result<Parts, String> {
     /// Sessions that are open at once: as many as are in flight in a busy driver.
     const BATCH: u32 = 50;
     let context = Context {
+        run: RunId::from_bits(0),
         host: "redis.test",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 6379,

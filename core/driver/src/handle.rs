@@ -12,6 +12,7 @@ use probity_engine::{GroupId, Instant, Spec, TargetId};
 use crate::clerk::Clerk;
 use crate::clock::Clock;
 use crate::config::{Capacity, Config, StartError};
+use crate::crew::Crew;
 use crate::inbox::{Command, Inbox, Refused, on_our_thread};
 use crate::limits::{self, COMMANDS_PER_TURN};
 use crate::notices::{self, Notices};
@@ -96,6 +97,7 @@ struct Shared {
     inboxes: Arc<[Inbox]>,
     notices: Arc<notices::Queue>,
     clerk: Clerk,
+    crew: Crew,
     /// Held once by each copy under way, and here.
     copies: Arc<()>,
     /// Counts single runs.
@@ -144,6 +146,7 @@ impl Driver {
             inboxes.push(Inbox::new(waker));
         }
         let inboxes: Arc<[Inbox]> = inboxes.into();
+        let crew = Crew::new(Arc::clone(&inboxes));
         let (clerk, clerk_thread) = Clerk::start().map_err(StartError::Thread)?;
         let handle = Handle {
             shared: Arc::new(Shared {
@@ -156,6 +159,7 @@ impl Driver {
                 inboxes: Arc::clone(&inboxes),
                 notices: Arc::clone(&notices),
                 clerk,
+                crew: crew.clone(),
                 copies: Arc::new(()),
                 next: AtomicUsize::new(0),
                 loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
@@ -174,7 +178,7 @@ impl Driver {
                 engine,
                 follower.clone(),
                 Arc::clone(&clock),
-                Arc::clone(&inboxes),
+                (Arc::clone(&inboxes), crew.clone()),
                 Arc::clone(&notices),
             );
             // If this fails the handle is dropped, which stops the others.
@@ -422,12 +426,14 @@ impl Shared {
         if on_our_thread() {
             return;
         }
+        // Grace is for what is in flight, which has its answers until the workers end.
         let mut threads = self.lock_threads();
         let clerk = threads.pop();
         for worker in threads.drain(..) {
             // A panic was printed when it happened.
             let _ = worker.join();
         }
+        self.crew.stop(true);
         self.clerk.stop();
         if let Some(clerk) = clerk {
             let _ = clerk.join();
@@ -438,6 +444,8 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.shutdown(Duration::ZERO);
+        // A thread cannot wait for itself.
+        self.crew.stop(!on_our_thread());
         self.clerk.stop();
     }
 }

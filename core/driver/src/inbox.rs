@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mio::Waker;
-use probity_engine::{Instant, Spec};
+use probity_engine::{Errand, Instant, Reason, RunId, Spec};
 
 use crate::handle::Change;
 use crate::limits::{COMMANDS_PER_TURN, INBOX};
@@ -45,6 +45,9 @@ impl Command {
     }
 }
 
+/// What came of a run's errand.
+pub(crate) type Answer = (RunId, Result<Errand, Reason>);
+
 /// Why a command was not accepted; it is given back.
 #[derive(Debug)]
 pub(crate) enum Refused {
@@ -65,6 +68,8 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     commands: VecDeque<Command>,
+    /// What the crew has done; no more than it was given.
+    answers: Vec<Answer>,
     /// Set once: no command is accepted any more, and runs have until then.
     stop: Option<Instant>,
 }
@@ -130,6 +135,17 @@ impl Inbox {
         drop(state);
         self.signal();
         Ok(())
+    }
+
+    /// Adds what came of an errand: in any case, for the runs in flight go on until the end.
+    pub(crate) fn answer(&self, run: RunId, answer: Result<Errand, Reason>) {
+        self.lock().answers.push((run, answer));
+        self.signal();
+    }
+
+    /// Moves those to `into`.
+    pub(crate) fn take_answers(&self, into: &mut Vec<Answer>) {
+        into.append(&mut self.lock().answers);
     }
 
     /// Accepts no more; runs in flight have until `deadline`, or until the

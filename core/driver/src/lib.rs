@@ -67,6 +67,9 @@
 //!   ([`Engine::keep`](probity_engine::Engine::keep)). What a run sends otherwise, heads and the lines of dialogues, goes at
 //!   once, and leaves the less room for bodies: a batch may cause one such send for
 //!   each of its events;
+//! * in no case while a script runs, of a check of [that
+//!   class](probity_engine::guest::Class::Script): [`CREW`](limits::CREW) threads call
+//!   scripts, and workers are told as of any other event;
 //! * while an assertion is signed for a token (`oauth2` with `jwt-bearer`): about a
 //!   millisecond for a key of 2048 bits, several for one of 4096. There is [one at
 //!   most](probity_engine::limits::SIGNATURE_WORK) between two batches, and after a
@@ -111,6 +114,7 @@ compile_error!("a mio token holds a slot and its generation, which needs 64 bits
 mod clerk;
 mod clock;
 mod config;
+mod crew;
 mod errors;
 mod handle;
 mod inbox;

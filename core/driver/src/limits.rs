@@ -31,6 +31,12 @@ pub const COMMANDS_PER_TURN: usize = 256;
 /// [`COMMANDS_PER_TURN`] changes.
 pub const INBOX: usize = 1_024;
 
+/// Threads that do what would keep workers from their sockets for too long.
+pub const CREW: usize = 2;
+
+/// What waits for one of them at most; a run with more is `Unknown(overload)`.
+pub const ERRANDS_WAITING: usize = 1_024;
+
 /// Events of our own (a connect that fails at once) that are told in one turn.
 pub const DEFERRED_PER_TURN: usize = 256;
 

@@ -19,8 +19,9 @@ use probity_engine::{
 };
 
 use crate::clock::Clock;
+use crate::crew::Crew;
 use crate::handle::Change;
-use crate::inbox::{Command, Inbox, mark_thread};
+use crate::inbox::{Answer, Command, Inbox, mark_thread};
 use crate::limits::{
     DEFERRED_PER_TURN, EVENTS, GROUPS_PER_TURN, NOTICES, READ_BUFFER, READS_PER_VISIT,
     REVISITS_PER_TURN, UNTIMED_TURNS,
@@ -47,6 +48,8 @@ pub(crate) struct Worker {
     net: Net,
     book: Book,
     inboxes: Arc<[Inbox]>,
+    crew: Crew,
+    answers: Vec<Answer>,
     /// The inbox held more than a turn's worth.
     more_commands: bool,
     commands: Vec<Command>,
@@ -111,7 +114,7 @@ impl Worker {
         config: probity_engine::Config,
         follower: Option<Follower>,
         clock: Arc<Clock>,
-        inboxes: Arc<[Inbox]>,
+        (inboxes, crew): (Arc<[Inbox]>, Crew),
         notices: Arc<notices::Queue>,
     ) -> Self {
         let now = clock.now();
@@ -127,6 +130,8 @@ impl Worker {
                 notices,
             },
             inboxes,
+            crew,
+            answers: Vec::new(),
             more_commands: false,
             commands: Vec::new(),
             copies: VecDeque::new(),
@@ -244,6 +249,19 @@ impl Worker {
 
     /// Does what the engine asks for.
     fn drain(&mut self) {
+        loop {
+            self.do_outputs();
+            let Some((run, errand)) = self.engine.poll_errand() else {
+                return;
+            };
+            if let Err(reason) = self.crew.give(self.number, run, errand) {
+                let now = self.clock.now();
+                self.engine.handle_errand(run, Err(reason), now);
+            }
+        }
+    }
+
+    fn do_outputs(&mut self) {
         while let Some((run, output)) = self.engine.poll_output() {
             match output {
                 Output::Open(conn, endpoint) => self.net.open(run, conn, endpoint),
@@ -399,6 +417,13 @@ impl Worker {
 
     /// Does a turn's worth of what was asked from outside.
     fn obey(&mut self) {
+        let mut answers = mem::take(&mut self.answers);
+        self.inboxes[self.number].take_answers(&mut answers);
+        for (run, answer) in answers.drain(..) {
+            self.engine.handle_errand(run, answer, self.clock.now());
+            self.drain();
+        }
+        self.answers = answers;
         let mut commands = mem::take(&mut self.commands);
         let inbox = &self.inboxes[self.number];
         if let Some(at) = inbox.stop_at() {
@@ -577,7 +602,8 @@ mod tests {
         let config = probity_engine::Config::default();
         let inboxes = Arc::from([Inbox::new(waker)]);
         let notices = Arc::new(notices::Queue::new(1));
-        let mut worker = Worker::new(0, poll, config, None, clock, inboxes, notices);
+        let outside = (Arc::clone(&inboxes), Crew::new(inboxes));
+        let mut worker = Worker::new(0, poll, config, None, clock, outside, notices);
 
         let module = ModuleConfig {
             prober: "tcp".into(),

@@ -8,6 +8,8 @@
 //! judges, as for its own checks. What goes wrong in a guest is a [`Fault`], is
 //! reported as `Unknown`, and says nothing of the target.
 
+mod limits;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -17,8 +19,10 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
+pub use self::limits::{Class, Limits};
 use crate::fact::{Metric, MetricKind};
 use crate::histogram::Exponential;
+use crate::id::RunId;
 use crate::outcome::{Outcome, Reason};
 use crate::tls::TlsInfo;
 
@@ -38,6 +42,8 @@ pub const MAX_SENTENCE_BYTES: usize = 256;
 /// Bytes of a peer that are handed over at once: a guest that looks at all of
 /// them in one call is not kept busy for long.
 pub const MAX_PIECE_BYTES: usize = 16 * 1024;
+/// Runs that one instance may serve at once: they share its memory.
+pub const MAX_SESSIONS: u32 = 256;
 /// Metrics of one check.
 pub const MAX_METRICS: usize = 16;
 /// Phases of one check.
@@ -56,7 +62,10 @@ const RESERVED: &[&str] = &[
 /// Ends of names that mean something else in Prometheus.
 const ENDS: &[&str] = &["_bucket", "_count", "_sum", "_created", "_info"];
 
-/// A check that was loaded. One for all workers, which open sessions at once.
+/// A check that was loaded. One for all workers, which open sessions at once. Of a
+/// [script](Class::Script), [`Plugin::open`] and [`Session::on_event`] are called where
+/// an [`Errand`](crate::Errand) is done, now by one thread and now by another, and a session is
+/// dropped by whoever drives the engine.
 pub trait Plugin: fmt::Debug + Send + Sync {
     /// What the check says about itself.
     fn description(&self) -> &Description;
@@ -75,6 +84,12 @@ pub trait Plugin: fmt::Debug + Send + Sync {
     /// # Errors
     /// The fault of the guest; [`FaultKind::Capacity`] if there is no room now.
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Session>, Fault>;
+
+    /// Whether [`Plugin::open`] may find room now. Asked before it is called elsewhere, so
+    /// that nobody is kept busy with runs that wait.
+    fn has_room(&self) -> bool {
+        true
+    }
 
     /// What it has taken since it was loaded; nothing if its host does not count.
     fn figures(&self) -> Figures {
@@ -114,6 +129,12 @@ pub trait Session: fmt::Debug + Send {
     /// on and also if it broke. The engine takes it for work of its turn: see
     /// [`FUEL_PER_BYTE`](crate::limits::FUEL_PER_BYTE).
     fn take_fuel(&mut self) -> u64;
+
+    /// What has ended this session from outside: the fault of another run that shared
+    /// its instance. Such a run is among those of [`Fault::others`].
+    fn fault(&self) -> Option<Fault> {
+        None
+    }
 }
 
 /// What a host loads a check from.
@@ -125,11 +146,16 @@ pub struct Source<'a> {
     pub bytes: &'a [u8],
     /// SHA-256 that the file must have; nothing of it is looked at before.
     pub pin: Option<&'a [u8; 32]>,
+    /// What kind of code it is.
+    pub class: Class,
     /// What it may take.
     pub limits: Limits,
-    /// Runs that an instance serves, one after the other; 1 or more. What a run
-    /// leaves behind in its memory the next one can see.
+    /// Runs that an instance serves in all; 1 or more. What a run leaves behind in its
+    /// memory the next one can see.
     pub runs_per_instance: u32,
+    /// Runs that it serves at once; 1 or more, and no more than it serves in all. Each can
+    /// see the others' memory, and what breaks one of them ends them all.
+    pub sessions_per_instance: u32,
 }
 
 /// Why a check cannot be loaded.
@@ -140,57 +166,6 @@ pub enum Refusal {
     /// The file is no check that can be run: what was expected, and what was
     /// found.
     Unusable(String),
-}
-
-/// What one run of a check may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of memory.
-    pub memory: u32,
-    /// Fuel for one event. A unit is about an instruction.
-    pub fuel_per_event: u64,
-    /// Fuel for a whole run.
-    pub fuel_per_run: u64,
-    /// Bytes to send in a run.
-    pub sent: u32,
-    /// Bytes of the peer in a run.
-    pub received: u32,
-}
-
-impl Limits {
-    /// What checks get that are given nothing else.
-    pub const DEFAULT: Self = Self {
-        memory: 2 << 20,
-        fuel_per_event: 2_000_000,
-        fuel_per_run: 20_000_000,
-        sent: 64 << 10,
-        received: 1 << 20,
-    };
-
-    /// The least of each that makes sense.
-    pub const LEAST: Self = Self {
-        memory: 64 << 10,
-        fuel_per_event: 10_000,
-        fuel_per_run: 10_000,
-        sent: 0,
-        received: 1,
-    };
-
-    /// The most that can be given. An event then takes some milliseconds at worst,
-    /// for which its worker does nothing else.
-    pub const MOST: Self = Self {
-        memory: 2 << 20,
-        fuel_per_event: 20_000_000,
-        fuel_per_run: 1_000_000_000,
-        sent: 1 << 20,
-        received: 64 << 20,
-    };
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
 }
 
 /// What a check says about itself.
@@ -309,6 +284,9 @@ fn is_name(name: &str, joint: char, longest: usize) -> bool {
 /// One run, as a check is told of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
+    /// Which one it is, for [`Fault::others`]. A host keeps runs apart that are begun by
+    /// different threads: each engine has one, and names of its own.
+    pub run: RunId,
     /// The host as the user wrote it.
     pub host: &'a str,
     /// The address of the connection.
@@ -447,6 +425,9 @@ pub struct Fault {
     pub kind: FaultKind,
     /// One sentence.
     pub detail: String,
+    /// Further runs that it has ended, whose [`Session::fault`] says so: they were in the
+    /// same instance.
+    pub others: Vec<RunId>,
 }
 
 /// The ways in which a guest breaks, or cannot be run.
@@ -501,8 +482,11 @@ impl FaultKind {
 impl Fault {
     /// A fault of this kind.
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self { kind, detail }
+        Self {
+            kind,
+            detail: detail.into(),
+            others: Vec::new(),
+        }
     }
 
     /// The reason that a run is reported with.
@@ -613,11 +597,8 @@ impl Rules {
             Event::Timer(id) => self.timers.retain(|(set, _)| set != id),
             Event::Data(data) => {
                 self.received = self.received.saturating_add(data.len() as u32);
-                let most = self.limits.received;
-                if self.received > most {
-                    return Err(broken(format!(
-                        "has no verdict after the {most} bytes of its peer that a run may be given"
-                    )));
+                if self.received > self.limits.received {
+                    return Err(received_too_much(self.limits));
                 }
             }
             Event::Connected | Event::Closed(_) => {}
@@ -730,6 +711,14 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// The peer has sent more than a run may be given.
+pub(crate) fn received_too_much(limits: Limits) -> Fault {
+    let most = limits.received;
+    broken(format!(
+        "has no verdict after the {most} bytes of its peer that a run may be given"
+    ))
 }
 
 pub(crate) fn metric_of<'d>(description: &'d Description, name: &str) -> Option<&'d Arc<Metric>> {

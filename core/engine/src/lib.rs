@@ -69,6 +69,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A host that loads scripts ([`guest::Class::Script`]) also does their
+//! [work](Engine::poll_errand). Without any there is none.
+//!
 //! # What an engine promises
 //!
 //! - Every run reports exactly once, at the latest when
@@ -91,6 +94,7 @@ extern crate std;
 pub mod check;
 pub mod config;
 mod engine;
+mod errand;
 pub mod fact;
 pub mod guest;
 mod h2;
@@ -111,6 +115,7 @@ pub mod tls;
 mod wheel;
 
 pub use engine::{Config, Engine, Full, Last, Stats, Taker, TargetView};
+pub use errand::Errand;
 pub use id::{Conn, GroupId, RunId, TargetId};
 pub use io::{
     Bytes, Closed, Endpoint, Families, Family, Input, Lease, Output, ResolveError, ServerTrouble,

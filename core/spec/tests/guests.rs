@@ -92,6 +92,18 @@ fn mistakes_are_at_their_line() {
             "f.yml:7:23: modules.toy.wasm.limits.memory_bytes: expected 65536 to 2097152, found 1",
         ),
         (
+            "path: toy.wasm\nsessions_per_instance: 8",
+            "f.yml:6:30: modules.toy.wasm.sessions_per_instance: expected no more at once than an instance serves in all (runs_per_instance: 1), found 8",
+        ),
+        (
+            "path: toy.wasm\nclass: js",
+            "f.yml:6:14: modules.toy.wasm.class: expected native or script, found \"js\"",
+        ),
+        (
+            "path: toy.wasm\nclass: script\nlimits: {fuel_per_event: 2000000000}",
+            "f.yml:7:32: modules.toy.wasm.limits.fuel_per_event: expected 10000 to 1000000000, found 2000000000",
+        ),
+        (
             "path: toy.wasm\nsha256: 1234",
             "f.yml:6:15: modules.toy.wasm.sha256: expected the 64 hex digits of a SHA-256 digest, found \"1234\"",
         ),

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use probity_engine::guest::Class;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -18,7 +19,7 @@ use wasmtime::component::Component;
 use crate::load::Life;
 
 /// What a component is made of: the digest of a file, and for which instances.
-pub(crate) type Key = ([u8; 32], Life);
+pub(crate) type Key = ([u8; 32], Life, Class);
 
 /// Files that are kept; the oldest go first.
 const MOST_FILES: usize = 64;
@@ -101,16 +102,18 @@ impl Cache {
     }
 
     /// Named after all that the code depends on.
-    fn path(&self, engine: &Engine, (source, life): &Key) -> PathBuf {
+    fn path(&self, engine: &Engine, (source, life, class): &Key) -> PathBuf {
         // Without keys, so that it is the same in the next process.
         #[expect(deprecated, reason = "std has no other hasher without keys")]
         let mut hasher = std::hash::SipHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
         let name: String = source.iter().map(|byte| format!("{byte:02x}")).collect();
-        let life = life.name();
-        self.folder
-            .join(format!("{name}-{life}-{:016x}.code", hasher.finish()))
+        let (life, class) = (life.name(), class.name());
+        self.folder.join(format!(
+            "{name}-{class}-{life}-{:016x}.code",
+            hasher.finish()
+        ))
     }
 
     fn prune(&self) {

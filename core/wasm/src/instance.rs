@@ -4,23 +4,53 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_engine::guest::{Fault, FaultKind, Limits};
-use wasmtime::component::ResourceAny;
+use probity_engine::guest::{Class, Fault, FaultKind, Limits};
 use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::bindings::{Plugin, PluginPre};
 use crate::meter::{Meter, Place};
-use crate::pool::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
+use crate::pool::{Shape, shape};
 
 /// Bytes that one answer may have on top of what may be sent: 32 actions with
 /// sentences and labels fit twice.
 const ANSWER_BYTES: usize = 64 << 10;
-/// Handles that a guest may have: sessions, in effect one.
-const HANDLES: usize = 64;
+/// Handles that a guest may have for each run at once: its session, and those that it
+/// has not let go of yet.
+const HANDLES_EACH: usize = 64;
+
+/// The fuel of one run.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    /// What is left to it.
+    left: u64,
+    /// What was used since this was last asked.
+    used: u64,
+}
+
+impl Purse {
+    pub(crate) const fn new(limits: &Limits) -> Self {
+        Self {
+            left: limits.fuel_per_run,
+            used: 0,
+        }
+    }
+
+    /// Notes fuel that is not its run's, but was used on the way.
+    pub(crate) const fn add_used(&mut self, fuel: u64) {
+        self.used = self.used.saturating_add(fuel);
+    }
+
+    /// Fuel that was used since this was last asked.
+    pub(crate) const fn take_used(&mut self) -> u64 {
+        std::mem::replace(&mut self.used, 0)
+    }
+}
 
 /// What a store knows of its guest.
 #[derive(Debug)]
 pub(crate) struct State {
+    shape: Shape,
+    /// Bytes of memory that it may still have.
     memory: usize,
     /// Whether the guest wanted more in this call.
     refused: bool,
@@ -29,13 +59,14 @@ pub(crate) struct State {
 impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let granted = desired <= self.memory;
-        self.refused |= !granted;
-        Ok(granted)
+        let left = self.memory.checked_sub(desired.saturating_sub(current));
+        self.refused |= left.is_none();
+        self.memory = left.unwrap_or(self.memory);
+        Ok(left.is_some())
     }
 
     fn table_growing(
@@ -44,19 +75,19 @@ impl ResourceLimiter for State {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        Ok(desired <= self.shape.table_elements)
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES as usize + 1
+        self.shape.core_instances as usize + 1
     }
 
     fn tables(&self) -> usize {
-        TABLES as usize
+        self.shape.tables as usize
     }
 
     fn memories(&self) -> usize {
-        1
+        self.shape.memories as usize
     }
 }
 
@@ -66,12 +97,6 @@ pub(crate) struct Instance {
     store: Store<State>,
     exports: Option<Plugin>,
     limits: Limits,
-    /// Fuel that is left to the run.
-    fuel: u64,
-    /// Fuel that was used since this was last asked.
-    used: u64,
-    /// Runs that it may still serve.
-    pub(crate) runs: u32,
     place: Place,
 }
 
@@ -82,16 +107,16 @@ impl fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// Makes one.
+    /// Makes one for so many runs at once, with the fuel of the first.
     ///
     /// # Errors
     /// [`FaultKind::Capacity`] if there is no room; what the guest does when it starts.
     pub(crate) fn new(
         engine: &Engine,
         pre: &PluginPre<State>,
-        limits: Limits,
-        runs: u32,
+        (class, limits, sessions): (Class, Limits, u32),
         meter: &Arc<Meter>,
+        purse: &mut Purse,
     ) -> Result<Self, Fault> {
         let full = || {
             let most = meter.room.most;
@@ -102,82 +127,65 @@ impl Instance {
         };
         let place = meter.take().ok_or_else(full)?;
         let state = State {
+            shape: shape(class),
             memory: limits.memory as usize,
             refused: false,
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.sent as usize + ANSWER_BYTES);
-        store.set_max_component_handles(HANDLES);
+        store.set_max_component_handles(HANDLES_EACH * sessions as usize);
         let mut made = Self {
             store,
             exports: None,
             limits,
-            fuel: limits.fuel_per_run,
-            used: 0,
-            runs,
             place,
         };
-        let exports = made.within("when it starts", |store, _| pre.instantiate(store));
+        let start = |store: &mut _, _: Option<&_>| pre.instantiate(store);
+        let exports = made.within("when it starts", purse, start);
         made.exports = Some(exports?);
         Ok(made)
     }
 
-    /// Ends a run: the next one has all its fuel.
-    pub(crate) fn renew(&mut self) {
-        self.fuel = self.limits.fuel_per_run;
-        self.runs = self.runs.saturating_sub(1);
-    }
-
-    /// Fuel that was used since this was last asked: by what ended the run before, too.
-    pub(crate) const fn take_used(&mut self) -> u64 {
-        std::mem::replace(&mut self.used, 0)
-    }
-
-    /// Calls the guest, with the fuel of one event.
+    /// Calls the guest, with the fuel of one event of a run.
     ///
     /// # Errors
     /// How it broke. It must not be called again then.
     pub(crate) fn call<R>(
         &mut self,
+        purse: &mut Purse,
         call: impl FnOnce(&mut Store<State>, &Plugin) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        self.within("", |store, exports| match exports {
+        self.within("", purse, |store, exports| match exports {
             Some(exports) => call(store, exports),
             None => Err(wasmtime::Error::msg("is called before it has started")),
         })
     }
 
-    /// Has the guest forget a session.
-    ///
-    /// # Errors
-    /// As [`Instance::call`].
-    pub(crate) fn forget(&mut self, session: ResourceAny) -> Result<(), Fault> {
-        self.call(|store, _| session.resource_drop(store))
-    }
-
     fn within<R>(
         &mut self,
         when: &str,
+        purse: &mut Purse,
         call: impl FnOnce(&mut Store<State>, Option<&Plugin>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let (given, begun) = (self.limits.fuel_per_event.min(self.fuel), Instant::now());
+        let (given, begun) = (self.limits.fuel_per_event.min(purse.left), Instant::now());
         self.store.data_mut().refused = false;
         let set = self.store.set_fuel(given);
         let result = set.and_then(|()| call(&mut self.store, self.exports.as_ref()));
         let used = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        self.fuel = self.fuel.saturating_sub(used);
-        self.used = self.used.saturating_add(used);
+        purse.left = purse.left.saturating_sub(used);
+        purse.add_used(used);
         let meter = self.place.meter();
         meter.called(used, begun.elapsed());
         result.map_err(|error| {
-            let fault = self.fault(&error, when);
+            let fault = self.fault(&error, when, purse.left == 0);
             meter.broke(&fault);
             fault
         })
     }
 
-    fn fault(&self, error: &wasmtime::Error, when: &str) -> Fault {
+    /// What an error says of the guest, in a run that has used up its fuel or has not.
+    fn fault(&self, error: &wasmtime::Error, when: &str, is_used_up: bool) -> Fault {
         if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
             return Fault::new(FaultKind::Capacity, format!("is one too many: {error}"));
         }
@@ -200,7 +208,7 @@ impl Instance {
             ..
         } = self.limits;
         match trap {
-            Trap::OutOfFuel if self.fuel == 0 => Fault::new(
+            Trap::OutOfFuel if is_used_up => Fault::new(
                 FaultKind::Fuel,
                 format!("used up the fuel of a run{when}: {fuel_per_run}"),
             ),

@@ -17,7 +17,7 @@
 //! the same input fails in the same way everywhere.
 //!
 //! ```
-//! use probity_engine::guest::{Limits, Source};
+//! use probity_engine::guest::{Class, Limits, Source};
 //! use probity_wasm::{Config, Host};
 //!
 //! let host = Host::new(&Config { instances: 8, ..Config::default() })?;
@@ -25,8 +25,10 @@
 //!     path: "check.wasm",
 //!     bytes: b"\0asm, or not",
 //!     pin: None,
+//!     class: Class::Native,
 //!     limits: Limits::DEFAULT,
 //!     runs_per_instance: 1,
+//!     sessions_per_instance: 1,
 //! });
 //! assert!(refused.is_err());
 //! # Ok::<(), String>(())
@@ -35,6 +37,7 @@
 mod cache;
 mod convert;
 mod host;
+mod house;
 mod instance;
 mod load;
 mod meter;

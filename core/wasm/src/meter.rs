@@ -1,11 +1,31 @@
 //! What is counted: of all checks together, and of each module's.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::array;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use probity_engine::guest::{Fault, FaultKind, Figures};
 use probity_engine::histogram::Exponential;
+
+use crate::house::House;
+
+/// Threads that count calls each by itself; those beyond share with others.
+const COUNTERS: usize = 8;
+
+/// Which counters are this thread's.
+fn own_counter() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % COUNTERS;
+    }
+    OWN.with(|own| *own)
+}
+
+/// A count of each thread's own, so that none takes the line of another.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Own<T>(T);
 
 /// What all instances of a host share.
 #[derive(Debug)]
@@ -17,20 +37,52 @@ pub(crate) struct Room {
     /// Runs that found no room, each time that they looked.
     full: AtomicU64,
     /// Fuel that was used up.
-    fuel: AtomicU64,
+    fuel: [Own<AtomicU64>; COUNTERS],
     /// Guests that broke.
     faults: AtomicU64,
+    /// Instances of scripts whose runs are over. To give back what they have takes time,
+    /// and those who end runs have none. Nothing once the host is gone.
+    gone: Mutex<Option<Vec<Arc<House>>>>,
 }
 
 impl Room {
-    pub(crate) const fn new(most: u32) -> Self {
+    pub(crate) fn new(most: u32) -> Self {
         Self {
             most,
             live: AtomicU32::new(0),
             full: AtomicU64::new(0),
-            fuel: AtomicU64::new(0),
+            fuel: Default::default(),
             faults: AtomicU64::new(0),
+            gone: Mutex::new(Some(Vec::new())),
         }
+    }
+
+    /// Leaves an instance to whoever [clears](Self::clear) next.
+    pub(crate) fn bury(&self, house: Arc<House>) {
+        if let Some(gone) = &mut *self.gone() {
+            gone.push(house);
+        }
+    }
+
+    /// Gives back what instances have that were left. It takes its time.
+    pub(crate) fn clear(&self) {
+        let gone = self.gone().as_mut().map(std::mem::take);
+        drop(gone);
+    }
+
+    /// The same, once and for all: those that come are dropped at once.
+    pub(crate) fn close(&self) {
+        let gone = self.gone().take();
+        drop(gone);
+    }
+
+    /// Whether there is room for another instance, or will be once it is cleared.
+    pub(crate) fn has_room(&self) -> bool {
+        self.live() < self.most || self.gone().as_ref().is_some_and(|gone| !gone.is_empty())
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Option<Vec<Arc<House>>>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn live(&self) -> u32 {
@@ -42,7 +94,8 @@ impl Room {
     }
 
     pub(crate) fn fuel(&self) -> u64 {
-        self.fuel.load(Ordering::Relaxed)
+        let each = self.fuel.iter();
+        each.map(|own| own.0.load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn faults(&self) -> u64 {
@@ -55,10 +108,16 @@ impl Room {
 pub(crate) struct Meter {
     pub(crate) room: Arc<Room>,
     live: AtomicU32,
-    fuel: AtomicU64,
     /// By the position in [`FaultKind::ALL`].
     faults: [AtomicU64; FaultKind::ALL.len()],
-    calls: Mutex<Exponential>,
+    calls: [Own<Mutex<Calls>>; COUNTERS],
+}
+
+/// Calls of some threads, and the fuel that they took.
+#[derive(Debug, Default)]
+struct Calls {
+    took: Exponential,
+    fuel: u64,
 }
 
 impl Meter {
@@ -66,9 +125,8 @@ impl Meter {
         Self {
             room: Arc::clone(room),
             live: AtomicU32::new(0),
-            fuel: AtomicU64::new(0),
             faults: Default::default(),
-            calls: Mutex::default(),
+            calls: array::from_fn(|_| Own::default()),
         }
     }
 
@@ -84,10 +142,11 @@ impl Meter {
 
     /// A call of the guest has ended.
     pub(crate) fn called(&self, fuel: u64, took: Duration) {
-        self.fuel.fetch_add(fuel, Ordering::Relaxed);
-        self.room.fuel.fetch_add(fuel, Ordering::Relaxed);
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.record(took);
+        let own = own_counter();
+        self.room.fuel[own].0.fetch_add(fuel, Ordering::Relaxed);
+        let mut calls = lock(&self.calls[own].0);
+        calls.fuel += fuel;
+        calls.took.record(took);
     }
 
     /// It has broken, or there was no room for it.
@@ -104,17 +163,26 @@ impl Meter {
     }
 
     pub(crate) fn figures(&self) -> Figures {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Calls::default();
+        for own in &self.calls {
+            let calls = lock(&own.0);
+            all.fuel += calls.fuel;
+            all.took.merge(&calls.took);
+        }
         Figures {
             instances: self.live.load(Ordering::Relaxed),
-            fuel: self.fuel.load(Ordering::Relaxed),
+            fuel: all.fuel,
             faults: self
                 .faults
                 .each_ref()
                 .map(|count| count.load(Ordering::Relaxed)),
-            calls: calls.clone(),
+            calls: all.took,
         }
     }
+}
+
+fn lock(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
+    calls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The place of one instance, given back when it is dropped.

@@ -2,23 +2,57 @@
 
 use std::fs;
 
-use probity_engine::guest::Limits;
+use probity_engine::guest::Class;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig,
 };
 
-/// Core instances of one component: Rust makes up to three, C four.
-pub(crate) const CORE_INSTANCES: u32 = 6;
-/// Tables of one component.
-pub(crate) const TABLES: u32 = 3;
-/// Elements of a table.
-pub(crate) const TABLE_ELEMENTS: usize = 1_024;
-/// Bytes of the stack of a call.
-const STACK_BYTES: usize = 256 << 10;
-/// Memory mappings that are left to the rest of the process.
+/// What instances of a class are made of at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Core instances of one component: Rust makes up to three, C four; an interpreter
+    /// with its libraries dozens.
+    pub(crate) core_instances: u32,
+    pub(crate) memories: u32,
+    pub(crate) tables: u32,
+    /// Elements of a table.
+    pub(crate) table_elements: usize,
+    /// Bytes of the stack of a call.
+    stack: usize,
+    /// Whether what memory holds at first is mapped from the module and copied when it is
+    /// written to. The data of a small guest is a few KiB: copying it is cheaper than the
+    /// mappings that this takes. That of an interpreter is megabytes.
+    is_mapped: bool,
+}
+
+/// What instances of `class` are made of at most.
+pub(crate) const fn shape(class: Class) -> Shape {
+    match class {
+        Class::Native => Shape {
+            core_instances: 6,
+            memories: 1,
+            tables: 3,
+            table_elements: 1_024,
+            stack: 256 << 10,
+            is_mapped: false,
+        },
+        Class::Script => Shape {
+            core_instances: 48,
+            memories: 4,
+            tables: 8,
+            table_elements: 20_000,
+            stack: 1 << 20,
+            is_mapped: true,
+        },
+    }
+}
+
+/// Memory mappings that are left to the rest of the process, in which scripts have theirs.
 const MAPPINGS_LEFT: u32 = 8_192;
 /// Mappings of one instance that is in use.
 const MAPPINGS_EACH: u32 = 2;
+/// Instances of scripts: each may have a dozen mappings.
+pub(crate) const MOST_SCRIPTS: u32 = 256;
 /// Fewer instances than that are not tried.
 const FEWEST: u32 = 16;
 
@@ -44,10 +78,13 @@ fn clamp(wanted: u32, mappings: Option<u32>) -> u32 {
 ///
 /// # Errors
 /// If there is no room at all, or this machine cannot run guests.
-pub(crate) fn engine(instances: u32) -> Result<(Engine, u32), String> {
-    let mut instances = room(instances);
+pub(crate) fn engine(class: Class, instances: u32) -> Result<(Engine, u32), String> {
+    let mut instances = match class {
+        Class::Native => room(instances),
+        Class::Script => instances.clamp(1, MOST_SCRIPTS),
+    };
     loop {
-        match Engine::new(&config(instances)) {
+        match Engine::new(&config(class, instances)) {
             Ok(engine) => return Ok((engine, instances)),
             Err(_) if instances > FEWEST => instances = (instances / 2).max(FEWEST),
             Err(error) => {
@@ -58,19 +95,27 @@ pub(crate) fn engine(instances: u32) -> Result<(Engine, u32), String> {
     }
 }
 
-fn config(instances: u32) -> Config {
-    let slot = Limits::MOST.memory;
+fn config(class: Class, instances: u32) -> Config {
+    let slot = class.most().memory;
+    let Shape {
+        core_instances,
+        memories,
+        tables,
+        table_elements,
+        stack,
+        is_mapped,
+    } = shape(class);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(TABLES))
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(1)
-        .max_tables_per_component(TABLES)
+        .total_core_instances(instances.saturating_mul(core_instances))
+        .total_memories(instances.saturating_mul(memories))
+        .total_tables(instances.saturating_mul(tables))
+        .max_core_instances_per_component(core_instances)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(tables)
         .max_memories_per_module(1)
-        .max_tables_per_module(TABLES)
-        .table_elements(TABLE_ELEMENTS)
+        .max_tables_per_module(tables)
+        .table_elements(table_elements)
         .max_memory_size(slot as usize)
         // What a run has touched is cleared by hand. To give it back to the kernel
         // would cost each run two system calls, and workers would wait for each
@@ -83,15 +128,13 @@ fn config(instances: u32) -> Config {
         .memory_reservation(u64::from(slot))
         // Bounds are checked explicitly in slots of this size.
         .memory_guard_size(0)
-        // The data of a small guest is a few KiB: copying it is cheaper than the
-        // mappings that an image takes.
-        .memory_init_cow(false)
+        .memory_init_cow(is_mapped)
         .consume_fuel(true)
         .operator_cost(cost())
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .concurrency_support(false)
-        .max_wasm_stack(STACK_BYTES)
+        .max_wasm_stack(stack)
         .wasm_multi_memory(false)
         .wasm_memory64(false)
         // The same input is to give the same answer on every machine.

@@ -102,7 +102,7 @@ impl Disk {
         });
         let config = probity_wasm::Config {
             instances: 64,
-            cache: None,
+            ..probity_wasm::Config::default()
         };
         Self {
             host: Host::new(&config).unwrap(),

@@ -154,7 +154,7 @@ fn hogs_do_not_keep_others_waiting() {
     let disk = Disk(
         Host::new(&probity_wasm::Config {
             instances: 128,
-            cache: None,
+            ..probity_wasm::Config::default()
         })
         .unwrap(),
     );

@@ -44,8 +44,13 @@ impl Guests {
     pub(super) fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
         out.gauge(
             "probity_wasm_instances_max",
-            "Instances of checks in Wasm that there is room for, of all modules together",
+            "Instances of checks in Wasm that there is room for, of all modules together, scripts aside",
             f64::from(self.room.most),
+        )?;
+        out.gauge(
+            "probity_wasm_script_instances_max",
+            "The same of scripts; 0 if no module has one",
+            f64::from(self.room.most_scripts),
         )?;
         out.counter(
             "probity_wasm_instances_refused",

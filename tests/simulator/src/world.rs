@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use probity_engine::threshold::Transition;
 use probity_engine::{
-    Config, Engine, Full, Input, Instant, Limits, Outcome, Output, Phase, Report, ResolveError,
-    RunId, Spec, TargetId,
+    Config, Engine, Errand, Full, Input, Instant, Limits, Outcome, Output, Phase, Report,
+    ResolveError, RunId, Spec, TargetId,
 };
 
 use crate::checker::{self, Checker, Condition, Seen, Terms, Truth, Violation};
@@ -15,6 +15,7 @@ use crate::faults::Faults;
 use crate::network::{Network, News};
 use crate::peer::Behaviour;
 use crate::prober::Prober;
+use crate::queue::Queue;
 use crate::rng::Rng;
 
 /// What a world is made with.
@@ -94,8 +95,12 @@ impl Record {
 pub struct World {
     prober: Box<dyn Prober>,
     side: Side,
-    /// The driver's own dice: how late it wakes.
+    /// The driver's own dice: how late it wakes, and how long errands take.
     rng: Rng,
+    /// Errands that were done, by when their answers come.
+    errands: Queue<(RunId, Errand)>,
+    /// How long one takes at most.
+    longest_errand: Duration,
     turns: u64,
 }
 
@@ -175,6 +180,8 @@ impl World {
                 digest: 0xcbf2_9ce4_8422_2325,
             },
             rng: rng.fork(),
+            errands: Queue::new(),
+            longest_errand: Duration::ZERO,
             turns: 0,
         }
         .knowing(truth)
@@ -215,6 +222,11 @@ impl World {
     /// See [`Faults`].
     pub const fn faults(&self) -> Faults {
         self.side.network.faults
+    }
+
+    /// Says how long what is done elsewhere takes at most.
+    pub const fn errands_take(&mut self, longest: Duration) {
+        self.longest_errand = longest;
     }
 
     /// Tells the checkers how a target is from now on.
@@ -298,7 +310,11 @@ impl World {
     /// Lets time pass until `end`, or until too much is wrong.
     pub fn run_until(&mut self, end: Instant) {
         while self.side.complaints < ENOUGH {
-            let next = [self.side.network.next_at(), self.prober.poll_timeout()];
+            let next = [
+                self.side.network.next_at(),
+                self.errands.next_at(),
+                self.prober.poll_timeout(),
+            ];
             let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
                 break;
             };
@@ -406,6 +422,10 @@ impl World {
                 self.drain();
             }
         }
+        while let Some((_, (run, errand))) = self.errands.pop(now) {
+            let engine = self.prober.engine_mut();
+            engine.handle_errand(run, Ok(errand), now);
+        }
         if self.prober.poll_timeout().is_some_and(|at| at <= now) {
             self.prober.handle_timeout(now);
             let next = self.prober.poll_timeout();
@@ -424,6 +444,11 @@ impl World {
         let side = &mut self.side;
         self.prober
             .drain(side.now, &mut |run, output| side.output(run, &output));
+        while let Some((run, mut errand)) = self.prober.engine_mut().poll_errand() {
+            errand.run();
+            let back = side.now + self.rng.duration(self.longest_errand);
+            self.errands.plan(back, (run, errand));
+        }
         let engine = self.prober.engine();
         side.check(|checker, now| checker.settled(now, engine));
     }

@@ -4,6 +4,7 @@ mod dns;
 mod fleet;
 mod http;
 mod proxy;
+mod scripts;
 mod starttls;
 mod stopping;
 #[path = "../support/mod.rs"]

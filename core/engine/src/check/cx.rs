@@ -10,6 +10,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::engine::shared::{Effect, Payload, Share, Shared};
+use crate::errand::{Away, Errand, Task};
 use crate::fact::{Facts, Labels, Metric, Samples};
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families};
@@ -92,6 +93,8 @@ pub(crate) struct RunCore {
     /// wait to sign.
     pub(crate) share: Option<Box<Share>>,
     pub(crate) trace: Option<Vec<Step>>,
+    /// What it wants done elsewhere.
+    pub(crate) away: Option<Box<Away>>,
 }
 
 /// A connection that is held back.
@@ -131,6 +134,7 @@ impl RunCore {
             waiting: None,
             share: None,
             trace: None,
+            away: None,
         }
     }
 
@@ -201,6 +205,15 @@ impl RunCore {
         self.share = None;
         self.end_hold(begun, now);
         Some(now - begun)
+    }
+
+    /// Ends that the run waits for what is done elsewhere, if it does. Gives how long it
+    /// was.
+    pub(crate) fn end_away(&mut self, now: Instant) -> Option<Duration> {
+        let away = self.away.as_ref().filter(|away| away.answer.is_none())?;
+        let since = away.since;
+        self.end_hold(since, now);
+        Some(now - since)
     }
 
     /// Books what the current phase has taken, in which the run ends.
@@ -409,6 +422,12 @@ impl Cx<'_> {
         self.shared.wakes.set(self.id.slot(), at);
     }
 
+    /// Has another run be `Woken` as soon as this event is done with. One that is over
+    /// is not.
+    pub(crate) fn rouse(&mut self, run: RunId) {
+        self.shared.roused.push(run);
+    }
+
     /// Asks for no `Woken` any more.
     pub(crate) fn no_wake(&mut self) {
         self.shared.wakes.cancel(self.id.slot());
@@ -473,6 +492,29 @@ impl Cx<'_> {
     pub(crate) fn is_held(&self) -> bool {
         let share = self.core.share.as_deref();
         share.is_some_and(|share| share.held_since().is_some())
+    }
+
+    /// Has something done elsewhere: `Woken` comes when it is, and
+    /// [`Cx::take_errand`] then has what came of it. The run waits for that on our account.
+    /// One thing at a time.
+    pub(crate) fn send_out(&mut self, task: impl Task) {
+        debug_assert!(self.core.away.is_none(), "one thing at a time");
+        self.core.away = Some(Box::new(Away {
+            since: self.now,
+            answer: None,
+        }));
+        self.shared.errands.push_back((self.id, Errand::new(task)));
+    }
+
+    /// What came of that, once it is known.
+    pub(crate) fn take_errand<T: Task>(&mut self) -> Option<Box<T>> {
+        Away::take(&mut self.core.away)
+    }
+
+    /// Whether it still waits for that.
+    pub(crate) fn is_away(&self) -> bool {
+        let away = self.core.away.as_deref();
+        away.is_some_and(|away| away.answer.is_none())
     }
 
     /// Whether it waits for a look-up that we have not begun yet.

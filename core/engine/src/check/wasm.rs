@@ -7,10 +7,13 @@
 //! ```
 //! The guest begins when the connection is up, so that a target that cannot be
 //! reached costs no instance. While there is no room for one the run waits, and what
-//! the peer says meanwhile is kept; that time is ours. Every fault of a guest is
+//! the peer says meanwhile is kept; that time is ours. A script is called elsewhere, where
+//! it keeps nobody waiting, and the run goes on with its answer. Every fault of a guest is
 //! `Unknown`, and after [`FAULTS_IN_A_ROW`] of them the module is left alone for
 //! a while.
 
+mod call;
+mod limits;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,8 @@ use core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use self::call::{Begin, Call};
+pub use self::limits::ConfigLimits;
 use self::talk::Talk;
 use super::cx::Cx;
 use super::dial::{self, Addresses, Destination, Dial};
@@ -36,7 +41,7 @@ use super::{Check, Kind, TargetError, TargetParams};
 use crate::config::{self, ConfigError, Files, TlsConfig, is_default};
 use crate::fact::{Fact, Metric, MetricKind};
 use crate::guest::{
-    self, Close, Context, Fault, FaultKind, Limits, Plugin, Refusal, Source, sentence,
+    self, Class, Close, Fault, FaultKind, Limits, MAX_SESSIONS, Plugin, Refusal, Source, sentence,
 };
 use crate::id::Conn;
 use crate::io::{Closed, Families, Input};
@@ -64,15 +69,21 @@ pub struct Config {
     /// SHA-256 of the file in hex: nothing else is run.
     #[serde(skip_serializing_if = "is_default")]
     pub sha256: String,
+    /// `native` (the default) or `script`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub class: String,
     /// What the check is told.
     #[serde(skip_serializing_if = "is_default")]
     pub config: Options,
     /// What a run may take.
     #[serde(skip_serializing_if = "is_default")]
     pub limits: ConfigLimits,
-    /// Runs that an instance serves, one after the other.
+    /// Runs that an instance serves in all.
     #[serde(skip_serializing_if = "is_one")]
     pub runs_per_instance: u32,
+    /// Runs that it serves at once.
+    #[serde(skip_serializing_if = "is_one")]
+    pub sessions_per_instance: u32,
     /// `ip4` or `ip6` (the default).
     #[serde(skip_serializing_if = "is_default")]
     pub preferred_ip_protocol: String,
@@ -105,9 +116,11 @@ impl Default for Config {
         Self {
             path: String::new(),
             sha256: String::new(),
+            class: String::new(),
             config: Options::default(),
             limits: ConfigLimits::default(),
             runs_per_instance: 1,
+            sessions_per_instance: 1,
             preferred_ip_protocol: String::new(),
             ip_protocol_fallback: true,
             source_ip_address: None,
@@ -162,91 +175,6 @@ impl Serialize for Options {
     }
 }
 
-/// The `limits` of a module: what is left out is [`Limits::DEFAULT`]'s.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ConfigLimits {
-    /// See [`Limits::memory`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u32>,
-    /// See [`Limits::fuel_per_event`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel_per_event: Option<u64>,
-    /// See [`Limits::fuel_per_run`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel_per_run: Option<u64>,
-    /// See [`Limits::sent`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent_bytes: Option<u32>,
-    /// See [`Limits::received`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub received_bytes: Option<u32>,
-}
-
-impl ConfigLimits {
-    fn limits(&self) -> Result<Limits, ConfigError> {
-        let (least, most) = (Limits::LEAST, Limits::MOST);
-        let small = |name, given: Option<u32>, usual, least, most| {
-            let given = given.map(u64::from);
-            let number = within(name, given, u64::from(least), u64::from(most))?;
-            Ok(number.map_or(usual, |number| number as u32))
-        };
-        let usual = Limits::DEFAULT;
-        let per_event = within(
-            "fuel_per_event",
-            self.fuel_per_event,
-            least.fuel_per_event,
-            most.fuel_per_event,
-        )?;
-        let per_run = within(
-            "fuel_per_run",
-            self.fuel_per_run,
-            least.fuel_per_run,
-            most.fuel_per_run,
-        )?;
-        Ok(Limits {
-            memory: small(
-                "memory_bytes",
-                self.memory_bytes,
-                usual.memory,
-                least.memory,
-                most.memory,
-            )?,
-            fuel_per_event: per_event.unwrap_or(usual.fuel_per_event),
-            fuel_per_run: per_run.unwrap_or(usual.fuel_per_run),
-            sent: small(
-                "sent_bytes",
-                self.sent_bytes,
-                usual.sent,
-                least.sent,
-                most.sent,
-            )?,
-            received: small(
-                "received_bytes",
-                self.received_bytes,
-                usual.received,
-                least.received,
-                most.received,
-            )?,
-        })
-    }
-}
-
-fn within(
-    name: &str,
-    given: Option<u64>,
-    least: u64,
-    most: u64,
-) -> Result<Option<u64>, ConfigError> {
-    match given {
-        Some(number) if !(least..=most).contains(&number) => {
-            let message = format!("expected {least} to {most}, found {number}");
-            Err(ConfigError::new(name, message))
-        }
-        given => Ok(given),
-    }
-}
-
 /// A valid `wasm` section.
 #[derive(Debug)]
 pub struct Module {
@@ -259,8 +187,10 @@ pub struct Module {
     plugin: Arc<dyn Plugin>,
     /// JSON text.
     config: Box<str>,
+    class: Class,
     limits: Limits,
     runs_per_instance: u32,
+    sessions_per_instance: u32,
     phase_metric: Arc<Metric>,
     backoff: Backoff,
 }
@@ -275,19 +205,19 @@ impl PartialEq for Module {
             && self.server_name == other.server_name
             && self.plugin.digest() == other.plugin.digest()
             && self.config == other.config
+            && self.class == other.class
             && self.limits == other.limits
             && self.runs_per_instance == other.runs_per_instance
+            && self.sessions_per_instance == other.sessions_per_instance
     }
 }
 
 impl Module {
     fn new(config: &Config, files: &dyn Files) -> Result<Self, ConfigError> {
-        let limits = config.limits.limits();
+        let class = class(&config.class)?;
+        let limits = config.limits.limits(class);
         let limits = limits.map_err(|error| error.within("limits"))?;
-        if config.runs_per_instance == 0 {
-            let message = "expected 1 or more, found 0";
-            return Err(ConfigError::new("runs_per_instance", message));
-        }
+        check_sharing(config, class)?;
         if config.path.is_empty() {
             let message = "expected the path of a check, found none";
             return Err(ConfigError::new("path", message));
@@ -306,8 +236,10 @@ impl Module {
             path,
             bytes: &bytes,
             pin: pin.as_ref(),
+            class,
             limits,
             runs_per_instance: config.runs_per_instance,
+            sessions_per_instance: config.sessions_per_instance,
         };
         let plugin = files.plugin(&source).map_err(|why| match why {
             Refusal::Digest(found) => {
@@ -332,8 +264,10 @@ impl Module {
             server_name: config.tls_config.server_name.as_str().into(),
             plugin,
             config: options.into(),
+            class,
             limits,
             runs_per_instance: config.runs_per_instance,
+            sessions_per_instance: config.sessions_per_instance,
             phase_metric: Arc::new(Metric {
                 name: guest::PHASE_METRIC.into(),
                 help: "How long each part of the check took".into(),
@@ -348,6 +282,46 @@ impl Module {
     pub fn plugin(&self) -> &Arc<dyn Plugin> {
         &self.plugin
     }
+
+    /// Whether its guest is called elsewhere, and answers later.
+    const fn is_script(&self) -> bool {
+        matches!(self.class, Class::Script)
+    }
+}
+
+/// The class by this name; none is [`Class::Native`].
+fn class(name: &str) -> Result<Class, ConfigError> {
+    let found = Class::ALL.into_iter().find(|class| class.name() == name);
+    match found {
+        Some(class) => Ok(class),
+        None if name.is_empty() => Ok(Class::Native),
+        None => {
+            let message = format!("expected native or script, found {name:?}");
+            Err(ConfigError::new("class", message))
+        }
+    }
+}
+
+/// Looks at how many runs an instance is to serve, in all and at once.
+fn check_sharing(config: &Config, class: Class) -> Result<(), ConfigError> {
+    let (runs, sessions) = (config.runs_per_instance, config.sessions_per_instance);
+    if runs == 0 {
+        let message = "expected 1 or more, found 0";
+        return Err(ConfigError::new("runs_per_instance", message));
+    }
+    let message = if class == Class::Script && sessions != 1 {
+        // They would wait for each other, on whatever threads they are.
+        format!("expected 1 for scripts, found {sessions}")
+    } else if !(1..=MAX_SESSIONS).contains(&sessions) {
+        format!("expected 1 to {MAX_SESSIONS}, found {sessions}")
+    } else if sessions > runs {
+        format!(
+            "expected no more at once than an instance serves in all (runs_per_instance: {runs}), found {sessions}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::new("sessions_per_instance", message))
 }
 
 /// Reads 64 digits of hex; none are no digest.
@@ -477,6 +451,8 @@ struct Held {
     closed: Option<Close>,
     /// Whether there was no room for it. Else it waits for a turn.
     full: bool,
+    /// Whether it is being made elsewhere.
+    is_called: bool,
 }
 
 impl Kind for Wasm {
@@ -572,12 +548,23 @@ impl Check for Wasm {
                     Input::Closed(_, why) => held.closed = Some(close_of(&why)),
                     _ => {}
                 }
+                if let Some(call) = cx.take_errand::<Call>() {
+                    return self.called(spec, *call, cx);
+                }
                 if held.data.len() > MAX_HELD_BYTES && held.full {
                     return no_room(spec, cx);
                 }
-                self.begin_held(spec, cx);
+                if held.data.len() > spec.module.limits.received as usize {
+                    return too_much(spec, cx);
+                }
+                if !held.is_called {
+                    self.begin_held(spec, cx);
+                }
             }
-            State::Talking(talk) => talk.on(spec, input, cx),
+            State::Talking(talk) => match cx.take_errand::<Call>() {
+                Some(call) => talk.called(spec, *call, cx),
+                None => talk.on(spec, input, cx),
+            },
         }
     }
 
@@ -623,6 +610,7 @@ impl Wasm {
             data: Vec::new(),
             closed: None,
             full: false,
+            is_called: false,
         };
         self.state = State::Waiting(Box::new(held));
         self.begin_held(spec, cx);
@@ -639,26 +627,19 @@ impl Wasm {
             return cx.go_on_later();
         }
         let module = &*spec.module;
-        let tls = cx.core.tls.clone().filter(|_| module.at_once);
-        let address = cx.core.address.map(|address| address.ip());
-        let context = Context {
-            host: &spec.host,
-            address: address.unwrap_or(IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED)),
-            port: spec.port,
-            config: &module.config,
-            timeout: cx.time_left(),
-            seed: cx.rng().u64(),
-            tls: tls.as_deref(),
-        };
-        let session = match module.plugin.open(&context) {
+        if module.is_script() && !module.plugin.has_room() {
+            return held.wait_for_room(spec, cx);
+        }
+        let begin = Begin::new(spec, cx);
+        if module.is_script() {
+            cx.held_since(held.since);
+            (held.full, held.is_called) = (false, true);
+            return cx.send_out(Call::first(begin, cx.elapsed()));
+        }
+        let session = match begin.open() {
             Ok(session) => session,
             Err(fault) if fault.kind == FaultKind::Capacity => {
-                cx.note(format_args!(
-                    "waiting for room for the check {}",
-                    spec.name()
-                ));
-                held.full = true;
-                return cx.wake_at(cx.now() + RETRY);
+                return held.wait_for_room(spec, cx);
             }
             Err(fault) => {
                 // How much it took is not known: it may have been all.
@@ -670,6 +651,33 @@ impl Wasm {
         let mut talk = Box::new(Talk::new(held.conn, session, spec, cx));
         talk.begin(spec, core::mem::take(&mut held.data), held.closed, cx);
         self.state = State::Talking(talk);
+    }
+
+    /// A session was opened elsewhere, and told that it is connected; or it was not.
+    fn called(&mut self, spec: &Spec, call: Call, cx: &mut Cx<'_>) {
+        let State::Waiting(held) = &mut self.state else {
+            return;
+        };
+        held.is_called = false;
+        held.since = cx.now();
+        match call.not_opened() {
+            Some(fault) if fault.kind == FaultKind::Capacity => held.wait_for_room(spec, cx),
+            Some(fault) => broke(spec, fault, cx),
+            None => {
+                let mut talk = Box::new(Talk::called_for(held.conn, spec, cx));
+                talk.begun(spec, call, core::mem::take(&mut held.data), held.closed, cx);
+                self.state = State::Talking(talk);
+            }
+        }
+    }
+}
+
+impl Held {
+    fn wait_for_room(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
+        let name = spec.name();
+        cx.note(format_args!("waiting for room for the check {name}"));
+        self.full = true;
+        cx.wake_at(cx.now() + RETRY);
     }
 }
 
@@ -684,9 +692,22 @@ const fn close_of(why: &Closed) -> Close {
 /// Ends the run: the guest has broken.
 fn broke(spec: &Spec, fault: &Fault, cx: &mut Cx<'_>) {
     spec.module.backoff.fault(cx.now());
+    fault.others.iter().for_each(|other| cx.rouse(*other));
+    was_broken(spec, fault, cx);
+}
+
+/// Ends the run: the guest has broken, in this run or in another that shared its instance
+/// and has counted it.
+fn was_broken(spec: &Spec, fault: &Fault, cx: &mut Cx<'_>) {
     let (name, detail) = (spec.name(), sentence(&fault.detail));
     let outcome = Outcome::Unknown(fault.reason());
     cx.finish(outcome, format_args!("the check {name} {detail}"));
+}
+
+/// Ends the run: its peer has sent more than the guest may be given, before it could be
+/// told of it.
+fn too_much(spec: &Spec, cx: &mut Cx<'_>) {
+    broke(spec, &guest::received_too_much(spec.module.limits), cx);
 }
 
 /// Ends the run: there was no room for the guest.

@@ -11,6 +11,7 @@ use super::target::{Again, Last, Turn};
 use crate::check::cx::{Party, RunCore, Waiting};
 use crate::check::dial::not_tried;
 use crate::check::{AnyCheck, Cx};
+use crate::errand::Errand;
 use crate::id::{RunId, TargetId};
 use crate::io::{Closed, Input, ResolveError};
 use crate::lifecycle;
@@ -121,6 +122,32 @@ impl Engine {
         }
     }
 
+    /// What a run wanted done elsewhere is done, or cannot be. The wait was ours: it
+    /// [moves the deadline](prolong).
+    pub(super) fn come_back(&mut self, id: RunId, answer: Result<Errand, Reason>, now: Instant) {
+        let Some(run) = self.runs.get_mut(id) else {
+            return;
+        };
+        let Some(wait) = run.core.end_away(now) else {
+            return;
+        };
+        match answer {
+            Ok(errand) => {
+                if let Some(away) = &mut run.core.away {
+                    away.answer = Some(errand);
+                }
+                prolong(run, wait);
+                self.deadlines.set(id.slot(), run.core.deadline);
+                self.deliver_in_time(id, Input::Woken, now);
+            }
+            Err(reason) => {
+                let detail = format_args!("the prober could not run its check: {reason}");
+                run.core.finish(Outcome::Unknown(reason), detail);
+                self.complete(id, now);
+            }
+        }
+    }
+
     /// Delivers what the world says, unless the prober was stopped for so long that
     /// it says nothing of the target: an answer that has lain in the kernel since
     /// would be taken for a slow one, and a peer that has given up on us for one
@@ -202,6 +229,8 @@ impl Engine {
             self.shared.gate.cancel(held.endpoint.to.ip());
         }
         run.core.end_turn_hold(now);
+        run.core.end_away(now);
+        run.core.away = None;
         run.core.end_keep(now);
         let left = self.shared.resolver.leave(id);
         if let Some(Left::Unbegun(since)) = left {
@@ -372,11 +401,13 @@ impl Engine {
         self.deliver(id, Input::Start, now);
     }
 
-    /// Does what became possible: look-ups that were asked for, runs that
-    /// waited for their answers, targets that waited for room.
+    /// Does what became possible: runs that others have ended, look-ups that were asked
+    /// for, runs that waited for their answers, targets that waited for room.
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
-            if let Some(lookup) = self.shared.resolver.next_lookup() {
+            if let Some(run) = self.shared.roused.pop() {
+                self.deliver(run, Input::Woken, now);
+            } else if let Some(lookup) = self.shared.resolver.next_lookup() {
                 self.begin_lookup(lookup, now);
             } else if let Some((run, answer)) = self.shared.resolver.next_answer() {
                 let answer = answer.as_deref().map_err(|error| *error);
@@ -408,7 +439,7 @@ fn looked_too_late(core: &mut RunCore, now: Instant) -> bool {
 }
 
 /// Whether what keeps a run from its end is that we did not sign for it yet, did not
-/// begin to look a name up, held it back for much of a time that we did not prolong, or
+/// begin to look a name up, did not do what is done elsewhere, held it back for much of a time that we did not prolong, or
 /// did not decode or match what had come as fast as we do: then that is its outcome. If we did
 /// and its body is too much, that is the target's doing, or the user's, as for a
 /// body that comes too slowly.
@@ -418,6 +449,8 @@ fn was_kept_waiting(check: &AnyCheck, kept: Duration, cx: &mut Cx<'_>) -> bool {
         "sign the assertion for its token"
     } else if cx.is_queued() {
         "look the name up"
+    } else if cx.is_away() {
+        "run its check"
     } else if kept > time / KEPT_SHARE {
         "leave it the time that it was given"
     } else if let Some(work) = check.behind_with()

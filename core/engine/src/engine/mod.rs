@@ -24,6 +24,7 @@ pub use self::stats::Stats;
 use self::target::{Again, Target, Targets, Turn, Watched, offset};
 pub use self::target::{Last, TargetView};
 use crate::check::cx::Party;
+use crate::errand::Errand;
 use crate::h2::DataFrame;
 use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
@@ -149,6 +150,8 @@ impl Engine {
                 rng,
                 wakes: Wheel::new(now),
                 work: Work::new(),
+                roused: Vec::new(),
+                errands: VecDeque::new(),
             },
             counters: Counters::new(),
             transitions: VecDeque::new(),
@@ -395,6 +398,33 @@ impl Engine {
         if let Some(run) = self.runs.get_mut(run) {
             run.core.end_keep(now);
         }
+    }
+
+    /// The next thing that a run wants done where it keeps nobody from the sockets: on
+    /// another thread, as soon as one is free. [`Engine::handle_errand`] takes the answer,
+    /// or that there will be none. Asked after every call that may have changed something,
+    /// as [`Engine::poll_output`] is.
+    ///
+    /// The run waits meanwhile, on our account: in no phase, and with a later deadline if
+    /// it is one of the schedule. One whose time is over before it has an answer is
+    /// `Unknown`, never a failure.
+    pub fn poll_errand(&mut self) -> Option<(RunId, Errand)> {
+        self.release_reported();
+        loop {
+            let (id, errand) = self.shared.errands.pop_front()?;
+            if self.runs.get(id).is_some_and(|run| run.core.away.is_some()) {
+                return Some((id, errand));
+            }
+        }
+    }
+
+    /// Takes what [was done](Errand::run) for a run, or why it was not: a reason of ours, such as
+    /// [`Reason::Overload`] where too much waits already. Of runs that are over it is
+    /// dropped.
+    pub fn handle_errand(&mut self, run: RunId, answer: Result<Errand, Reason>, now: Instant) {
+        self.release_reported();
+        self.come_back(run, answer, now);
+        self.settle(now);
     }
 
     /// Whether a run has still to work on what it was given: it goes on with

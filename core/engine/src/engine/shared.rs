@@ -3,10 +3,12 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 
 use super::gate::Gate;
+use crate::errand::Errand;
 use crate::id::{Conn, RunId};
 use crate::io::{Endpoint, Families, Lease};
 use crate::limits::{DECODED_PER_TURN, SIGNATURE_WORK};
@@ -66,6 +68,10 @@ pub(crate) struct Shared {
     /// Extra timers of runs, by slot.
     pub(crate) wakes: Wheel,
     pub(crate) work: Work,
+    /// Runs that are to look at once at what another one did to them.
+    pub(crate) roused: Vec<RunId>,
+    /// What runs want done elsewhere.
+    pub(crate) errands: VecDeque<(RunId, Errand)>,
 }
 
 /// What runs may do before everybody else has had a turn, and who goes on then.

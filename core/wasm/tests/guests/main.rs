@@ -6,4 +6,6 @@ mod hostile;
 mod kept;
 mod loading;
 mod running;
+mod scripts;
 mod support;
+mod together;

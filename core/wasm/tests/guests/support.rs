@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_engine::RunId;
 use probity_engine::guest::{
-    Action, Context, Event, Fault, Limits, Plugin, Refusal, Rules, Session, Sink, Source,
+    Action, Class, Context, Event, Fault, Limits, Plugin, Refusal, Rules, Session, Sink, Source,
 };
 use probity_wasm::{Config, Host};
 
@@ -28,8 +29,10 @@ pub(crate) fn source(bytes: &[u8]) -> Source<'_> {
         path: "toy.wasm",
         bytes,
         pin: None,
+        class: Class::Native,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     }
 }
 
@@ -44,7 +47,12 @@ pub(crate) fn refused(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn open(plugin: &Arc<dyn Plugin>) -> Result<Box<dyn Session>, Fault> {
+    open_as(0, plugin)
+}
+
+fn open_as(run: u64, plugin: &Arc<dyn Plugin>) -> Result<Box<dyn Session>, Fault> {
     plugin.open(&Context {
+        run: RunId::from_bits(run),
         host: "toy.example",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 4242,
@@ -64,11 +72,21 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn open(plugin: &Arc<dyn Plugin>) -> Result<Self, Fault> {
+        Self::open_as(0, plugin)
+    }
+
+    /// As the run of this number.
+    pub(crate) fn open_as(run: u64, plugin: &Arc<dyn Plugin>) -> Result<Self, Fault> {
         Ok(Self {
-            session: open(plugin)?,
+            session: open_as(run, plugin)?,
             plugin: Arc::clone(plugin),
             rules: Rules::new(Limits::DEFAULT, false),
         })
+    }
+
+    /// What another run has done to it.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.session.fault()
     }
 
     pub(crate) fn on(&mut self, event: Event<'_>) -> Result<Vec<String>, Fault> {

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_engine::RunId;
 use probity_engine::guest::{
-    Action, Context, Event, Fault, Limits, Plugin, Session, Sink, Source, Verdict,
+    Action, Class, Context, Event, Fault, Limits, Plugin, Session, Sink, Source, Verdict,
 };
 use probity_wasm::{Config, Host};
 
@@ -39,6 +40,7 @@ fn mappings() -> usize {
 
 fn open(plugin: &Arc<dyn Plugin>) -> Box<dyn Session> {
     let context = Context {
+        run: RunId::from_bits(0),
         host: "toy.example",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 4242,
@@ -72,8 +74,10 @@ pub(crate) fn wait_at_once(module: &[u8], answer: &[u8]) {
         path: "check.wasm",
         bytes: module,
         pin: None,
+        class: Class::Native,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     };
     let plugin = host.load(&source).unwrap();
     let (before, maps) = (taken(), mappings());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use probity_engine::fact::MetricKind;
-use probity_engine::guest::{Limits, Plugin, Refusal, Source};
+use probity_engine::guest::{Class, Plugin, Refusal, Source};
 
 use crate::cli::waterfall::printable;
 use crate::guests;
@@ -14,8 +14,8 @@ use crate::guests;
 ///
 /// # Errors
 /// Why it cannot be loaded, in one sentence.
-pub(super) fn main(path: &Path) -> Result<u8, String> {
-    let (plugin, bytes) = load(path)?;
+pub(super) fn main(path: &Path, class: Class) -> Result<u8, String> {
+    let (plugin, bytes) = load(path, class)?;
     print!("{}", describe(&*plugin, bytes));
     Ok(0)
 }
@@ -24,15 +24,17 @@ pub(super) fn main(path: &Path) -> Result<u8, String> {
 ///
 /// # Errors
 /// Why it cannot be loaded, in one sentence.
-pub(super) fn load(path: &Path) -> Result<(Arc<dyn Plugin>, usize), String> {
+pub(super) fn load(path: &Path, class: Class) -> Result<(Arc<dyn Plugin>, usize), String> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
     let source = Source {
         path: &name,
         bytes: &bytes,
         pin: None,
-        limits: Limits::DEFAULT,
+        class,
+        limits: class.usual(),
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     };
     let plugin = guests::load(&source).map_err(|why| match why {
         Refusal::Unusable(why) => format!("{name}: {why}"),

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
+use probity_engine::guest::Class;
 
 use super::args::{Dns, duration};
 use crate::guests::{self, Setup};
@@ -46,6 +47,9 @@ pub struct Test {
     /// The transcript.
     #[arg(value_name = "TRANSCRIPT")]
     pub transcript: PathBuf,
+    /// What kind of code it is: native, or script, which may take more.
+    #[arg(long, value_name = "CLASS", default_value = "native", value_parser = class)]
+    pub class: Class,
 }
 
 /// Flags of `probity wasm inspect`.
@@ -54,6 +58,9 @@ pub struct Inspect {
     /// The check: a component, or a core module that describes its world.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// What kind of code it is: native, or script, which may take more.
+    #[arg(long, value_name = "CLASS", default_value = "native", value_parser = class)]
+    pub class: Class,
 }
 
 /// Flags of `probity wasm check`.
@@ -80,6 +87,9 @@ pub struct Check {
     /// How addresses are found.
     #[command(flatten)]
     pub dns: Dns,
+    /// What kind of code it is: native, or script, which may take more.
+    #[arg(long, value_name = "CLASS", default_value = "native", value_parser = class)]
+    pub class: Class,
 }
 
 /// Flags of `probity wasm new`.
@@ -94,6 +104,12 @@ pub struct New {
     pub sdk: Option<PathBuf>,
 }
 
+/// Reads the name of a class.
+fn class(name: &str) -> Result<Class, String> {
+    let found = Class::ALL.into_iter().find(|it| it.name() == name);
+    found.ok_or_else(|| "expected native or script".into())
+}
+
 /// Does it.
 pub fn main(command: &Command) -> ExitCode {
     // One run needs little room, and leaves nothing behind.
@@ -103,9 +119,9 @@ pub fn main(command: &Command) -> ExitCode {
     });
     let done = match command {
         Command::New(args) => new::main(args),
-        Command::Inspect(args) => inspect::main(&args.file),
+        Command::Inspect(args) => inspect::main(&args.file, args.class),
         Command::Check(args) => run::main(args),
-        Command::Test(args) => play::main(&args.file, &args.transcript),
+        Command::Test(args) => play::main(args),
     };
     match done {
         Ok(status) => ExitCode::from(status),

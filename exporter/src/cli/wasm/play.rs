@@ -1,26 +1,27 @@
 //! `probity wasm test`: plays transcripts to a check as it will be run.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use probity_check_transcript as transcript;
+use probity_engine::RunId;
 use probity_engine::guest::{
     self, Action, Close, Context, Event, Finding, Limits, Plugin, Rules, Session, Sink, Verdict,
 };
 use probity_engine::tls::{ChainInfo, TlsInfo};
 
-use super::inspect;
+use super::{Test, inspect};
 
 /// Plays every case, in all cuts, and says how many there were.
 ///
 /// # Errors
 /// Why they cannot be played, in one sentence.
-pub(super) fn main(file: &Path, script: &Path) -> Result<u8, String> {
-    let (plugin, _) = inspect::load(file)?;
-    let name = script.display();
-    let text = std::fs::read_to_string(script).map_err(|error| format!("{name}: {error}"))?;
+pub(super) fn main(args: &Test) -> Result<u8, String> {
+    let (plugin, _) = inspect::load(&args.file, args.class)?;
+    let name = args.transcript.display();
+    let text =
+        std::fs::read_to_string(&args.transcript).map_err(|error| format!("{name}: {error}"))?;
     let cases = transcript::parse(&text).map_err(|error| format!("{name}: {error}"))?;
     let mut subject = Subject(plugin);
     let (mut times, mut failed) = (0, 0);
@@ -60,6 +61,7 @@ impl transcript::Subject for Subject {
     fn open(&mut self, config: &str, secured: bool) -> Result<Run, String> {
         let tls = tls();
         let session = self.0.open(&Context {
+            run: RunId::from_bits(0),
             host: "target.example",
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
             port: 4242,

@@ -76,6 +76,7 @@ fn spec(args: &Check, script: &Script) -> Result<Spec, String> {
         "prober": "wasm",
         "wasm": {
             "path": path,
+            "class": args.class.name(),
             "config": config,
             "tls": args.tls,
             "tls_config": {"insecure_skip_verify": args.insecure_skip_verify},
@@ -234,6 +235,10 @@ impl Plugin for Recorded<Arc<dyn Plugin>> {
         self.inner.validate(config)
     }
 
+    fn has_room(&self) -> bool {
+        self.inner.has_room()
+    }
+
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Session>, Fault> {
         Ok(Box::new(Recorded {
             inner: self.inner.open(context)?,
@@ -260,5 +265,9 @@ impl Session for Recorded<Box<dyn Session>> {
 
     fn take_fuel(&mut self) -> u64 {
         self.inner.take_fuel()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.inner.fault()
     }
 }

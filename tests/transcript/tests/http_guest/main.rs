@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use probity_engine::config::Files;
-use probity_engine::guest::{Limits, Plugin, Refusal, Source};
+use probity_engine::guest::{Class, Limits, Plugin, Refusal, Source};
 use probity_transcript::{Native, Script, http_check, play, scripts};
 use probity_wasm::{Config, Host};
 
@@ -135,7 +135,7 @@ fn the_http_check_in_wasm_gives_the_transcripts_of_the_engine_itself() {
     let disk = Disk {
         host: Host::new(&Config {
             instances: 16,
-            cache: None,
+            ..Config::default()
         })
         .expect("guests can be run"),
         module: std::fs::read(path).expect("the module"),
@@ -145,8 +145,10 @@ fn the_http_check_in_wasm_gives_the_transcripts_of_the_engine_itself() {
         path: "http.wasm",
         bytes: &disk.module,
         pin: None,
+        class: Class::Native,
         limits: Limits::DEFAULT,
         runs_per_instance: 1,
+        sessions_per_instance: 1,
     });
     let mut tally = Tally::default();
     let mut differences = Vec::new();

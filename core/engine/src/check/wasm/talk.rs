@@ -3,22 +3,26 @@
 //! What a guest burns counts as work of the turn
 //! ([`FUEL_PER_BYTE`](crate::limits::FUEL_PER_BYTE)). Once a turn has nothing left,
 //! whatever happens is kept until one has, so that guests keep nobody waiting for
-//! longer than one event of theirs takes.
+//! longer than one event of theirs takes. A script is called elsewhere: until it has
+//! answered, what happens is kept too.
 
 use alloc::boxed::Box;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Spec, broke, close_of};
+use super::call::{Answer, Call};
+use super::{Spec, broke, close_of, too_much, was_broken};
 use crate::check::cx::Cx;
 use crate::check::dial;
-use crate::guest::{self, Action, Close, Event, MAX_PIECE_BYTES, Rules, Session, Sink, sentence};
+use crate::guest::{
+    self, Action, Close, Event, Fault, MAX_PIECE_BYTES, Rules, Session, Sink, sentence,
+};
 use crate::id::Conn;
 use crate::io::Input;
 use crate::limits::MAX_BACKLOG_BYTES;
-use crate::outcome::{Phase, Reason};
+use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::Instant;
 use crate::tls::TlsInfo;
 
@@ -30,11 +34,14 @@ const END: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Talk {
     conn: Conn,
-    session: Box<dyn Session>,
+    /// Nothing while it is called elsewhere.
+    session: Option<Box<dyn Session>>,
     rules: Rules,
     /// When the current phase of the guest's own began.
     marked: Instant,
     news: News,
+    /// How the connection ended, of which it is told elsewhere.
+    ending: Option<Close>,
 }
 
 /// What the guest has not been told yet, in the order in which it is.
@@ -71,11 +78,20 @@ impl Talk {
     ) -> Self {
         cx.burnt(session.take_fuel());
         Self {
+            session: Some(session),
+            ..Self::called_for(conn, spec, cx)
+        }
+    }
+
+    /// One that was opened elsewhere, and is on its way back.
+    pub(super) fn called_for(conn: Conn, spec: &Spec, cx: &Cx<'_>) -> Self {
+        Self {
             conn,
-            session,
+            session: None,
             rules: Rules::new(spec.module.limits, spec.module.at_once),
             marked: cx.now(),
             news: News::default(),
+            ending: None,
         }
     }
 
@@ -86,7 +102,16 @@ impl Talk {
 
     /// Whether there is something that it has not been told.
     pub(super) fn is_behind(&self) -> bool {
-        !self.news.is_empty()
+        self.is_away() || !self.news.is_empty()
+    }
+
+    const fn is_away(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// How another run in its instance broke it, if one did.
+    fn fault(&self) -> Option<Fault> {
+        self.session.as_ref()?.fault()
     }
 
     /// Begins, with what has come so far.
@@ -98,6 +123,24 @@ impl Talk {
         cx: &mut Cx<'_>,
     ) {
         self.tell(spec, Event::Connected, cx);
+        self.go_on_with(spec, data, closed, cx);
+    }
+
+    /// The same where it was told elsewhere that it is connected.
+    pub(super) fn begun(
+        &mut self,
+        spec: &Spec,
+        call: Call,
+        data: Vec<u8>,
+        closed: Option<Close>,
+        cx: &mut Cx<'_>,
+    ) {
+        self.marked = cx.core.started + call.asked();
+        self.take_answer(spec, call, cx);
+        self.go_on_with(spec, data, closed, cx);
+    }
+
+    fn go_on_with(&mut self, spec: &Spec, data: Vec<u8>, closed: Option<Close>, cx: &mut Cx<'_>) {
         // What comes before it is asked for a handshake is nobody's.
         if !self.is_securing() {
             self.news.data = data;
@@ -107,6 +150,9 @@ impl Talk {
     }
 
     pub(super) fn on(&mut self, spec: &Spec, input: Input<'_>, cx: &mut Cx<'_>) {
+        if let Some(fault) = self.fault() {
+            return was_broken(spec, &fault, cx);
+        }
         // Told of its end, but not yet that it is secured.
         let is_securing = self.is_securing() && self.news.secured.is_none();
         match input {
@@ -137,7 +183,12 @@ impl Talk {
             }
             _ => {}
         }
-        if self.news.data.len() > MAX_BACKLOG_BYTES {
+        if self.is_away() {
+            // A host that reads on for who is behind has it end somewhere.
+            if self.news.data.len() > spec.module.limits.received as usize {
+                too_much(spec, cx);
+            }
+        } else if self.news.data.len() > MAX_BACKLOG_BYTES {
             cx.without_bound(|cx| self.go_on(spec, cx));
         } else {
             self.go_on(spec, cx);
@@ -146,7 +197,7 @@ impl Talk {
 
     /// Tells the guest what there is, as far as the turn allows.
     fn go_on(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
-        while !cx.is_finished() && !self.news.is_empty() {
+        while !cx.is_finished() && !self.is_away() && !self.news.is_empty() {
             if cx.work_left() == 0 {
                 return cx.go_on_later();
             }
@@ -182,7 +233,8 @@ impl Talk {
     fn data(&mut self, spec: &Spec, data: &[u8], cx: &mut Cx<'_>) -> usize {
         let mut told = 0;
         for piece in data.chunks(MAX_PIECE_BYTES) {
-            if cx.is_finished() || self.is_securing() || cx.work_left() == 0 {
+            let is_held_up = self.is_away() || self.is_securing() || cx.work_left() == 0;
+            if cx.is_finished() || is_held_up {
                 break;
             }
             if cx.core.phase == Phase::Processing {
@@ -196,6 +248,14 @@ impl Talk {
 
     fn closed(&mut self, spec: &Spec, close: Close, cx: &mut Cx<'_>) {
         self.tell(spec, Event::Closed(close), cx);
+        match self.is_away() {
+            true => self.ending = Some(close),
+            false => self.ended(spec, close, cx),
+        }
+    }
+
+    /// It was told that the connection is over.
+    fn ended(&self, spec: &Spec, close: Close, cx: &mut Cx<'_>) {
         let reason = match close {
             Close::End | Close::Lost => Reason::PeerClosed,
             Close::Reset => Reason::PeerReset,
@@ -235,6 +295,13 @@ impl Talk {
     /// The time of the run is over: tells the guest of the timers that were set for
     /// that, if the turn allows it. It may give a verdict.
     pub(super) fn at_the_end(&mut self, spec: &Spec, cx: &mut Cx<'_>) {
+        if let Some(fault) = self.fault() {
+            return was_broken(spec, &fault, cx);
+        }
+        // There is no time left for what is called elsewhere, which was told of less.
+        if spec.module.is_script() {
+            return;
+        }
         for _ in 0..self.rules.timers_due(cx.elapsed()) {
             if self.is_behind() || cx.is_finished() || cx.work_left() == 0 {
                 return;
@@ -255,7 +322,7 @@ impl Talk {
         }
     }
 
-    /// Tells the guest of an event, and does what it wants done.
+    /// Tells the guest of an event, and does what it wants done: now, or when it answers.
     fn tell(&mut self, spec: &Spec, event: Event<'_>, cx: &mut Cx<'_>) {
         if cx.is_finished() {
             return;
@@ -264,64 +331,116 @@ impl Talk {
             return broke(spec, &fault, cx);
         }
         let now = cx.elapsed();
-        let description = spec.module.plugin.description();
-        let mut verdict = None;
-        let Self {
-            conn,
-            session,
-            rules,
-            marked,
-            ..
-        } = self;
-        let mut take = |action: Action<'_>| {
-            rules.on_action(&action, description, now)?;
-            match action {
-                Action::Send(bytes) => cx.send(*conn, bytes),
-                Action::StartTls => {
-                    let params = spec.params();
-                    cx.begin(Phase::Tls);
-                    cx.trace(format_args!("starting TLS with {}", params.server_name));
-                    cx.secure(*conn, params);
-                }
-                // `rules` has noted when it comes.
-                Action::SetTimer(..) => {}
-                Action::Mark(phase) => {
-                    let spent = cx.now() - core::mem::replace(marked, cx.now());
-                    let metric = &spec.module.phase_metric;
-                    cx.add_sample(metric, &[phase], spent.as_secs_f64());
-                }
-                Action::Sample {
-                    metric,
-                    value,
-                    labels,
-                } => {
-                    if let Some(metric) = guest::metric_of(description, metric) {
-                        cx.sample(metric, labels, value);
-                    }
-                }
-                Action::Log(line) if rules.keeps_line() => {
-                    let line = sentence(line);
-                    cx.note(format_args!("{}: {line}", description.name));
-                }
-                Action::Log(_) => {}
-                Action::Done(found) => {
-                    let (outcome, why) = found.outcome();
-                    verdict = Some((outcome, sentence(why).to_string()));
-                }
-            }
-            Ok(())
+        let Some(mut session) = self.session.take() else {
+            return;
         };
+        if spec.module.is_script() {
+            return cx.send_out(Call::next(session, now, event));
+        }
+        let mut verdict = None;
+        let mut take = |action: Action<'_>| self.act(spec, action, &mut verdict, cx);
         let result = session.on_event(now, event, &mut Sink::new(&mut take));
         cx.burnt(session.take_fuel());
-        match result {
-            Err(fault) => broke(spec, &fault, cx),
-            Ok(()) => {
-                if let Some((outcome, why)) = verdict {
-                    spec.module.backoff.verdict();
-                    cx.end_phase();
-                    cx.finish(outcome, format_args!("{why}"));
+        self.session = Some(session);
+        judge(spec, result, verdict, cx);
+    }
+
+    /// The guest has answered, elsewhere.
+    pub(super) fn called(&mut self, spec: &Spec, call: Call, cx: &mut Cx<'_>) {
+        self.take_answer(spec, call, cx);
+        if cx.is_finished() {
+            return;
+        }
+        if let Some(close) = self.ending.take() {
+            return self.ended(spec, close, cx);
+        }
+        if self.is_securing() {
+            // Said before the handshake that it asks for now: it is nobody's.
+            self.news.data.clear();
+            self.news.told = 0;
+        }
+        self.go_on(spec, cx);
+    }
+
+    fn take_answer(&mut self, spec: &Spec, call: Call, cx: &mut Cx<'_>) {
+        let Answer {
+            asked,
+            session,
+            actions,
+            result,
+        } = call.answer();
+        self.session = session;
+        // Phases of its own are the target's as well.
+        self.marked += cx.elapsed().saturating_sub(asked);
+        let mut verdict = None;
+        let mut actions = actions.iter();
+        let acted = actions
+            .try_for_each(|wanted| wanted.lend(|action| self.act(spec, action, &mut verdict, cx)));
+        judge(spec, acted.and(result), verdict, cx);
+    }
+
+    /// Does one thing that the guest wants done.
+    fn act(
+        &mut self,
+        spec: &Spec,
+        action: Action<'_>,
+        verdict: &mut Option<(Outcome, String)>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Fault> {
+        let description = spec.module.plugin.description();
+        self.rules.on_action(&action, description, cx.elapsed())?;
+        match action {
+            Action::Send(bytes) => cx.send(self.conn, bytes),
+            Action::StartTls => {
+                let params = spec.params();
+                cx.begin(Phase::Tls);
+                cx.trace(format_args!("starting TLS with {}", params.server_name));
+                cx.secure(self.conn, params);
+            }
+            // `rules` has noted when it comes.
+            Action::SetTimer(..) => {}
+            Action::Mark(phase) => {
+                let spent = cx.now() - core::mem::replace(&mut self.marked, cx.now());
+                let metric = &spec.module.phase_metric;
+                cx.add_sample(metric, &[phase], spent.as_secs_f64());
+            }
+            Action::Sample {
+                metric,
+                value,
+                labels,
+            } => {
+                if let Some(metric) = guest::metric_of(description, metric) {
+                    cx.sample(metric, labels, value);
                 }
             }
+            Action::Log(line) if self.rules.keeps_line() => {
+                let line = sentence(line);
+                cx.note(format_args!("{}: {line}", description.name));
+            }
+            Action::Log(_) => {}
+            Action::Done(found) => {
+                let (outcome, why) = found.outcome();
+                *verdict = Some((outcome, sentence(why).to_string()));
+            }
         }
+        Ok(())
+    }
+}
+
+/// Ends the run if the guest has broken, or has come to its verdict.
+fn judge(
+    spec: &Spec,
+    result: Result<(), Fault>,
+    verdict: Option<(Outcome, String)>,
+    cx: &mut Cx<'_>,
+) {
+    match (result, verdict) {
+        (Err(fault), _) => broke(spec, &fault, cx),
+        (Ok(()), Some((outcome, why))) => {
+            spec.module.backoff.verdict();
+            cx.end_phase();
+            cx.finish(outcome, format_args!("{why}"));
+        }
+        (Ok(()), None) => {}
     }
 }

@@ -1,5 +1,9 @@
 //! Guests that are scripts in Rust, driven through an engine.
 
+mod elsewhere;
+mod together;
+
+use alloc::collections::VecDeque;
 use alloc::vec;
 use core::sync::atomic::AtomicUsize;
 use std::sync::Mutex;
@@ -8,7 +12,7 @@ use super::*;
 use crate::check::{CheckSpec, ModuleConfig};
 use crate::fact::Sample;
 use crate::guest::{
-    Action, Description, Event, Finding, MAX_ACTIONS, MAX_LABEL_BYTES, MAX_PIECE_BYTES,
+    Action, Context, Description, Event, Finding, MAX_ACTIONS, MAX_LABEL_BYTES, MAX_PIECE_BYTES,
     MAX_SAMPLES, MAX_SENTENCE_BYTES, MAX_TIMERS, Session, Sink, Verdict,
 };
 use crate::io::Output;
@@ -98,11 +102,16 @@ impl Plugin for Arc<Scripted> {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.room.load(Ordering::Relaxed) > 0
+    }
+
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Session>, Fault> {
         if self.room.load(Ordering::Relaxed) == 0 {
             return Err(Fault::new(FaultKind::Capacity, "is one too many"));
         }
         let Context {
+            run: _,
             host,
             address,
             port,
@@ -213,6 +222,10 @@ struct Lab {
     /// Names for which TLS was asked for.
     names: Vec<String>,
     connects: usize,
+    /// The run that opened a connection last.
+    opened: Option<RunId>,
+    /// What is to be done elsewhere.
+    errands: VecDeque<(RunId, crate::Errand)>,
     seen: Option<Seen>,
 }
 
@@ -229,6 +242,8 @@ impl Lab {
             sent: Vec::new(),
             names: Vec::new(),
             connects: 0,
+            opened: None,
+            errands: VecDeque::new(),
             seen: None,
         }
     }
@@ -280,9 +295,12 @@ impl Lab {
     }
 
     fn look(&mut self) {
-        while let Some((_, output)) = self.engine.poll_output() {
+        while let Some((run, output)) = self.engine.poll_output() {
             match output {
-                Output::Open(..) => self.connects += 1,
+                Output::Open(..) => {
+                    self.connects += 1;
+                    self.opened = Some(run);
+                }
                 Output::Send(_, bytes) => self.sent.extend_from_slice(&bytes),
                 Output::Secure(_, params) => self.names.push(params.server_name.to_string()),
                 Output::Report(report) => {
@@ -301,6 +319,19 @@ impl Lab {
                 _ => {}
             }
         }
+        while let Some(errand) = self.engine.poll_errand() {
+            self.errands.push_back(errand);
+        }
+    }
+
+    /// Does what is to be done first, and has its answer after this time.
+    fn back_after(&mut self, time: Duration) -> &mut Self {
+        let (run, mut errand) = self.errands.pop_front().expect("something is to be done");
+        errand.run();
+        self.wait(time);
+        self.engine.handle_errand(run, Ok(errand), self.now);
+        self.look();
+        self
     }
 
     #[track_caller]
@@ -1102,6 +1133,11 @@ fn mistakes_are_found_at_their_field() {
     let guest = Scripted::new(|_, _, _| Ok(()));
     let limits = |limits| Config { limits, ..config() };
     let none = ConfigLimits::default;
+    let sharing = |runs_per_instance, sessions_per_instance| Config {
+        runs_per_instance,
+        sessions_per_instance,
+        ..config()
+    };
     for (config, expected) in [
         (
             Config::default(),
@@ -1141,6 +1177,42 @@ fn mistakes_are_found_at_their_field() {
                 ..config()
             },
             "wasm.runs_per_instance: expected 1 or more, found 0",
+        ),
+        (
+            sharing(1_000, 0),
+            "wasm.sessions_per_instance: expected 1 to 256, found 0",
+        ),
+        (
+            sharing(1_000, 257),
+            "wasm.sessions_per_instance: expected 1 to 256, found 257",
+        ),
+        (
+            Config {
+                class: "scripts".into(),
+                ..config()
+            },
+            "wasm.class: expected native or script, found \"scripts\"",
+        ),
+        (
+            Config {
+                class: "script".into(),
+                ..sharing(7, 2)
+            },
+            "wasm.sessions_per_instance: expected 1 for scripts, found 2",
+        ),
+        (
+            Config {
+                class: "script".into(),
+                ..limits(ConfigLimits {
+                    memory_bytes: Some((64 << 20) + 1),
+                    ..none()
+                })
+            },
+            "wasm.limits.memory_bytes: expected 65536 to 67108864, found 67108865",
+        ),
+        (
+            sharing(7, 8),
+            "wasm.sessions_per_instance: expected no more at once than an instance serves in all (runs_per_instance: 7), found 8",
         ),
         (
             limits(ConfigLimits {
