@@ -26,7 +26,7 @@ use crate::limits::{
     REVISITS_PER_TURN, UNTIMED_TURNS,
 };
 use crate::names::Follower;
-use crate::net::{Connect, Got, Line, Net, Told};
+use crate::net::{Connect, Got, Line, Net, Told, is_up};
 use crate::notices::{self, Notice};
 use crate::report::Done;
 use crate::snapshot::{FleetJob, StatsJob};
@@ -269,7 +269,7 @@ impl Worker {
             return;
         };
         if let Io::Stream(_, Stage::Connecting) = socket.io {
-            match self.net.connected(key) {
+            match self.net.connected(key, is_up(event)) {
                 Connect::Pending => return,
                 Connect::Done(run, conn) => self.tell(run, Input::Opened(conn)),
                 Connect::Failed(run, conn, closed) => {
