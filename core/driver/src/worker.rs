@@ -476,9 +476,7 @@ impl Worker {
                 }
                 let mut rows = Vec::new();
                 let next = job.query.copy(&self.engine, cursor, &mut rows);
-                if !rows.is_empty() {
-                    job.add(rows);
-                }
+                job.add(rows);
                 if next.is_none() {
                     job.answered();
                 }
@@ -492,7 +490,7 @@ impl Worker {
                 match next {
                     Some(cursor) => Some(Copy::Stats(job, cursor, groups)),
                     None => {
-                        job.add(self.stats(groups));
+                        job.add([self.stats(groups)]);
                         job.answered();
                         None
                     }

@@ -110,7 +110,7 @@ mod time;
 pub mod tls;
 mod wheel;
 
-pub use engine::{Config, Engine, Full, Last, Stats, Taker, TargetView};
+pub use engine::{Config, Engine, Full, Last, Record, Stats, Taker, TargetView};
 pub use id::{Conn, GroupId, RunId, TargetId};
 pub use io::{
     Bytes, Closed, Endpoint, Families, Family, Input, Lease, Output, ResolveError, ServerTrouble,
