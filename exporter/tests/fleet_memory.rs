@@ -84,6 +84,7 @@ impl World {
                 labels: fleet::labels(&target.labels).expect("names"),
                 target: target.name,
                 pairs: target.labels,
+                spec: target.spec,
             }
         });
         let job = JobView {

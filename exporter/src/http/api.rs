@@ -236,7 +236,7 @@ fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Ta
         job,
         target: &entry.target,
         labels: pairs
-            .map(|(name, value)| (name.to_string(), (**value).into()))
+            .map(|(name, value)| (name.to_owned(), value.into()))
             .collect(),
         health: health(row),
         results: Results {

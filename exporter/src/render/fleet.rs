@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use probity_driver::Row;
-use probity_engine::{Last, Outcome, TargetId};
+use probity_engine::{Last, Outcome, Spec, TargetId};
 use probity_spec::Labels;
 
 use super::buckets::Buckets;
@@ -40,7 +40,12 @@ pub struct Entry {
     pub pairs: Labels,
     /// The same, rendered for series: [`labels`].
     pub labels: LabelSet,
+    /// What the engine was told to do with it.
+    pub spec: Arc<Spec>,
 }
+
+/// A fleet has a hundred thousand of them.
+const _: () = assert!(size_of::<Entry>() <= 96);
 
 /// What a job's targets expose.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +67,7 @@ pub struct JobView {
 /// # Errors
 /// If a name cannot be that of a label.
 pub fn labels(pairs: &Labels) -> Result<LabelSet, InvalidLabelName> {
-    let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
-    LabelSet::new(pairs, &TAKEN)
+    LabelSet::new(pairs.iter(), &TAKEN)
 }
 
 impl Index {
