@@ -248,12 +248,6 @@ impl Running {
             modules: checks.collect(),
         })
     }
-
-    /// Whether any job wants histograms of its targets in text.
-    pub fn wants_classic_buckets(&self) -> bool {
-        let jobs = self.file.jobs();
-        jobs.iter().any(|job| job.classic_buckets().is_some())
-    }
 }
 
 impl App {

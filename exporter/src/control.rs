@@ -164,8 +164,6 @@ pub struct Control {
     groups: Groups,
     /// What discovery found, by job.
     found: BTreeMap<String, FileSd>,
-    /// What the engine was told.
-    targets: Vec<Target>,
     discovery: Discovery,
 }
 
@@ -179,7 +177,7 @@ impl Control {
             checksum,
             stamps,
         } = loaded;
-        let running = running(&file, &stamps, &[], &mut Groups::default());
+        let running = running(&file, &stamps, Vec::new(), &mut Groups::default());
         let app = Arc::new(App::new(bridge, probes, running, send));
         let control = Self {
             app: Arc::clone(&app),
@@ -193,7 +191,6 @@ impl Control {
             stamps,
             groups: Groups::default(),
             found: BTreeMap::new(),
-            targets: Vec::new(),
             discovery: Discovery::start(),
         };
         (control, app)
@@ -222,7 +219,7 @@ impl Control {
         self.app.reloaded(true, unix_now());
         let jobs = self.file.jobs().len();
         let (config, modules) = (self.source.name(), self.file.modules().count());
-        let targets = self.targets.len();
+        let targets = self.targets();
         tracing::info!(config, modules, jobs, targets, "Fleet loaded");
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -338,7 +335,7 @@ impl Control {
     fn log_reload(&self, result: &Result<(), String>) {
         match result {
             Ok(()) => {
-                let (jobs, targets) = (self.file.jobs().len(), self.targets.len());
+                let (jobs, targets) = (self.file.jobs().len(), self.targets());
                 tracing::info!(jobs, targets, "Reloaded config file");
             }
             Err(error) => tracing::error!(err = error, "Error reloading config"),
@@ -414,8 +411,13 @@ impl Control {
         if changed {
             // An error means that the driver has stopped, which ends us all.
             let _ = self.apply().await;
-            tracing::info!(targets = self.targets.len(), "Discovered targets changed");
+            tracing::info!(targets = self.targets(), "Discovered targets changed");
         }
+    }
+
+    /// How many there are.
+    fn targets(&self) -> usize {
+        self.app.running().index.entries().len()
     }
 
     /// Brings the engine to what the file and the discovered groups say.
@@ -441,7 +443,11 @@ impl Control {
                 "Target left out"
             );
         }
-        let delta = Delta::between(&self.targets, &mut fleet.targets);
+        // What the engine was told is what the rest of the process sees.
+        let before = self.app.running();
+        let entries = before.index.entries().iter();
+        let known = entries.map(|entry| (entry.id, &entry.spec));
+        let delta = Delta::since(known, &mut fleet.targets);
         let removed = delta.remove.iter().map(|id| Change::Remove(*id));
         let added = delta.upsert.iter();
         let gone = self.groups.retain(self.file.jobs());
@@ -449,11 +455,10 @@ impl Control {
             .chain(added.map(|target| Change::Upsert(target.id, Arc::clone(&target.spec))))
             .chain(gone.into_iter().map(Change::Forget))
             .collect();
-        self.targets = fleet.targets;
         self.app.replace(running(
             &self.file,
             &self.stamps,
-            &self.targets,
+            fleet.targets,
             &mut self.groups,
         ));
         changes
@@ -469,7 +474,7 @@ fn refresh_interval(file: &File) -> Duration {
 }
 
 /// What the rest of the process reads.
-fn running(file: &File, stamps: &Stamps, targets: &[Target], groups: &mut Groups) -> Running {
+fn running(file: &File, stamps: &Stamps, targets: Vec<Target>, groups: &mut Groups) -> Running {
     let jobs = file.jobs().iter();
     let views = jobs.clone().map(|job| JobView {
         name: job.name().to_owned(),
@@ -477,13 +482,14 @@ fn running(file: &File, stamps: &Stamps, targets: &[Target], groups: &mut Groups
         minimal: job.metrics() == probity_spec::Metrics::Minimal,
         classic_buckets: job.classic_buckets().unwrap_or_default().into(),
     });
-    let entries = targets.iter().map(|target| Entry {
+    let entries = targets.into_iter().map(|target| Entry {
         id: target.id,
         job: target.job,
-        target: Arc::clone(&target.name),
+        target: target.name,
         // The file's names were checked when it was parsed.
         labels: fleet::labels(&target.labels).unwrap_or_default(),
-        pairs: Arc::clone(&target.labels),
+        pairs: target.labels,
+        spec: target.spec,
     });
     Running {
         file: file.clone(),
@@ -598,9 +604,9 @@ impl Blind {
 
 fn name(running: &Running, target: TargetId) -> Option<Name> {
     let entry = running.index.get(target)?;
-    let instance = entry.pairs.iter().find(|(name, _)| **name == *"instance");
+    let instance = entry.pairs.get("instance").unwrap_or(&entry.target);
     Some(Name {
         job: running.job_name(entry).to_owned(),
-        instance: instance.map_or_else(|| entry.target.to_string(), |(_, value)| value.to_string()),
+        instance: instance.to_owned(),
     })
 }

@@ -289,7 +289,7 @@ jobs:
         let groups = groups.flat_map(|(_, groups)| groups);
         groups
             .flat_map(|it| &it.targets)
-            .map(String::as_str)
+            .map(|target| &**target)
             .collect()
     }
 

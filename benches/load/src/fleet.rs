@@ -79,5 +79,11 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<(), String> {
         "B",
         Bar::AtMost(512.0),
     );
+    // In a round of a second not all of them have had their turn.
+    if checks >= u64::from(targets) {
+        let each = cpu::resident().saturating_sub(before) as f64 / f64::from(targets);
+        let name = "fleet: resident bytes of a target with a result";
+        report.add(name, each, "B", Bar::AtMost(512.0));
+    }
     Ok(())
 }

@@ -112,8 +112,8 @@ impl Errors {
 /// Of the last run. `None` if the server has answered a later one meanwhile, or
 /// there was one of which we heard nothing.
 fn error(row: &Row, slept: Slept) -> Option<i64> {
-    let last = row.last.as_ref()?;
-    let same = row.results[Outcome::Success.index()] == slept.answers;
+    let last = row.last()?;
+    let same = row.results()[Outcome::Success.index()] == slept.answers;
     let told = last.total.as_micros() as i64;
     (same && last.outcome == Outcome::Success).then_some(told - slept.last as i64)
 }

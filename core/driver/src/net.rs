@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll};
 use probity_engine::tls::TlsParams;
@@ -33,6 +34,23 @@ use crate::sockets::{Coalescing, Held, Io, Key, Queued, Socket, Sockets, Stage};
 /// and an edge will tell what comes later (epoll(7), question 9). This saves
 /// one system call for each read.
 const SHORT_READ_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Whether an event says by itself that a connect has succeeded.
+///
+/// mio prescribes to ask for `SO_ERROR` and for the peer, because of systems that wake
+/// for nothing. Linux does not: what `epoll_wait` reports it has looked up for that
+/// report, edge-triggered or not (`ep_send_events`), and `tcp_poll` says that a socket
+/// takes bytes only when it is past its handshake, or when it is closed, and then says
+/// `EPOLLHUP` as well; an error is `EPOLLERR`. (It also says so before the handshake if
+/// that is put off until something is sent, `TCP_FASTOPEN_CONNECT`; nobody asks for that
+/// here.) What breaks the connection afterwards has an event of its own, and is met by
+/// whoever reads or writes.
+pub(crate) fn is_up(event: &Event) -> bool {
+    cfg!(target_os = "linux")
+        && event.is_writable()
+        && !event.is_write_closed()
+        && !event.is_error()
+}
 
 /// Something to tell the engine that no event of the kernel will tell.
 #[derive(Debug)]
@@ -385,9 +403,9 @@ impl Net {
         }
     }
 
-    /// Looks whether a connect has ended, as mio prescribes: `SO_ERROR`, then
-    /// whether there is a peer.
-    pub(crate) fn connected(&mut self, key: Key) -> Connect {
+    /// Looks whether a connect has ended: unless the event says so ([`is_up`]) as mio
+    /// prescribes, `SO_ERROR`, then whether there is a peer.
+    pub(crate) fn connected(&mut self, key: Key, is_up: bool) -> Connect {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Connect::Pending;
         };
@@ -395,6 +413,10 @@ impl Net {
         let Io::Stream(stream, stage) = &mut socket.io else {
             return Connect::Pending;
         };
+        if is_up {
+            *stage = Stage::Plain;
+            return Connect::Done(run, conn);
+        }
         let error = match stream.take_error() {
             Ok(None) => match stream.peer_addr() {
                 Ok(_) => {

@@ -9,15 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use probity_engine::histogram::Exponential;
-use probity_engine::{Engine, GroupId, Instant, Last, Spec, TargetId, TargetView};
+use probity_engine::{Engine, GroupId, Instant, Last, Record, Spec, TargetId, TargetView};
 use std::sync::Arc;
 
 use crate::clerk::Clerk;
 use crate::limits::ROWS_PER_TURN;
 use crate::stats::ShardStats;
 
-/// Which targets to copy, and what of them. The default is all of them
-/// without their histograms; conditions add up.
+/// Which targets to copy. The default is all of them; conditions add up.
 #[derive(Clone, Debug, Default)]
 pub struct FleetQuery {
     /// Only those of these groups.
@@ -25,8 +24,6 @@ pub struct FleetQuery {
     /// `(page, pages)`: only those whose `id % pages == page`. No page is
     /// everything if `pages` is 0.
     pub page: Option<(u32, u32)>,
-    /// Whether to copy histograms.
-    pub histograms: bool,
     /// Only these; ids that are not registered are left out.
     pub ids: Option<Vec<TargetId>>,
 }
@@ -42,27 +39,56 @@ pub struct Fleet {
     pub complete: bool,
 }
 
-/// A target's state as of the copy.
+/// A target's state as of the copy. What its runs have left is shared with the engine
+/// until the next one ends, so that a row is small.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Its name.
     pub id: TargetId,
-    /// The job that it is counted with.
-    pub group: GroupId,
     /// The health after thresholds; `None` while unknown.
     pub up: Option<bool>,
-    /// Results so far by [`Outcome::index`](probity_engine::Outcome::index).
-    pub results: [u64; 4],
-    /// The last result, if there is one.
-    pub last: Option<Last>,
+    /// What its runs have left; `None` if nothing was booked yet.
+    pub record: Option<Arc<Record>>,
     /// When its next run is due.
     pub next: Instant,
     /// When it was registered.
     pub added: Instant,
     /// What is checked.
     pub spec: Arc<Spec>,
-    /// Durations of all results that were not `Unknown`, if asked for.
-    pub histogram: Option<Exponential>,
+}
+
+/// A copy of 50,000 targets is 2.4 MB.
+const _: () = assert!(size_of::<Row>() <= 48);
+
+impl Row {
+    /// Results so far by [`Outcome::index`](probity_engine::Outcome::index).
+    pub fn results(&self) -> [u64; 4] {
+        self.record.as_ref().map_or([0; 4], |record| record.results)
+    }
+
+    /// The last result, if there is one.
+    pub fn last(&self) -> Option<&Last> {
+        self.record.as_ref()?.last.as_ref()
+    }
+
+    /// Durations of all results that were not `Unknown`; `None` if nothing was booked
+    /// yet.
+    pub fn histogram(&self) -> Option<&Exponential> {
+        self.record.as_ref().map(|record| &record.histogram)
+    }
+}
+
+impl From<&TargetView<'_>> for Row {
+    fn from(target: &TargetView<'_>) -> Self {
+        Self {
+            id: target.id,
+            up: target.up,
+            record: target.record.cloned(),
+            next: target.next,
+            added: target.added,
+            spec: Arc::clone(target.spec),
+        }
+    }
 }
 
 impl FleetQuery {
@@ -74,20 +100,6 @@ impl FleetQuery {
         on_page && self.groups.as_ref().is_none_or(in_group)
     }
 
-    fn row(&self, target: &TargetView<'_>) -> Row {
-        Row {
-            id: target.id,
-            group: target.spec.group,
-            up: target.up,
-            results: target.results,
-            last: target.last.cloned(),
-            next: target.next,
-            added: target.added,
-            spec: Arc::clone(target.spec),
-            histogram: self.histograms.then(|| target.histogram.clone()),
-        }
-    }
-
     /// Copies the part of one turn that begins at `cursor`. Returns where the
     /// next one begins, or `None` after the last.
     pub(crate) fn copy(&self, engine: &Engine, cursor: u32, rows: &mut Vec<Row>) -> Option<u32> {
@@ -95,7 +107,7 @@ impl FleetQuery {
         let end = cursor.saturating_add(step);
         let mut take = |target: TargetView<'_>| {
             if self.wants(&target) {
-                rows.push(self.row(&target));
+                rows.push(Row::from(&target));
             }
         };
         let total = match &self.ids {
@@ -121,9 +133,7 @@ impl FleetQuery {
 
 impl Fleet {
     /// Puts the parts of all workers together.
-    pub(crate) fn assemble(parts: Vec<Vec<Row>>, complete: bool) -> Self {
-        let mut rows: Vec<Row> = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-        rows.extend(parts.into_iter().flatten());
+    pub(crate) fn assemble(mut rows: Vec<Row>, complete: bool) -> Self {
         rows.sort_unstable_by_key(|row| row.id);
         // Ids that were asked for twice.
         rows.dedup_by_key(|row| row.id);
@@ -132,7 +142,7 @@ impl Fleet {
 }
 
 /// A question about the fleet; the answer comes in parts of a turn each.
-pub(crate) type FleetJob = Job<FleetQuery, Vec<Row>>;
+pub(crate) type FleetJob = Job<FleetQuery, Row>;
 /// A question about the workers themselves.
 pub(crate) type StatsJob = Job<(), ShardStats>;
 
@@ -167,10 +177,10 @@ impl<Query, Part: Send> Job<Query, Part> {
         }
     }
 
-    /// A worker gives a part.
-    pub(crate) fn add(&self, part: Part) {
+    /// A worker gives some of what it has.
+    pub(crate) fn add(&self, more: impl IntoIterator<Item = Part>) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.push(part);
+        parts.extend(more);
     }
 
     /// A worker has given all its parts.

@@ -27,7 +27,7 @@ use crate::limits::{
     REVISITS_PER_TURN, UNTIMED_TURNS,
 };
 use crate::names::Follower;
-use crate::net::{Connect, Got, Line, Net, Told};
+use crate::net::{Connect, Got, Line, Net, Told, is_up};
 use crate::notices::{self, Notice};
 use crate::report::Done;
 use crate::snapshot::{FleetJob, StatsJob};
@@ -287,7 +287,7 @@ impl Worker {
             return;
         };
         if let Io::Stream(_, Stage::Connecting) = socket.io {
-            match self.net.connected(key) {
+            match self.net.connected(key, is_up(event)) {
                 Connect::Pending => return,
                 Connect::Done(run, conn) => self.tell(run, Input::Opened(conn)),
                 Connect::Failed(run, conn, closed) => {
@@ -501,9 +501,7 @@ impl Worker {
                 }
                 let mut rows = Vec::new();
                 let next = job.query.copy(&self.engine, cursor, &mut rows);
-                if !rows.is_empty() {
-                    job.add(rows);
-                }
+                job.add(rows);
                 if next.is_none() {
                     job.answered();
                 }
@@ -517,7 +515,7 @@ impl Worker {
                 match next {
                     Some(cursor) => Some(Copy::Stats(job, cursor, groups)),
                     None => {
-                        job.add(self.stats(groups));
+                        job.add([self.stats(groups)]);
                         job.answered();
                         None
                     }

@@ -114,7 +114,7 @@ mod time;
 pub mod tls;
 mod wheel;
 
-pub use engine::{Config, Engine, Full, Last, Stats, Taker, TargetView};
+pub use engine::{Config, Engine, Full, Last, Record, Stats, Taker, TargetView};
 pub use errand::Errand;
 pub use id::{Conn, GroupId, RunId, TargetId};
 pub use io::{

@@ -331,7 +331,7 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
     let threshold = threshold::Config::new(kind, it.success_threshold, it.failure_threshold)
         .map_err(|error| mistake(error.to_string()))?;
     let id = match it.id {
-        0 => identity::target_id(module_name, name, &Labels::from([])),
+        0 => identity::target_id(module_name, name, &Labels::default()),
         id => TargetId(id),
     };
     let spec = Arc::new(Spec {
@@ -344,9 +344,9 @@ pub(crate) unsafe fn wanted(target: *const probity_target) -> std::result::Resul
         id,
         spec,
         #[cfg(feature = "driver")]
-        labels: labels(&Labels::from([
-            ("instance".into(), name.into()),
-            ("module".into(), module_name.into()),
+        labels: labels(&Labels::from_iter([
+            ("instance", name),
+            ("module", module_name),
         ])),
     })
 }

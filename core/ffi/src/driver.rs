@@ -547,14 +547,13 @@ pub unsafe extern "C" fn probity_driver_fleet(
             let context = context;
             in_callback.call(|| {
                 for row in &fleet.rows {
-                    let last = row.last.as_ref();
                     let state = probity_target_state::new(
                         row.id,
-                        row.group,
+                        row.spec.group,
                         row.up,
-                        row.results,
+                        row.results(),
                         row.next,
-                        last,
+                        row.last(),
                     );
                     // SAFETY: the caller's promise.
                     unsafe { each(context.0, &state) };

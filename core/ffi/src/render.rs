@@ -36,7 +36,7 @@ impl Families {
     }
 
     fn row(&mut self, row: &Row, labels: &str) {
-        for (outcome, count) in Outcome::NAMES.into_iter().zip(row.results) {
+        for (outcome, count) in Outcome::NAMES.into_iter().zip(row.results()) {
             self.sample(
                 "probity_results_total",
                 "Results of the target's runs",
@@ -52,7 +52,7 @@ impl Families {
             self.sample("probity_target_up", help, "gauge", labels, None, up);
         }
         // What nobody has seen is not shown.
-        let Some(last) = &row.last else { return };
+        let Some(last) = row.last() else { return };
         if matches!(last.outcome, Outcome::Unknown(_)) {
             return;
         }

@@ -502,7 +502,6 @@ enum Of<'j> {
 }
 
 fn indistinguishable(jobs: &[(usize, Job)]) -> Vec<Twin<'_>> {
-    let instance: Arc<str> = "instance".into();
     // The first of each: its job, its group and number there, its target.
     let mut seen: HashMap<Labels, (usize, (usize, usize), &str)> = HashMap::new();
     let path = |(group, target)| format!("static_configs[{group}].targets[{target}]");
@@ -511,14 +510,14 @@ fn indistinguishable(jobs: &[(usize, Job)]) -> Vec<Twin<'_>> {
         for (group_index, group) in job.groups.iter().enumerate() {
             let shared = label::of_group(&group.labels, &job.name);
             for (target_index, target) in group.targets.iter().enumerate() {
-                let labels = label::of_target(&shared, &instance, &target.as_str().into());
+                let labels = shared.of_target(target);
                 let at = (group_index, target_index);
                 let of = match seen.get(&labels) {
                     None => {
-                        seen.insert(labels, (*index, at, target));
+                        seen.insert(labels, (*index, at, &**target));
                         continue;
                     }
-                    Some((other, first, found)) if (other, found) == (index, &target.as_str()) => {
+                    Some((other, first, found)) if (other, found) == (index, &&**target) => {
                         Of::Itself(path(*first))
                     }
                     Some((other, _, found)) => Of::Other(*other, found),

@@ -1,6 +1,7 @@
 //! Target groups: the content of `static_configs` and of file_sd's files.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +15,33 @@ use crate::yaml;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a mapping of targets and labels")]
 pub struct Group {
-    /// Targets as their module wants them: `host:port`, a URL.
-    #[serde(default)]
-    pub targets: Vec<String>,
+    /// Targets as their module wants them: `host:port`, a URL. Whoever probes them has
+    /// the same text.
+    #[serde(default, with = "shared")]
+    pub targets: Box<[Arc<str>]>,
     /// Labels of all of them. An empty value is a label that is not there; a
     /// name that begins with `__` is Prometheus' and has no effect.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// A list of texts that are shared. serde has it too, but only as a feature for all
+/// that is compiled with it.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(list: &[Arc<str>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(list.iter().map(|text| &**text))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Box<[Arc<str>]>, D::Error> {
+        let list = Vec::<String>::deserialize(from)?;
+        Ok(list.into_iter().map(Arc::from).collect())
+    }
 }
 
 /// Longest target in bytes.
@@ -177,7 +198,7 @@ mod tests {
             {"targets": []}]"#;
         let groups = parse_groups("t", yaml, Format::Yaml).unwrap();
         assert_eq!(groups, parse_groups("t", json, Format::Json).unwrap());
-        assert_eq!(groups[0].targets, ["a:1", "b:2"]);
+        assert!(groups[0].targets.iter().map(|it| &**it).eq(["a:1", "b:2"]));
         assert_eq!(groups[0].labels["shard"], "7");
     }
 

@@ -1,13 +1,90 @@
 //! Labels that a target's series carry.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Mistake, join, segment};
 
-/// Labels sorted by name, cheap to clone: names and values that targets have
-/// in common are shared by them.
-pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
+/// Labels sorted by name, cheap to clone. What the targets of a group have in common is
+/// one list for all of them, beside which each has its `instance` alone.
+#[derive(Clone, Default)]
+pub struct Labels {
+    shared: Arc<[(Arc<str>, Arc<str>)]>,
+    /// Its value, unless there is none or it is in the list.
+    instance: Option<Arc<str>>,
+}
+
+const INSTANCE: &str = "instance";
+
+impl Labels {
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        fn pair((name, value): &(Arc<str>, Arc<str>)) -> (&str, &str) {
+            (name, value)
+        }
+        let at = self.shared.partition_point(|(name, _)| **name < *INSTANCE);
+        let (before, after) = self.shared.split_at(at);
+        let own = self.instance.as_deref().map(|value| (INSTANCE, value));
+        before
+            .iter()
+            .map(pair)
+            .chain(own)
+            .chain(after.iter().map(pair))
+    }
+
+    /// The value of a label.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.iter().find(|(label, _)| *label == name)?;
+        Some(value)
+    }
+
+    /// These, of a group, and `instance`, which is the target itself unless the group
+    /// says otherwise.
+    pub(crate) fn of_target(&self, target: &Arc<str>) -> Self {
+        let is_said = self.get(INSTANCE).is_some();
+        Self {
+            shared: Arc::clone(&self.shared),
+            instance: (!is_said).then(|| Arc::clone(target)),
+        }
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Labels {
+    /// Of several labels with one name the last is taken.
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
+        let sorted: BTreeMap<&str, &str> = pairs.into_iter().collect();
+        let pairs = sorted.into_iter();
+        Self {
+            shared: pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            instance: None,
+        }
+    }
+}
+
+/// Where `instance` is kept makes no difference.
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.iter().for_each(|pair| pair.hash(state));
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
 
 /// Names that series of targets use beside the target's own labels. A target
 /// that had one of them would yield series with the same label twice, for
@@ -86,10 +163,7 @@ fn check_value(value: &str) -> Result<(), String> {
 /// Labels of a group without those of discovery and without the empty ones,
 /// which are labels that a series does not have, and with the job's name unless
 /// the group says otherwise.
-pub(crate) fn of_group(
-    labels: &BTreeMap<String, String>,
-    job: &Arc<str>,
-) -> BTreeMap<Arc<str>, Arc<str>> {
+pub(crate) fn of_group(labels: &BTreeMap<String, String>, job: &Arc<str>) -> Labels {
     let mut shared: BTreeMap<Arc<str>, Arc<str>> = labels
         .iter()
         .filter(|(name, value)| !value.is_empty() && !is_discovery(name))
@@ -98,27 +172,36 @@ pub(crate) fn of_group(
     shared
         .entry("job".into())
         .or_insert_with(|| Arc::clone(job));
-    shared
+    Labels {
+        shared: shared.into_iter().collect(),
+        instance: None,
+    }
 }
 
-/// Labels of one target of a group: `instance` is the target itself unless
-/// the group says otherwise.
-pub(crate) fn of_target(
-    group: &BTreeMap<Arc<str>, Arc<str>>,
-    instance: &Arc<str>,
-    target: &Arc<str>,
-) -> Labels {
-    if group.contains_key(instance) {
-        return group
-            .iter()
-            .map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
-            .collect();
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasher as _, RandomState};
+
+    use super::*;
+
+    #[test]
+    fn the_instance_stands_in_its_place_wherever_it_is_kept() {
+        let of_group = |pairs: &[(&str, &str)]| {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            of_group(&pairs.iter().map(own).collect(), &"j".into())
+        };
+        let group = of_group(&[("zone", "7"), ("a", "b"), ("empty", ""), ("__x", "y")]);
+        let labels = group.of_target(&"t:1".into());
+        let pairs = [("a", "b"), ("instance", "t:1"), ("job", "j"), ("zone", "7")];
+        assert!(labels.iter().eq(pairs), "{labels:?}");
+        let written: Labels = pairs.into_iter().rev().collect();
+        assert_eq!(labels, written);
+        let hasher = RandomState::new();
+        assert_eq!(hasher.hash_one(&labels), hasher.hash_one(&written));
+        assert_ne!(labels, group.of_target(&"t:2".into()));
+        assert_ne!(labels, group);
+        let said = of_group(&[("instance", "chosen")]).of_target(&"t:1".into());
+        assert!(said.iter().eq([("instance", "chosen"), ("job", "j")]));
+        assert_eq!((said.get("job"), said.get("zone")), (Some("j"), None));
     }
-    let mut labels: Vec<_> = group
-        .iter()
-        .map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
-        .collect();
-    let at = labels.partition_point(|(name, _)| name < instance);
-    labels.insert(at, (Arc::clone(instance), Arc::clone(target)));
-    labels.into()
 }

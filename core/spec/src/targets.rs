@@ -32,8 +32,7 @@ pub struct Target {
 impl Target {
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.labels.iter().find(|(label, _)| **label == *name)?;
-        Some(value)
+        self.labels.get(name)
     }
 }
 
@@ -149,13 +148,11 @@ struct Builder {
 
 impl Builder {
     fn group(&mut self, index: usize, job: &Job, id: GroupId, group: &Group) {
-        let instance: Arc<str> = "instance".into();
         let shared = label::of_group(&group.labels, &job.name);
-        for target in &group.targets {
-            let name: Arc<str> = target.as_str().into();
-            let labels = label::of_target(&shared, &instance, &name);
-            if let Err(why) = self.target(index, job, id, &name, labels) {
-                let (job, target) = (job.name().to_owned(), target.clone());
+        for name in &group.targets {
+            let labels = shared.of_target(name);
+            if let Err(why) = self.target(index, job, id, name, labels) {
+                let (job, target) = (job.name().to_owned(), name.to_string());
                 self.fleet.dropped.push(Dropped { job, target, why });
             }
         }

@@ -178,13 +178,13 @@ fn look_at_results(handle: &Handle, many: u64) {
     let slow = Outcome::Failure(Reason::TimeoutProcessing);
     let late = Outcome::Unknown(Reason::Overload);
     for row in &rows {
-        let last = row.last.as_ref().map(|last| last.outcome);
+        let last = row.last().map(|last| last.outcome);
         assert!(
             last == Some(slow) || last == Some(late),
             "{:?}: {last:?}",
             row.id
         );
-        let [up, warned, ..] = row.results;
+        let [up, warned, ..] = row.results();
         assert_eq!(up + warned, 0, "{:?}", row.id);
     }
     let seen = stats(handle);

@@ -202,7 +202,7 @@ mod tests {
                     .await
                     .unwrap()
                     .rows;
-                if rows.len() == 200 && rows.iter().all(|row| row.last.is_some()) {
+                if rows.len() == 200 && rows.iter().all(|row| row.last().is_some()) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -210,7 +210,7 @@ mod tests {
             let running = server.app.running();
             let mut seen = 0;
             for (entry, row) in running.index.join(&rows) {
-                let last = row.last.as_ref().expect("all had time for a run");
+                let last = row.last().expect("all had time for a run");
                 let expected = match entry.target.split('/').nth(3) {
                     Some("503") => Outcome::Failure(Reason::HttpStatus),
                     Some("refused") => Outcome::Failure(Reason::ConnectRefused),

@@ -1,11 +1,11 @@
 //! The streaming encoder: families in, bytes of one format out.
 //!
 //! Bytes go to the sink in pieces of about 64 KiB and nothing is allocated per
-//! sample. The one thing that must be held back is a protobuf family, because a
-//! `MetricFamily` is prefixed by its length. Measured with 65 bytes of labels: 87
-//! bytes per gauge, so 4.3 MB for 50,000 targets; a native histogram with 15
-//! buckets takes about 45 bytes more, 15 classic buckets about 200. Larger fleets
-//! are served in pages. The text formats hold back nothing.
+//! sample. The text formats hold back nothing. In protobuf a family is prefixed by its
+//! length, so that one of which the series come one by one ([`Encoder::family`]) is held
+//! until it ends: for a fleet of 50,000 targets that would be 4 to 8 MB. What can be
+//! gone through twice ([`Encoder::write_family`]) is measured first, without being
+//! encoded, and then held back no more than text is.
 //!
 //! No timestamps (a vanished series must go stale at once) and no units (a unit
 //! that is not a suffix of the name fails the whole scrape).
@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use super::body::CHUNK_BYTES;
 use super::format::Format;
 use super::histogram::Histogram;
-use super::labels::{LabelSet, is_label_name, is_metric_name};
+use super::labels::{LabelSet, Rendered, is_label_name, is_metric_name};
 use super::proto::Proto;
 use super::text::Text;
 
@@ -47,6 +47,22 @@ pub(super) struct Header<'a> {
     pub(super) base: &'a str,
     pub(super) help: &'a str,
     pub(super) kind: Type,
+}
+
+impl<'a> Header<'a> {
+    fn new(name: &'a str, help: &'a str, kind: Kind) -> Self {
+        let (base, kind) = match kind {
+            Kind::Gauge => (name, Type::Gauge),
+            Kind::Untyped => (name, Type::Untyped),
+            Kind::Counter => (name.strip_suffix("_total").unwrap_or(name), Type::Counter),
+        };
+        Self { base, help, kind }
+    }
+
+    fn of_histograms(base: &'a str, help: &'a str) -> Self {
+        let kind = Type::Histogram;
+        Self { base, help, kind }
+    }
 }
 
 /// Encodes families into one exposition. Dropped without [`Encoder::finish`]
@@ -107,13 +123,52 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// `InvalidInput` if `name` is not a metric name; those of the sink.
     pub fn family(&mut self, name: &str, help: &str, kind: Kind) -> io::Result<Family<'_, W>> {
-        let (base, kind) = match kind {
-            Kind::Gauge => (name, Type::Gauge),
-            Kind::Untyped => (name, Type::Untyped),
-            Kind::Counter => (name.strip_suffix("_total").unwrap_or(name), Type::Counter),
-        };
-        self.open(&Header { base, help, kind })?;
+        self.open(&Header::new(name, help, kind))?;
         Ok(Family { encoder: self })
+    }
+
+    /// Writes a family of many series, of which none is held back: `series` is called
+    /// twice where the format needs to know their length first, and must write the same
+    /// both times. Otherwise as [`Encoder::family`].
+    ///
+    /// # Errors
+    /// As [`Encoder::family`]; those of `series`; `InvalidData` if it has not written
+    /// the same.
+    pub fn write_family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        series: impl Fn(&mut Family<'_, W>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.open(&Header::new(name, help, kind))?;
+        self.write_measured(|encoder| series(&mut Family { encoder }))
+    }
+
+    /// The same with histograms.
+    ///
+    /// # Errors
+    /// As [`Encoder::write_family`].
+    pub fn write_histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl Fn(&mut Histograms<'_, W>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.open(&Header::of_histograms(name, help))?;
+        self.write_measured(|encoder| series(&mut Histograms { encoder }))
+    }
+
+    fn write_measured(&mut self, series: impl Fn(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        if let Back::Proto(proto) = &mut self.format {
+            proto.measure();
+            series(self)?;
+        }
+        if let Back::Proto(proto) = &mut self.format {
+            proto.announce(&mut self.out.buffer);
+        }
+        series(self)?;
+        self.close()
     }
 
     /// Begins a family of histograms and ends the one before it.
@@ -121,11 +176,7 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// As [`Encoder::family`].
     pub fn histograms(&mut self, name: &str, help: &str) -> io::Result<Histograms<'_, W>> {
-        self.open(&Header {
-            base: name,
-            help,
-            kind: Type::Histogram,
-        })?;
+        self.open(&Header::of_histograms(name, help))?;
         Ok(Histograms { encoder: self })
     }
 
@@ -159,7 +210,7 @@ impl<W: Write> Encoder<W> {
         let Back::Proto(proto) = &mut self.format else {
             return Ok(());
         };
-        if let Some(metrics) = proto.close(&mut self.out.buffer) {
+        if let Some(metrics) = proto.close(&mut self.out.buffer)? {
             self.out.drain()?;
             self.out.sink.write_all(metrics)?;
         }
@@ -168,28 +219,28 @@ impl<W: Write> Encoder<W> {
 
     pub(super) fn sample(
         &mut self,
-        labels: &str,
+        labels: Rendered<'_>,
         extra: &[(&str, &str)],
         value: f64,
     ) -> io::Result<()> {
         debug_assert!(extra.iter().all(|(name, _)| is_label_name(name)));
         match &mut self.format {
-            Back::Text(text) => text.sample(&mut self.out.buffer, labels, extra, value),
-            Back::Proto(proto) => proto.sample(labels, extra, value),
+            Back::Text(text) => text.sample(&mut self.out.buffer, labels.text, extra, value),
+            Back::Proto(proto) => proto.sample(&mut self.out.buffer, labels, extra, value),
         }
         self.out.spill()
     }
 
     pub(super) fn histogram(
         &mut self,
-        labels: &str,
+        labels: Rendered<'_>,
         extra: &[(&str, &str)],
         histogram: &Histogram<'_>,
     ) -> io::Result<()> {
         debug_assert!(extra.iter().all(|(name, _)| is_label_name(name)));
         match &mut self.format {
-            Back::Text(text) => text.histogram(&mut self.out.buffer, labels, extra, histogram),
-            Back::Proto(proto) => proto.histogram(labels, extra, histogram),
+            Back::Text(text) => text.histogram(&mut self.out.buffer, labels.text, extra, histogram),
+            Back::Proto(proto) => proto.histogram(&mut self.out.buffer, labels, extra, histogram),
         }
         self.out.spill()
     }
@@ -216,7 +267,7 @@ impl<W: Write> Family<'_, W> {
         extra: &[(&str, &str)],
         value: f64,
     ) -> io::Result<()> {
-        self.encoder.sample(labels.as_str(), extra, value)
+        self.encoder.sample(labels.rendered(), extra, value)
     }
 }
 
@@ -238,6 +289,6 @@ impl<W: Write> Histograms<'_, W> {
         extra: &[(&str, &str)],
         histogram: &Histogram<'_>,
     ) -> io::Result<()> {
-        self.encoder.histogram(labels.as_str(), extra, histogram)
+        self.encoder.histogram(labels.rendered(), extra, histogram)
     }
 }

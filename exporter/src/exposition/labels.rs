@@ -16,6 +16,24 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LabelSet {
     text: Arc<str>,
+    /// See [`Rendered::wire_bytes`].
+    wire_bytes: u32,
+}
+
+/// Labels as the encoders take them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rendered<'a> {
+    pub(super) text: &'a str,
+    /// Bytes that they take in protobuf: known before they are written, because a
+    /// family there begins with its length.
+    pub(super) wire_bytes: usize,
+}
+
+impl<'a> Rendered<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let wire_bytes = super::proto::labels_len(text);
+        Self { text, wire_bytes }
+    }
 }
 
 impl LabelSet {
@@ -61,7 +79,19 @@ impl LabelSet {
         for (name, value) in &sorted {
             push_pair(&mut text, name, value);
         }
-        Ok(Self { text: text.into() })
+        let wire_bytes = Rendered::of(&text).wire_bytes;
+        Ok(Self {
+            text: text.into(),
+            // Labels of 4 GiB are none.
+            wire_bytes: u32::try_from(wire_bytes).unwrap_or(u32::MAX),
+        })
+    }
+
+    pub(super) fn rendered(&self) -> Rendered<'_> {
+        Rendered {
+            text: &self.text,
+            wire_bytes: self.wire_bytes as usize,
+        }
     }
 
     /// What stands beside these labels on one series, sorted by name: where a

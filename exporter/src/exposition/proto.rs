@@ -4,9 +4,11 @@
 //! github.com/prometheus/client_model. Written by hand, since building message
 //! structs costs about a kilobyte per series.
 
+use std::io;
+
 use super::encoder::{Header, Type};
 use super::histogram::{Histogram, Spans};
-use super::labels::pairs;
+use super::labels::{Rendered, pairs};
 use super::text::cumulative;
 
 // Wire types (protobuf.dev/programming-guides/encoding).
@@ -20,12 +22,30 @@ pub(super) struct Proto {
     kind: Option<Type>,
     /// Name, help and type of the family.
     header: Vec<u8>,
-    /// Its metrics, each with tag and length.
-    metrics: Vec<u8>,
+    metrics: Metrics,
     /// One metric.
     metric: Vec<u8>,
     /// One message inside a metric.
     inner: Vec<u8>,
+}
+
+/// Where a family's metrics go, each with tag and length.
+#[derive(Debug)]
+enum Metrics {
+    /// Held, because nobody knows yet how many bytes they will be.
+    Held(Vec<u8>),
+    /// Nowhere: so many bytes were seen.
+    Measured(usize),
+    /// Out: so many bytes more were announced.
+    Announced(usize),
+    /// Out, and more than were announced.
+    Exceeding,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::Held(Vec::new())
+    }
 }
 
 impl Proto {
@@ -37,7 +57,11 @@ impl Proto {
             Type::Histogram => (4, ""),
         };
         self.kind = Some(header.kind);
-        self.metrics.clear();
+        match &mut self.metrics {
+            Metrics::Held(metrics) => metrics.clear(),
+            // A family that was given up.
+            other => *other = Metrics::default(),
+        }
         self.header.clear();
         tag(&mut self.header, 1, BYTES);
         varint(&mut self.header, (header.base.len() + suffix.len()) as u64);
@@ -50,38 +74,71 @@ impl Proto {
         varint(&mut self.header, kind);
     }
 
-    /// Ends the family, if there is one with metrics: appends what precedes
-    /// the metrics and hands these out to be written after it.
-    pub(super) fn close(&mut self, out: &mut Vec<u8>) -> Option<&[u8]> {
-        self.kind.take()?;
-        if self.metrics.is_empty() {
-            return None;
-        }
-        varint(out, (self.header.len() + self.metrics.len()) as u64);
-        out.extend_from_slice(&self.header);
-        Some(&self.metrics)
+    /// The family's metrics come twice, and now for the first time.
+    pub(super) fn measure(&mut self) {
+        self.metrics = Metrics::Measured(0);
     }
 
-    pub(super) fn sample(&mut self, labels: &str, extra: &[(&str, &str)], value: f64) {
+    /// Writes what precedes the metrics that were measured. They come now.
+    pub(super) fn announce(&mut self, out: &mut Vec<u8>) {
+        if let Metrics::Measured(len) = self.metrics {
+            if len > 0 {
+                varint(out, (self.header.len() + len) as u64);
+                out.extend_from_slice(&self.header);
+            }
+            self.metrics = Metrics::Announced(len);
+        }
+    }
+
+    /// Ends the family, if there is one with metrics: if they were held, appends what
+    /// precedes them and hands them out to be written after it.
+    ///
+    /// # Errors
+    /// `InvalidData` if they are not what was announced: whoever reads on takes the rest
+    /// of the exposition for something else.
+    pub(super) fn close(&mut self, out: &mut Vec<u8>) -> io::Result<Option<&[u8]>> {
+        let is_open = self.kind.take().is_some();
+        match &mut self.metrics {
+            Metrics::Held(metrics) if is_open && !metrics.is_empty() => {
+                varint(out, (self.header.len() + metrics.len()) as u64);
+                out.extend_from_slice(&self.header);
+                Ok(Some(metrics))
+            }
+            Metrics::Announced(1..) | Metrics::Exceeding if is_open => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a family was not written as it was measured",
+            )),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn sample(
+        &mut self,
+        out: &mut Vec<u8>,
+        labels: Rendered<'_>,
+        extra: &[(&str, &str)],
+        value: f64,
+    ) {
         let field = match self.kind {
             Some(Type::Gauge) => 2,
             Some(Type::Counter) => 3,
             _ => 5,
         };
-        self.labels(labels, extra);
+        self.begin_metric(labels, extra);
         tag(&mut self.metric, field, BYTES);
         varint(&mut self.metric, 9);
         double(&mut self.metric, 1, value);
-        self.end_metric();
+        self.end_metric(labels, out);
     }
 
     pub(super) fn histogram(
         &mut self,
-        labels: &str,
+        out: &mut Vec<u8>,
+        labels: Rendered<'_>,
         extra: &[(&str, &str)],
         histogram: &Histogram<'_>,
     ) {
-        self.labels(labels, extra);
+        self.begin_metric(labels, extra);
         let inner = &mut self.inner;
         inner.clear();
         unsigned(inner, 1, histogram.count);
@@ -118,14 +175,17 @@ impl Proto {
             }
         }
         bytes(&mut self.metric, 7, &self.inner);
-        self.end_metric();
+        self.end_metric(labels, out);
     }
 
-    /// Begins a metric with its labels.
-    fn labels(&mut self, labels: &str, extra: &[(&str, &str)]) {
+    /// Begins a metric with its labels. Of those of its target the length is known: where
+    /// nothing else is asked for they are left out.
+    fn begin_metric(&mut self, labels: Rendered<'_>, extra: &[(&str, &str)]) {
         self.metric.clear();
-        for (name, escaped) in pairs(labels) {
-            label(&mut self.metric, name, escaped);
+        if !matches!(self.metrics, Metrics::Measured(_)) {
+            for (name, escaped) in pairs(labels.text) {
+                label(&mut self.metric, name, escaped);
+            }
         }
         for (name, value) in extra {
             self.inner.clear();
@@ -137,25 +197,54 @@ impl Proto {
         }
     }
 
-    fn end_metric(&mut self) {
-        bytes(&mut self.metrics, 4, &self.metric);
+    fn end_metric(&mut self, labels: Rendered<'_>, out: &mut Vec<u8>) {
+        match &mut self.metrics {
+            Metrics::Held(metrics) => bytes(metrics, 4, &self.metric),
+            Metrics::Measured(total) => {
+                *total += bytes_len(labels.wire_bytes + self.metric.len());
+            }
+            Metrics::Announced(left) => match left.checked_sub(bytes_len(self.metric.len())) {
+                Some(rest) => {
+                    *left = rest;
+                    bytes(out, 4, &self.metric);
+                }
+                None => self.metrics = Metrics::Exceeding,
+            },
+            Metrics::Exceeding => {}
+        }
     }
+}
+
+/// Bytes of rendered labels as `LabelPair`s.
+pub(super) fn labels_len(text: &str) -> usize {
+    let lengths = pairs(text).map(|(name, escaped)| pair_len(name, unescaped_len(escaped)));
+    lengths.map(bytes_len).sum()
+}
+
+/// Bytes of a value that is escaped as in the text formats, without that.
+fn unescaped_len(escaped: &str) -> usize {
+    let mut length = escaped.len();
+    let mut rest = escaped.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
+        length -= 1;
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    length
+}
+
+/// Bytes of a `LabelPair` with a value of that length.
+fn pair_len(name: &str, value: usize) -> usize {
+    bytes_len(name.len()) + bytes_len(value)
 }
 
 /// A `LabelPair` whose value is escaped as in the text formats.
 fn label(out: &mut Vec<u8>, name: &str, escaped: &str) {
     let value = escaped.as_bytes();
-    let mut length = value.len();
-    let mut rest = value;
-    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
-        length -= 1;
-        rest = rest.get(at + 2..).unwrap_or_default();
-    }
+    let length = unescaped_len(escaped);
     let unescaped = length == value.len();
 
     tag(out, 1, BYTES);
-    let pair = 2 + varint_len(name.len() as u64) + name.len() + varint_len(length as u64) + length;
-    varint(out, pair as u64);
+    varint(out, pair_len(name, length) as u64);
     bytes(out, 1, name.as_bytes());
     if unescaped {
         bytes(out, 2, value);
@@ -216,6 +305,11 @@ fn varint_len(value: u64) -> usize {
 
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// Bytes of a field of that many bytes.
+fn bytes_len(value: usize) -> usize {
+    1 + varint_len(value as u64) + value
 }
 
 fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::encoder::{Encoder, Kind};
 use super::histogram::{Histogram, Native, Spans};
-use super::labels::push_pair;
+use super::labels::{Rendered, push_pair};
 
 impl<W: Write> Encoder<W> {
     /// Writes every family of `registry` that has series.
@@ -53,7 +53,7 @@ impl<W: Write> Encoder<W> {
                 (None, None, None) => continue,
             };
             render(&mut labels, &metric.label);
-            self.sample(&labels, &[], value)?;
+            self.sample(Rendered::of(&labels), &[], value)?;
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl<W: Write> Encoder<W> {
                 || native.zero_threshold > 0.0;
             render(&mut labels, &metric.label);
             self.histogram(
-                &labels,
+                Rendered::of(&labels),
                 &[],
                 &Histogram {
                     count: histogram.sample_count,

@@ -287,6 +287,93 @@ fn a_registry_reads_the_same_in_every_format() {
     assert_eq!(natives("probity_start_lag_seconds").count(), 0);
 }
 
+/// The same families as [`fleet`] has, and as series that come one by one.
+fn measured(encoder: &mut Encoder<Vec<u8>>) -> std::io::Result<()> {
+    let (a, b) = (target("a\\\n\"ü\0:80"), target(&"b".repeat(200)));
+    encoder.write_family("probe_success", "Whether", Kind::Gauge, |out| {
+        out.sample(&a, &[], 1.0)?;
+        out.sample(&b, &[("v", "\"\\\n"), ("empty", "")], f64::NAN)
+    })?;
+    encoder.write_family("probe_nothing", "No samples", Kind::Gauge, |_| Ok(()))?;
+    encoder.write_family("probity_results_total", "Results", Kind::Counter, |out| {
+        out.sample(&LabelSet::default(), &[], 1e6)
+    })?;
+    let mut buckets = NativeBuckets::new();
+    (0..200).for_each(|index| buckets.push(index * 5, 1 << (index % 40)));
+    encoder.write_histograms("probity_native_seconds", "Both", |out| {
+        for labels in [&a, &b] {
+            let histogram = histogram(&buckets);
+            out.sample(labels, &[("le2", "x")], &histogram)?;
+        }
+        Ok(())
+    })
+}
+
+fn held(encoder: &mut Encoder<Vec<u8>>) -> std::io::Result<()> {
+    let (a, b) = (target("a\\\n\"ü\0:80"), target(&"b".repeat(200)));
+    let mut out = encoder.family("probe_success", "Whether", Kind::Gauge)?;
+    out.sample(&a, &[], 1.0)?;
+    out.sample(&b, &[("v", "\"\\\n"), ("empty", "")], f64::NAN)?;
+    encoder.family("probe_nothing", "No samples", Kind::Gauge)?;
+    let mut out = encoder.family("probity_results_total", "Results", Kind::Counter)?;
+    out.sample(&LabelSet::default(), &[], 1e6)?;
+    let mut buckets = NativeBuckets::new();
+    (0..200).for_each(|index| buckets.push(index * 5, 1 << (index % 40)));
+    let mut out = encoder.histograms("probity_native_seconds", "Both")?;
+    for labels in [&a, &b] {
+        let histogram = histogram(&buckets);
+        out.sample(labels, &[("le2", "x")], &histogram)?;
+    }
+    Ok(())
+}
+
+fn histogram(buckets: &NativeBuckets) -> Histogram<'_> {
+    Histogram {
+        count: buckets.spans().total(),
+        sum: 2.5,
+        classic: Some(CLASSIC),
+        native: Some(Native {
+            schema: 3,
+            zero_threshold: 0.0,
+            zero_count: 0,
+            positive: buckets.spans(),
+            negative: Default::default(),
+        }),
+    }
+}
+
+#[test]
+fn what_is_measured_first_is_what_is_held_back_otherwise() {
+    for format in [Format::Text004, Format::OpenMetrics1, Format::Protobuf] {
+        let mixed = |first: Encode<'_>, second: Encode<'_>| {
+            body(format, &|encoder| {
+                first(encoder)?;
+                second(encoder)
+            })
+        };
+        assert_eq!(body(format, &measured), body(format, &held), "{format:?}");
+        let expected = mixed(&held, &fleet);
+        assert_eq!(mixed(&measured, &fleet), expected, "{format:?}");
+        let expected = mixed(&fleet, &held);
+        assert_eq!(mixed(&fleet, &measured), expected, "{format:?}");
+    }
+}
+
+#[test]
+fn a_family_that_is_not_what_was_measured_fails_its_exposition() {
+    for change in [-1_i32, 1] {
+        let calls = std::cell::Cell::new(0);
+        let mut encoder = Encoder::new(Format::Protobuf, Vec::new());
+        let error = encoder.write_family("a", "h", Kind::Gauge, |out| {
+            calls.set(calls.get() + 1);
+            let series = if calls.get() == 1 { 5 } else { 5 + change };
+            (0..series).try_for_each(|_| out.sample(&target("a"), &[], 1.0))
+        });
+        let kind = error.map_err(|error| error.kind());
+        assert_eq!(kind, Err(std::io::ErrorKind::InvalidData), "{change}");
+    }
+}
+
 #[test]
 fn promtool_has_no_complaint() {
     let registry = registry();
@@ -373,7 +460,21 @@ proptest! {
             Ok(())
         };
         let read = agreed(encode);
-        prop_assert_eq!(body(Format::Protobuf, encode), body(Format::Protobuf, encode));
+        let measured: Encode<'_> = &|encoder| {
+            for (f, (help, kind, series)) in families.iter().enumerate() {
+                encoder.write_family(&format!("family_{f}"), help, *kind, |out| {
+                    for (s, (ours, extra, value)) in series.iter().enumerate() {
+                        let instance = s.to_string();
+                        let labels = [("instance", instance.as_str()), ("ours", ours)];
+                        let labels = LabelSet::new(labels, &["extra"]).unwrap();
+                        out.sample(&labels, &[("extra", extra)], *value)?;
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        };
+        prop_assert_eq!(body(Format::Protobuf, encode), body(Format::Protobuf, measured));
         let visible = |text: &str| text.replace('\0', "\u{fffd}");
         for (f, (help, kind, series)) in families.iter().enumerate() {
             let total = if *kind == Kind::Counter { "_total" } else { "" };

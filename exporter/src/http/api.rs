@@ -96,7 +96,7 @@ impl<'q> Filter<'q> {
     }
 
     fn matches(&self, job: &str, entry: &Entry, row: &Row) -> bool {
-        let last = row.last.as_ref().map(|last| last.outcome);
+        let last = row.last().map(|last| last.outcome);
         let (outcome, reason) = (last.map(Outcome::name), last.and_then(Outcome::reason));
         self.job.is_none_or(|wanted| wanted == job)
             && self.health.is_none_or(|wanted| wanted == health(row))
@@ -228,7 +228,7 @@ pub(super) fn health(row: &Row) -> &'static str {
 }
 
 fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Target<'a> {
-    let [success, warning, failure, unknown] = row.results;
+    let [success, warning, failure, unknown] = row.results();
     let schedule = row.spec.schedule;
     let pairs = entry.pairs.iter();
     Target {
@@ -236,7 +236,7 @@ fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Ta
         job,
         target: &entry.target,
         labels: pairs
-            .map(|(name, value)| (name.to_string(), (**value).into()))
+            .map(|(name, value)| (name.to_owned(), value.into()))
             .collect(),
         health: health(row),
         results: Results {
@@ -245,7 +245,7 @@ fn view<'a>(job: &'a str, entry: &'a Entry, row: &'a Row, handle: &Handle) -> Ta
             failure,
             unknown,
         },
-        last: row.last.as_ref().map(|last| LastResult {
+        last: row.last().map(|last| LastResult {
             outcome: last.outcome.name(),
             reason: last.outcome.reason().map(|reason| reason.name()),
             detail: &last.detail,

@@ -50,8 +50,6 @@ pub(super) async fn all(
     let asked = FleetQuery {
         groups,
         page,
-        // Text has per-target histograms only for jobs that ask for them.
-        histograms: wanted.format == Format::Protobuf || running.wants_classic_buckets(),
         ids: None,
     };
     let fleet = match app.bridge.fleet(asked).await {

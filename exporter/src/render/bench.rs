@@ -203,18 +203,7 @@ pub(crate) fn row(id: u64, module: &str, target: &str, scripts: &[Script<'_>]) -
     for script in scripts {
         world.play(script);
     }
-    let view = world.engine.target(TargetId(id)).unwrap();
-    Row {
-        id: view.id,
-        group: view.spec.group,
-        up: view.up,
-        results: view.results,
-        last: view.last.cloned(),
-        next: view.next,
-        added: view.added,
-        spec: Arc::clone(view.spec),
-        histogram: Some(view.histogram.clone()),
-    }
+    Row::from(&world.engine.target(TargetId(id)).unwrap())
 }
 
 struct World {

@@ -147,7 +147,7 @@ const CHAIN_LABELS: [&str; 5] = [
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
     /// Position in [`KINDS`].
-    kind: usize,
+    kind: u8,
     skips_verification: bool,
     timeout: Duration,
 }
@@ -157,8 +157,10 @@ impl Origin {
     pub fn of(spec: &Spec) -> Self {
         let name = spec.check.kind();
         let tls = spec.check.tls();
+        // There are a few.
+        let mut kinds = (0..).zip(KINDS).filter(|(_, kind)| **kind == name);
         Self {
-            kind: KINDS.iter().position(|kind| *kind == name).unwrap_or(0),
+            kind: kinds.next().map_or(0, |(kind, _)| kind),
             skips_verification: tls.is_some_and(|options| options.skip_verify),
             timeout: spec.schedule.timeout(),
         }
@@ -211,9 +213,9 @@ impl<'a> Sight<'a> {
     }
 
     /// The last result of a target.
-    pub fn last(spec: &'a Spec, last: &'a Last) -> Self {
+    pub fn last(origin: Origin, last: &'a Last) -> Self {
         Self {
-            origin: Origin::of(spec),
+            origin,
             outcome: last.outcome,
             phase: last.phase,
             total: last.total,
@@ -260,7 +262,10 @@ impl<'a> Sight<'a> {
     /// the kinds of which blackbox_exporter also exposes the cipher: `http`
     /// does, `tcp` and `grpc` do not.
     fn times_handshakes(&self) -> bool {
-        let table = TABLES.get(self.origin.kind).copied().unwrap_or_default();
+        let table = TABLES
+            .get(usize::from(self.origin.kind))
+            .copied()
+            .unwrap_or_default();
         table
             .iter()
             .any(|fact| fact.value == Value::Phase(Phase::Tls))
@@ -286,7 +291,11 @@ impl Family {
             Source::EarliestExpiry => sight.chain().map(|chain| chain.earliest_expiry as f64),
             Source::ChainExpiry => chain_expiry(sight),
             Source::Facts(kinds) => {
-                for fact in kinds.get(sight.origin.kind).into_iter().flatten() {
+                for fact in kinds
+                    .get(usize::from(sight.origin.kind))
+                    .into_iter()
+                    .flatten()
+                {
                     if fact.value == Value::Labels && !sight.labels.is_empty() {
                         let labels = own.beside(sight.labels.iter());
                         let labels: Vec<_> = labels.iter().map(|(k, v)| (&**k, *v)).collect();

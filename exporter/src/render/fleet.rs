@@ -10,12 +10,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use probity_driver::Row;
-use probity_engine::{Outcome, TargetId};
+use probity_engine::{Last, Outcome, Spec, TargetId};
 use probity_spec::Labels;
 
 use super::buckets::Buckets;
 pub use super::families::TAKEN;
-use super::families::{FAMILIES, Sight};
+use super::families::{FAMILIES, Origin, Sight};
 use super::samples;
 use crate::exposition::labels::InvalidLabelName;
 use crate::exposition::{Encoder, Kind, LabelSet};
@@ -40,7 +40,12 @@ pub struct Entry {
     pub pairs: Labels,
     /// The same, rendered for series: [`labels`].
     pub labels: LabelSet,
+    /// What the engine was told to do with it.
+    pub spec: Arc<Spec>,
 }
+
+/// A fleet has a hundred thousand of them.
+const _: () = assert!(size_of::<Entry>() <= 96);
 
 /// What a job's targets expose.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +67,7 @@ pub struct JobView {
 /// # Errors
 /// If a name cannot be that of a label.
 pub fn labels(pairs: &Labels) -> Result<LabelSet, InvalidLabelName> {
-    let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
-    LabelSet::new(pairs, &TAKEN)
+    LabelSet::new(pairs.iter(), &TAKEN)
 }
 
 impl Index {
@@ -116,19 +120,41 @@ impl Index {
     }
 }
 
-/// A target with a result.
+/// A target with a result. What is shown of it is looked up for each family: a scrape
+/// holds one of these for every target of the fleet.
 struct Line<'a> {
-    labels: &'a LabelSet,
-    job: &'a JobView,
+    entry: &'a Entry,
     row: &'a Row,
-    outcome: Outcome,
-    /// `None` while the last result is `Unknown`: nothing was seen.
-    sight: Option<Sight<'a>>,
+    last: &'a Last,
+    origin: Origin,
 }
 
-impl Line<'_> {
-    fn is_full(&self) -> bool {
-        !self.job.minimal
+impl<'a> Line<'a> {
+    fn labels(&self) -> &'a LabelSet {
+        &self.entry.labels
+    }
+
+    /// `None` while the last result is `Unknown`: nothing was seen.
+    fn sight(&self) -> Option<Sight<'a>> {
+        let sight = Sight::last(self.origin, self.last);
+        sight.is_made().then_some(sight)
+    }
+}
+
+/// What a scrape shows.
+struct Lines<'a> {
+    index: &'a Index,
+    all: Vec<Line<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    /// Of a job with all metrics, and its targets.
+    fn full(&self) -> impl Iterator<Item = (&'a JobView, &Line<'a>)> {
+        let jobs = self
+            .all
+            .iter()
+            .map(|line| (self.index.job(line.entry), line));
+        jobs.filter(|(job, _)| !job.minimal)
     }
 }
 
@@ -143,20 +169,16 @@ impl Line<'_> {
 /// # Errors
 /// Those of the sink.
 pub fn write<W: Write>(encoder: &mut Encoder<W>, index: &Index, rows: &[Row]) -> io::Result<()> {
-    let lines: Vec<Line<'_>> = index
-        .join(rows)
-        .filter_map(|(entry, row)| {
-            let last = row.last.as_ref()?;
-            let sight = Sight::last(&row.spec, last);
-            Some(Line {
-                labels: &entry.labels,
-                job: index.job(entry),
-                row,
-                outcome: last.outcome,
-                sight: sight.is_made().then_some(sight),
-            })
+    let mut all = Vec::with_capacity(rows.len());
+    all.extend(index.join(rows).filter_map(|(entry, row)| {
+        Some(Line {
+            entry,
+            row,
+            last: row.last()?,
+            origin: Origin::of(&row.spec),
         })
-        .collect();
+    }));
+    let lines = Lines { index, all };
     write_probes(encoder, &lines)?;
     write_failures(encoder, &lines)?;
     write_histograms(encoder, &lines)?;
@@ -164,78 +186,84 @@ pub fn write<W: Write>(encoder: &mut Encoder<W>, index: &Index, rows: &[Row]) ->
     write_health(encoder, &lines)
 }
 
-fn write_probes<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::Result<()> {
+fn write_probes<W: Write>(encoder: &mut Encoder<W>, lines: &Lines<'_>) -> io::Result<()> {
     for family in FAMILIES.iter() {
-        let mut out = encoder.family(family.name, family.help, Kind::Gauge)?;
-        for line in lines {
-            if let Some(sight) = &line.sight
-                && (line.is_full() || family.is_minimal())
-            {
-                family.samples(sight, line.labels, |extra, value| {
-                    out.sample(line.labels, extra, value)
-                })?;
+        encoder.write_family(family.name, family.help, Kind::Gauge, |out| {
+            for line in &lines.all {
+                if (family.is_minimal() || !lines.index.job(line.entry).minimal)
+                    && let Some(sight) = line.sight()
+                {
+                    family.samples(&sight, line.labels(), |extra, value| {
+                        out.sample(line.labels(), extra, value)
+                    })?;
+                }
             }
-        }
+            Ok(())
+        })?;
     }
-    let seen = lines.iter().filter(|line| line.is_full());
-    let seen = seen.filter_map(|line| Some((line, line.sight.as_ref()?)));
-    let runs = seen.map(|(line, sight)| (line.labels, &*line.job.module, sight.samples()));
+    let seen = lines.full().filter(|(_, line)| line.sight().is_some());
+    let runs = seen.map(|(job, line)| (line.labels(), &*job.module, &line.last.samples));
     samples::write(encoder, runs)
 }
 
-fn write_failures<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::Result<()> {
-    let mut out = encoder.family(
+fn write_failures<W: Write>(encoder: &mut Encoder<W>, lines: &Lines<'_>) -> io::Result<()> {
+    let (name, help) = (
         "probity_last_failure_info",
         "Why the last probe failed; absent unless it did",
-        Kind::Gauge,
-    )?;
-    for line in lines.iter().filter(|line| line.is_full()) {
-        if let Outcome::Failure(reason) = line.outcome {
-            out.sample(line.labels, &[("reason", reason.name())], 1.0)?;
+    );
+    encoder.write_family(name, help, Kind::Gauge, |out| {
+        for (_, line) in lines.full() {
+            if let Outcome::Failure(reason) = line.last.outcome {
+                out.sample(line.labels(), &[("reason", reason.name())], 1.0)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn write_histograms<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::Result<()> {
-    let mut out = encoder.histograms(
+fn write_histograms<W: Write>(encoder: &mut Encoder<W>, lines: &Lines<'_>) -> io::Result<()> {
+    let (name, help) = (
         "probity_probe_duration_seconds",
         "How long the target took for each probe that was made",
-    )?;
-    let mut buckets = Buckets::default();
-    for line in lines.iter().filter(|line| line.is_full()) {
-        if let Some(histogram) = &line.row.histogram {
-            let histogram = buckets.load(histogram, &line.job.classic_buckets);
-            out.sample(line.labels, &[], &histogram)?;
+    );
+    encoder.write_histograms(name, help, |out| {
+        let mut buckets = Buckets::default();
+        for (job, line) in lines.full() {
+            if let Some(histogram) = line.row.histogram() {
+                let histogram = buckets.load(histogram, &job.classic_buckets);
+                out.sample(line.labels(), &[], &histogram)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn write_results<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::Result<()> {
-    let mut out = encoder.family(
+fn write_results<W: Write>(encoder: &mut Encoder<W>, lines: &Lines<'_>) -> io::Result<()> {
+    let (name, help) = (
         "probity_results_total",
         "Results of the target's probes; unknown are those that could not be made",
-        Kind::Counter,
-    )?;
-    for line in lines {
-        for (name, count) in Outcome::NAMES.into_iter().zip(line.row.results) {
-            out.sample(line.labels, &[("result", name)], count as f64)?;
+    );
+    encoder.write_family(name, help, Kind::Counter, |out| {
+        for line in &lines.all {
+            for (name, count) in Outcome::NAMES.into_iter().zip(line.row.results()) {
+                out.sample(line.labels(), &[("result", name)], count as f64)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn write_health<W: Write>(encoder: &mut Encoder<W>, lines: &[Line<'_>]) -> io::Result<()> {
-    let mut out = encoder.family(
+fn write_health<W: Write>(encoder: &mut Encoder<W>, lines: &Lines<'_>) -> io::Result<()> {
+    let (name, help) = (
         "probity_target_up",
         "Whether the target is up by its thresholds; absent while that is unknown",
-        Kind::Gauge,
-    )?;
-    for line in lines {
-        if let Some(up) = line.row.up {
-            out.sample(line.labels, &[], f64::from(u8::from(up)))?;
+    );
+    encoder.write_family(name, help, Kind::Gauge, |out| {
+        for line in &lines.all {
+            if let Some(up) = line.row.up {
+                out.sample(line.labels(), &[], f64::from(u8::from(up)))?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -55,12 +55,14 @@ pub fn write<'a, W: Write>(
             MetricKind::Gauge => Kind::Gauge,
             MetricKind::Counter => Kind::Counter,
         };
-        let mut out = encoder.family(&name, &metric.help, kind)?;
-        for (labels, sample) in samples {
-            let extra = labels.beside(sample.pairs());
-            let extra: Vec<_> = extra.iter().map(borrowed).collect();
-            out.sample(labels, &extra, sample.value)?;
-        }
+        encoder.write_family(&name, &metric.help, kind, |out| {
+            for (labels, sample) in &samples {
+                let extra = labels.beside(sample.pairs());
+                let extra: Vec<_> = extra.iter().map(borrowed).collect();
+                out.sample(labels, &extra, sample.value)?;
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use probity_driver::{GroupStats, Row, Stats, WorkerStats};
@@ -183,17 +182,14 @@ fn entry(id: u64, job: usize, instance: &str) -> Entry {
         ("job", "web"),
         ("phase", "of the moon"),
     ];
-    let pairs: Vec<(Arc<str>, Arc<str>)> = pairs
-        .into_iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    let pairs = probity_spec::Labels::from(pairs);
+    let pairs: probity_spec::Labels = pairs.into_iter().collect();
     Entry {
         id: probity_engine::TargetId(id),
         job,
         target: instance.into(),
         labels: fleet::labels(&pairs).unwrap(),
         pairs,
+        spec: bench::spec("tcp", "192.0.2.7:80"),
     }
 }
 

@@ -117,7 +117,7 @@ impl Host for Native {
 
     fn add(&mut self, target: &Target, now: u64) -> Result<u64, String> {
         let spec = self.spec(target)?;
-        let id = identity::target_id(&target.module, &target.target, &Labels::from([]));
+        let id = identity::target_id(&target.module, &target.target, &Labels::default());
         let added = self.engine.upsert(id, spec, at(now));
         added.map(|()| id.0).map_err(|Full| String::new())
     }

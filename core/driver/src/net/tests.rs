@@ -31,7 +31,7 @@ fn connection(net: &mut Net, run: u64) -> (Key, Peer) {
     let (peer, _) = listener.accept().expect("a connection");
     let key = net.sockets.find(run, conn).expect("it is open");
     let mut events = Events::with_capacity(8);
-    while let Connect::Pending = net.connected(key) {
+    while let Connect::Pending = net.connected(key, false) {
         net.wait(&mut events, None);
     }
     (key, peer)
@@ -55,6 +55,85 @@ fn write_until_broken(net: &mut Net, key: Key) {
         std::thread::yield_now();
     }
     assert_eq!(net.next_revisit(), Some(key), "no event may tell");
+}
+
+/// Begins to connect, and waits for the first event, or for a tenth of a second.
+fn first_event(net: &mut Net, run: u64, to: SocketAddr) -> (Key, Events) {
+    let (run, conn) = (RunId::from_bits(run), Conn(0));
+    let endpoint = Endpoint {
+        transport: Transport::Tcp,
+        to,
+        from: None,
+    };
+    net.open(run, conn, endpoint);
+    let key = net.sockets.find(run, conn).expect("it is open");
+    let mut events = Events::with_capacity(8);
+    net.wait(&mut events, Some(Duration::from_millis(100)));
+    (key, events)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_event_says_by_itself_that_a_connection_is_up_and_never_that_of_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let place = listener.local_addr().expect("its address");
+    let mut net = net();
+    let (key, events) = first_event(&mut net, 0, place);
+    assert!(events.iter().all(is_up) && !events.is_empty(), "{events:?}");
+    assert!(matches!(net.connected(key, true), Connect::Done(..)));
+    net.write(key, b"to somebody");
+    assert!(net.sockets.get_mut(key).expect("open").broken.is_none());
+    // One that has sent its last word before we look is up nevertheless.
+    let (mut peer, _) = listener.accept().expect("a connection");
+    peer.write_all(b"and gone").expect("sent");
+    drop((peer, listener));
+    let (other, events) = first_event(&mut net, 1, place);
+    let mut refused = events.iter().filter(|it| it.token() == other.into());
+    assert!(refused.next().is_some_and(|it| !is_up(it)), "{events:?}");
+}
+
+/// A socket that nobody has connected is what a system that wakes for nothing would
+/// show.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_event_says_that_a_connection_is_up_which_is_not() {
+    let mut net = net();
+    let idle = socket2::Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None);
+    let mut idle = TcpStream::from_std(idle.expect("a socket").into());
+    let registry = net.poll.registry();
+    let both = Interest::READABLE | Interest::WRITABLE;
+    registry
+        .register(&mut idle, mio::Token(7), both)
+        .expect("room");
+    let mut events = Events::with_capacity(8);
+    net.wait(&mut events, Some(Duration::from_millis(100)));
+    assert!(events.iter().any(Event::is_writable), "{events:?}");
+    assert!(!events.iter().any(is_up), "{events:?}");
+    drop(idle);
+    // A listener whose queue is full answers nobody.
+    let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    listener
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .expect("an address");
+    listener.listen(0).expect("it listens");
+    let place = listener
+        .local_addr()
+        .expect("its address")
+        .as_socket()
+        .expect("of IP");
+    let mut pending = 0;
+    for run in 0..4 {
+        let (key, events) = first_event(&mut net, run, place);
+        let mut own = events.iter().filter(|it| it.token() == key.into());
+        let up = own.any(is_up);
+        assert_eq!(
+            up,
+            matches!(net.connected(key, false), Connect::Done(..)),
+            "{events:?}"
+        );
+        pending += u32::from(!up);
+    }
+    assert!(pending > 0, "the queue has room for four");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn two_thousand(workers: usize) {
     let before = fleet(&handle, FleetQuery::default());
     assert_eq!(before.rows.len(), 2_000);
     assert!(
-        before.rows.iter().all(|row| row.last.is_none()),
+        before.rows.iter().all(|row| row.last().is_none()),
         "not begun"
     );
     handle.begin().expect("running");
@@ -97,11 +97,9 @@ fn a_fleet_is_read_whole_or_in_parts() {
     assert_eq!(seen.len(), 3_000);
     let some = FleetQuery {
         ids: Some([2_999, 5, 77_777, 5].map(TargetId).to_vec()),
-        histograms: true,
         ..FleetQuery::default()
     };
     let rows = fleet(&handle, some).rows;
-    assert!(rows.iter().all(|row| row.histogram.is_some()));
     let found: Vec<_> = rows.iter().map(|row| row.id.0).collect();
     assert_eq!(found, [5, 2_999]);
 }
@@ -155,8 +153,8 @@ fn removed_targets_are_gone_and_changed_ones_keep_their_results() {
     assert_eq!(left.rows.len(), 500);
     assert_eq!(left.rows[0].id, TargetId(500));
     let changed = left.rows.last().expect("rows");
-    assert_eq!(changed.group, GroupId(5));
-    assert!(changed.results[0] > 0, "results are kept");
+    assert_eq!(changed.spec.group, GroupId(5));
+    assert!(changed.results()[0] > 0, "results are kept");
     wait_until("the changed target is probed over HTTP", || {
         let stats = stats(&handle);
         stats

@@ -301,19 +301,20 @@ impl Engine {
         };
         let core = &run.core;
         let total = core.total(now);
-        target.results[outcome.index()] += core.runs;
+        let record = Arc::make_mut(target.record.get_or_insert_default());
+        record.results[outcome.index()] += core.runs;
         if !matches!(outcome, Outcome::Unknown(_)) {
-            target.histogram.record(total);
+            record.histogram.record(total);
             target.seen = now;
         }
         if outcome != Outcome::Unknown(Reason::Cancelled) {
             // A target that is down says the same again and again.
-            let said = target.last.take().map(|last| last.detail);
+            let said = record.last.take().map(|last| last.detail);
             let detail = match said.filter(|said| **said == *core.detail) {
                 Some(said) => said,
                 None => core.detail.as_str().into(),
             };
-            target.last = Some(Last {
+            record.last = Some(Last {
                 outcome,
                 detail,
                 finished: now,

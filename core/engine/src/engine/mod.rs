@@ -22,11 +22,10 @@ use self::shared::{Effect, Payload, Shared, Work};
 use self::stats::Counters;
 pub use self::stats::Stats;
 use self::target::{Again, Target, Targets, Turn, Watched, offset};
-pub use self::target::{Last, TargetView};
+pub use self::target::{Last, Record, TargetView};
 use crate::check::cx::Party;
 use crate::errand::Errand;
 use crate::h2::DataFrame;
-use crate::histogram::Exponential;
 use crate::id::{RunId, TargetId};
 use crate::io::{Bytes, Closed, Input, Lease, Output};
 use crate::lifecycle::{self, Lifecycle, Pod};
@@ -200,7 +199,7 @@ impl Engine {
                         target.watched = None;
                     }
                     if target.spec.check.kind() != spec.check.kind() {
-                        target.last = None;
+                        target.forget_last();
                     }
                     if target.spec.schedule.period() != spec.schedule.period() {
                         target.offset = offset(id, spec.schedule.period());
@@ -223,9 +222,7 @@ impl Engine {
                 next: Instant::MAX,
                 attempts: 0,
                 watched: None,
-                results: [0; 4],
-                histogram: Exponential::default(),
-                last: None,
+                record: None,
             }),
         };
         self.schedule(slot, now);

@@ -73,15 +73,35 @@ pub(super) struct Target {
     pub(super) attempts: u32,
     /// What a host that knows containers has told us.
     pub(super) watched: Option<Box<Watched>>,
-    /// Results by [`Outcome::index`].
-    pub(super) results: [u64; 4],
-    pub(super) histogram: Exponential,
-    pub(super) last: Option<Last>,
+    /// `None` until there is something to book.
+    pub(super) record: Option<Arc<Record>>,
 }
 
-/// A fleet has a million of them: 530 bytes with the index (26), the timer (24)
-/// and a histogram of a few buckets.
-const _: () = assert!(size_of::<Option<Target>>() <= 440);
+/// A fleet has a million of them: about 570 bytes with the record and its counters, the
+/// index (26), the timer (24) and a histogram of a few buckets.
+const _: () = assert!(size_of::<Option<Target>>() + size_of::<Record>() <= 448);
+
+/// What the runs of a target have left.
+///
+/// Whoever wants a copy shares it, which takes eight bytes: the engine makes itself
+/// another one when the next result comes, and writes to it in place where nobody has a
+/// copy any more.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// Results so far by [`Outcome::index`].
+    pub results: [u64; 4],
+    /// Durations of all results that were not `Unknown`.
+    pub histogram: Exponential,
+    /// The last result, if there is one.
+    pub last: Option<Last>,
+}
+
+/// That of a target without one.
+static NOTHING: Record = Record {
+    results: [0; 4],
+    histogram: Exponential::new(),
+    last: None,
+};
 
 /// The container behind a target.
 #[derive(Debug)]
@@ -132,6 +152,8 @@ pub struct TargetView<'a> {
     pub histogram: &'a Exponential,
     /// The last result, if there is one.
     pub last: Option<&'a Last>,
+    /// All three as one, to be kept; `None` if nothing was booked yet.
+    pub record: Option<&'a Arc<Record>>,
     /// When it was registered.
     pub added: Instant,
     /// When its next run is due.
@@ -140,15 +162,24 @@ pub struct TargetView<'a> {
 
 impl Target {
     pub(super) fn view(&self) -> TargetView<'_> {
+        let record = self.record.as_deref().unwrap_or(&NOTHING);
         TargetView {
             id: self.id,
             spec: &self.spec,
             up: self.threshold.published(),
-            results: self.results,
-            histogram: &self.histogram,
-            last: self.last.as_ref(),
+            results: record.results,
+            histogram: &record.histogram,
+            last: record.last.as_ref(),
+            record: self.record.as_ref(),
             added: self.added,
             next: self.next,
+        }
+    }
+
+    /// Its last result is one of another kind of check.
+    pub(super) fn forget_last(&mut self) {
+        if let Some(record) = &mut self.record {
+            Arc::make_mut(record).last = None;
         }
     }
 
