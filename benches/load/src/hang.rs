@@ -89,7 +89,7 @@ impl Ends {
     /// If no run has ended so, or the driver has gone.
     pub(crate) fn of(handle: &Handle, timeout: Duration) -> Result<Self, String> {
         let rows = rows(handle)?;
-        let ended = rows.iter().filter_map(|row| row.last.as_ref());
+        let ended = rows.iter().filter_map(|row| row.last());
         let ended = ended.filter(|last| matches!(last.outcome, Outcome::Failure(_)));
         let ended = ended.map(|last| last.total.as_secs_f64() - timeout.as_secs_f64());
         let mut late: Vec<f64> = ended.map(|seconds| seconds * 1e3).collect();

@@ -518,7 +518,11 @@ mod tests {
 
     #[test]
     fn a_zone_is_no_mistake() {
-        for text in ["http://[fe80::1%25eth0]/", "[::1%lo]:80", "http://[::1%25lo]:80/x"] {
+        for text in [
+            "http://[fe80::1%25eth0]/",
+            "[::1%lo]:80",
+            "http://[::1%25lo]:80/x",
+        ] {
             let error = Url::target(text).expect_err("zones are not spoken");
             assert!(matches!(error, UrlError::Zone), "{text:?}: {error}");
         }
