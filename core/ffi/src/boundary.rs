@@ -256,7 +256,10 @@ impl<T: Sized_> Row<T> {
 
     /// Has `fill` write the next one; `None` if there is no room, or if it has none. It is
     /// written again the next time, unless `keeps` says of what `fill` gave that it is to
-    /// stay. Its size is the one that the caller has set.
+    /// stay: then it must have been written as a whole. Its size is the one that the caller
+    /// has set.
+    ///
+    /// `fill` is called in one place, or it would be a call for every output.
     #[inline(always)]
     pub(crate) fn fill<R>(
         &mut self,
@@ -266,17 +269,25 @@ impl<T: Sized_> Row<T> {
         if self.left == 0 {
             return None;
         }
-        if self.size != size_of::<T>() {
-            return self.fill_other(fill, keeps);
+        let is_ours = self.size == size_of::<T>();
+        let mut own = mem::MaybeUninit::uninit();
+        let place = match is_ours {
+            // SAFETY: within the row; it is a `T`, is aligned as all sizes are, and nobody
+            // else uses it: the caller's promise.
+            true => unsafe { &mut *self.next.cast::<mem::MaybeUninit<T>>() },
+            false => &mut own,
+        };
+        let filled = fill(place);
+        if is_ours {
+            // SAFETY: as above; it begins with its size.
+            unsafe { self.next.cast::<usize>().write(self.size) };
         }
-        // SAFETY: within the row; it is a `T`, is aligned as all sizes are, and nobody
-        // else uses it: the caller's promise.
-        let filled = unsafe {
-            let filled = fill(&mut *self.next.cast::<mem::MaybeUninit<T>>());
-            self.next.cast::<usize>().write(self.size);
-            filled
-        }?;
+        let filled = filled?;
         if keeps(&filled) {
+            if !is_ours {
+                // SAFETY: within the row, and `own` was written.
+                unsafe { self.write_other(&own) };
+            }
             // SAFETY: there was one to be written, so that this is its end.
             self.next = unsafe { self.next.byte_add(self.size) };
             self.filled += 1;
@@ -286,28 +297,15 @@ impl<T: Sized_> Row<T> {
     }
 
     /// The same for a caller that was built when a `T` was shorter, or will be longer: what
-    /// he does not know of is left out, and what we do not know of is zeros. What `keeps`
-    /// keeps must have been written as a whole.
+    /// he does not know of is left out, and what we do not know of is zeros.
+    ///
+    /// # Safety
+    /// There is room, and `own` was written.
     #[cold]
     #[inline(never)]
-    fn fill_other<R>(
-        &mut self,
-        fill: impl FnOnce(&mut mem::MaybeUninit<T>) -> Option<R>,
-        keeps: impl FnOnce(&R) -> bool,
-    ) -> Option<R> {
-        let mut own = mem::MaybeUninit::uninit();
-        let filled = fill(&mut own)?;
-        if keeps(&filled) {
-            // SAFETY: within the row, of which this one has `size` bytes; after it comes
-            // its end.
-            unsafe {
-                write_bytes(self.next, own.as_ptr(), self.size);
-                self.next = self.next.byte_add(self.size);
-            }
-            self.filled += 1;
-            self.left -= 1;
-        }
-        Some(filled)
+    unsafe fn write_other(&mut self, own: &mem::MaybeUninit<T>) {
+        // SAFETY: the next one has `size` bytes.
+        unsafe { write_bytes(self.next, own.as_ptr(), self.size) };
     }
 }
 
