@@ -19,6 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         tls_is_spoken_with_what_the_file_names,
         plain_http_is_told_that_tls_is_spoken_here,
         certificates_of_clients_are_judged_as_the_policy_says,
+        certificates_of_version_1_are_shown_on_both_sides,
+        damaged_cas_of_clients_are_left_out_with_a_warning,
         users_need_their_password,
         headers_and_bounds_are_for_every_page,
         the_file_is_read_again_when_it_changes,
@@ -163,7 +165,18 @@ fn certificates_of_clients_are_judged_as_the_policy_says() {
         (
             "VerifyClientCertIfGiven",
             "  client_ca_file: ca.crt\n  client_allowed_sans: [x.example]\n",
-            [true, false, false],
+            [false, false, false],
+        ),
+        // Who shows nothing has none of the names.
+        (
+            "VerifyClientCertIfGiven",
+            "  client_ca_file: ca.crt\n  client_allowed_sans: [client.example]\n",
+            [false, true, false],
+        ),
+        (
+            "RequestClientCert",
+            "  client_allowed_sans: [client.example]\n",
+            [false, true, true],
         ),
         (
             "RequireAnyClientCert",
@@ -182,6 +195,69 @@ fn certificates_of_clients_are_judged_as_the_policy_says() {
         });
         server.stop();
     }
+}
+
+/// A certificate of version 1 that vouches for itself, with its key, as `openssl x509 -req`
+/// makes them.
+const OLD: &str = include_str!("../../core/tls/tests/layer/data/version1_rsa_pkcs1.pem");
+
+fn certificates_of_version_1_are_shown_on_both_sides() {
+    let site = Site::new();
+    site.folder.write("old.pem", OLD);
+    let server = site.start(
+        "\
+tls_server_config:
+  cert_file: old.pem
+  key_file: old.pem
+  client_ca_file: old.pem
+  client_auth_type: RequireAndVerifyClientCert
+  curve_preferences: [CurveP521]
+",
+    );
+    let own = site.folder.path().join("old.pem");
+    let own = format!("cert_file: {0}, key_file: {0}", own.display());
+    let target = format!("https://{}/-/healthy", server.address);
+    for (own, success) in [(&*own, 1), ("", 0)] {
+        let modules = format!(
+            "modules: {{web: {{prober: http, http: {{tls_config: {{insecure_skip_verify: true, {own}}}}}}}}}\n"
+        );
+        let folder = Folder::with(&modules);
+        let config = folder.config();
+        let config = config.to_str().expect("text");
+        let line = [
+            "check",
+            "--config.file",
+            config,
+            "-m",
+            "web",
+            "-o",
+            "prometheus",
+        ];
+        let ended = probity::run(&[&line[..], &[&target]].concat());
+        let says = format!("\nprobe_success{{target=\"{target}\"}} {success}\n");
+        assert!(ended.stdout.contains(&says), "{own}: {ended:?}");
+    }
+    server.stop();
+}
+
+fn damaged_cas_of_clients_are_left_out_with_a_warning() {
+    let site = Site::new();
+    let root = site.authority.pem();
+    let damaged = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    site.folder.write("ca.crt", &format!("{damaged}{root}"));
+    let more = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
+    let server = site.start(&format!("{TLS}{more}"));
+    let (cert, key) = site.authority.pem_for(&["client.example"]);
+    let known = Client::new(&root, Some((&cert, &key)), None);
+    assert_eq!(status(&known, server.address), Some(200));
+    assert_ne!(status(&site.client(), server.address), Some(200));
+    let parts = [
+        "is left out",
+        "ca.crt: expected certificates in PEM",
+        "in line 1",
+    ];
+    assert_eq!(server.log().lines(&parts).len(), 1, "{:?}", server.log());
+    server.stop();
 }
 
 /// "open", at the least cost.
@@ -295,7 +371,7 @@ fn the_file_is_read_again_when_it_changes() {
     server.stop();
 
     // Without TLS a file that has become wrong answers by itself.
-    let server = site.start("rate_limit: {}\n");
+    let server = site.start("null\n");
     assert_eq!(server.get("/-/healthy").status, 200);
     site.folder.write("web.yml", "nonsense: 1\n");
     let answer = server.get("/-/healthy");
@@ -310,6 +386,7 @@ fn wrong_files_are_refused_with_their_place() {
     let site = Site::new();
     let cert = "tls_server_config: {cert_file: server.crt";
     let tls = |field: &str, rest: &str| format!("tls_server_config.{field}: {rest}");
+    site.folder.write("old.pem", OLD);
     site.folder
         .write("other.key", &Authority::new().pem_for(&["a.test"]).1);
     for (config, place, what) in [
@@ -435,7 +512,20 @@ fn wrong_files_are_refused_with_their_place() {
         (
             format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: server.key\n"),
             "5:19",
-            tls("client_ca_file", "FOLDER/server.key: expected a certificate in PEM"),
+            tls(
+                "client_ca_file",
+                "FOLDER/server.key: expected a CERTIFICATE in PEM, found PRIVATE KEY",
+            ),
+        ),
+        // Also where the certificate is of version 1.
+        (
+            "tls_server_config:\n  cert_file: old.pem\n  key_file: other.key\n".into(),
+            "3:13",
+            tls(
+                "key_file",
+                "FOLDER/other.key: expected the key of the certificate in FOLDER/old.pem, \
+                 found another key",
+            ),
         ),
     ] {
         site.folder.write("web.yml", &config);

@@ -28,6 +28,9 @@ pub fn read_document<T: DeserializeOwned + Default, U>(
     let (Some(root), []) = (root, mistakes.as_slice()) else {
         return Err(Errors::new(name, mistakes));
     };
+    if root.is_null() {
+        return check(T::default()).map_err(|error| Errors::whole(name, error.to_string()));
+    }
     from_node::<T>(&root)
         .and_then(|value| {
             check(value).map_err(|ConfigError { field, message, .. }| {
@@ -56,7 +59,7 @@ mod tests {
     #[test]
     fn mistakes_have_their_place() {
         assert_eq!(read("a: 1\nb: 2\n"), Ok(3));
-        for empty in ["", "# nothing\n\n", "---\n"] {
+        for empty in ["", "# nothing\n\n", "---\n", "null\n", "~"] {
             assert_eq!(read(empty), Ok(0), "{empty:?}");
         }
         for (text, place) in [

@@ -4,6 +4,7 @@
 //! This reads the claims, also of certificates that nobody should trust.
 //! A certificate that does not parse is one that there is nothing to say about.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
@@ -20,6 +21,7 @@ use crate::constraints::Constraints;
 use crate::key::Key;
 use crate::name::go_string;
 use crate::policies::Policies;
+use crate::purpose::Purpose;
 use crate::server_name;
 use crate::text::{clean, hex};
 
@@ -189,11 +191,22 @@ impl<'a> Certificate<'a> {
         self.parsed.version.0.saturating_add(1)
     }
 
-    /// Whether the certificate may be a TLS server's: it has no extended key
-    /// usage, or one that includes servers (RFC 5280 section 4.2.1.12).
-    pub(crate) fn is_for_servers(&self) -> bool {
+    /// Whether it has extensions, which are those of version 3 alone.
+    pub(crate) fn has_extensions(&self) -> bool {
+        !self.parsed.extensions().is_empty()
+    }
+
+    /// Whether the certificate may be shown for `purpose`: it has no extended key
+    /// usage, or one that includes it (RFC 5280 section 4.2.1.12).
+    pub(crate) fn serves(&self, purpose: Purpose) -> bool {
         match self.parsed.extended_key_usage() {
-            Ok(Some(usage)) => usage.value.any || usage.value.server_auth,
+            Ok(Some(usage)) => {
+                usage.value.any
+                    || match purpose {
+                        Purpose::Server => usage.value.server_auth,
+                        Purpose::Client => usage.value.client_auth,
+                    }
+            }
             Ok(None) => true,
             Err(_) => false,
         }
@@ -255,6 +268,20 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Its alternative names as Go writes them: DNS names, addresses of mail and of
+    /// machines, URIs.
+    pub(crate) fn written_names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.alternatives().filter_map(|name| match name {
+            GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+                Some(Cow::Borrowed(*name))
+            }
+            GeneralName::IPAddress(bytes) => {
+                Some(address(bytes)?.to_canonical().to_string().into())
+            }
+            _ => None,
+        })
+    }
+
     /// How a sentence calls it: its subject, or else its first name.
     pub(crate) fn label(&self) -> String {
         let subject = go_string(self.parsed.subject());
@@ -299,7 +326,7 @@ fn is_about_policies(extension: &ParsedExtension<'_>) -> bool {
     )
 }
 
-/// The certificates that a server sent, leaf first.
+/// The certificates that somebody sent, leaf first.
 #[derive(Debug)]
 pub(crate) struct Sent<'a> {
     /// The first, if it parses.

@@ -9,13 +9,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::certificate::Certificate;
+use crate::own::{Unfit, certified};
 use crate::pem::{self, Section, found, sections};
+use crate::purpose::Purpose;
 use crate::roots::{Origin, Roots};
 use crate::verifier::{Trust, Verifier};
 use crate::{algorithms, kx};
@@ -62,7 +64,11 @@ impl ClientConfig {
         let trust = match (&options.ca, options.skip_verify) {
             // Even if nothing will be verified, a broken CA file is a mistake.
             (Some(pem), skip) => {
-                let roots = Trust::Roots(Arc::new(configured_roots(pem, &mut warnings)?));
+                let roots = Trust::Roots(Arc::new(configured_roots(
+                    Purpose::Server,
+                    pem,
+                    &mut warnings,
+                )?));
                 if skip { Trust::Anything } else { roots }
             }
             (None, true) => Trust::Anything,
@@ -234,10 +240,15 @@ impl fmt::Display for Versions {
     }
 }
 
-fn configured_roots(pem: &[u8], warnings: &mut Vec<String>) -> Result<Roots, ConfigError> {
+/// Those of a PEM file that are trusted for `purpose`.
+pub(crate) fn configured_roots(
+    purpose: Purpose,
+    pem: &[u8],
+    warnings: &mut Vec<String>,
+) -> Result<Roots, ConfigError> {
     let certificates = certificates(pem, Field::Ca, warnings)?;
     let count = certificates.len();
-    let roots = Roots::new(Origin::Configured, certificates);
+    let roots = Roots::new(Origin::Configured, purpose, certificates);
     if roots.len() == 0 {
         return Err(ConfigError::new(
             Field::Ca,
@@ -302,12 +313,6 @@ fn client_key(
     warnings: &mut Vec<String>,
 ) -> Result<SingleCertAndKey, ConfigError> {
     let chain = certificates(&identity.cert, Field::ClientCert, warnings)?;
-    let Some(leaf) = chain.first().and_then(|der| Certificate::parse(der)) else {
-        return Err(ConfigError::new(
-            Field::ClientCert,
-            "expected an X.509 certificate first, found one that is not readable".into(),
-        ));
-    };
     let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| {
         ConfigError::new(
             Field::ClientKey,
@@ -317,27 +322,14 @@ fn client_key(
             ),
         )
     })?;
-    let key = provider.key_provider.load_private_key(key).map_err(|_| {
-        ConfigError::new(
-            Field::ClientKey,
-            "expected an RSA key of 2048 to 8192 bits, or one for P-256, P-384 or Ed25519, found another kind or a damaged key"
-                .into(),
-        )
+    let certified = certified(chain, key, provider).map_err(|unfit| {
+        let field = match unfit {
+            Unfit::Certificate => Field::ClientCert,
+            Unfit::Kind | Unfit::Other { .. } => Field::ClientKey,
+        };
+        ConfigError::new(field, unfit.to_string())
     })?;
-    // rustls has the same check, but cannot read version 1 certificates.
-    let matches = key
-        .public_key()
-        .is_none_or(|public| *public == *leaf.public_key());
-    if !matches {
-        return Err(ConfigError::new(
-            Field::ClientKey,
-            format!(
-                "expected the key of the certificate {}, found another key",
-                leaf.label()
-            ),
-        ));
-    }
-    Ok(CertifiedKey::new(chain, key).into())
+    Ok(certified.into())
 }
 
 fn protocols(alpn: &[Box<[u8]>]) -> Result<Vec<Vec<u8>>, ConfigError> {

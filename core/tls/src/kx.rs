@@ -16,7 +16,7 @@ const FIELD: usize = 66;
 const POINT: usize = 1 + 2 * FIELD;
 
 /// The group, for a provider.
-pub(crate) static SECP521R1: &dyn SupportedKxGroup = &Secp521r1;
+pub static SECP521R1: &dyn SupportedKxGroup = &Secp521r1;
 
 #[derive(Debug)]
 struct Secp521r1;

@@ -17,7 +17,9 @@
 //!   handshake's signature must still be right.
 //!
 //! [`Layers`] is what a host keeps for a connection, [`Cache`] what it begins
-//! handshakes with. Beside them, [`RsaSigner`] signs the assertions by which tokens are asked for.
+//! handshakes with. Beside them, [`RsaSigner`] signs the assertions by which tokens are asked for,
+//! and [`Clients`] and [`certified`] are for who serves: the same judgement of certificates, and
+//! the certificate of one's own.
 //!
 //! No socket, no thread, and no clock but the one that is passed in.
 //!
@@ -53,6 +55,7 @@
 mod algorithms;
 mod cache;
 mod certificate;
+mod clients;
 mod config;
 mod constraints;
 mod failure;
@@ -62,6 +65,7 @@ mod layer;
 mod layers;
 mod mailbox;
 mod name;
+mod own;
 pub mod pem;
 mod policies;
 mod purpose;
@@ -69,14 +73,18 @@ mod rejection;
 mod roots;
 mod server_name;
 mod shown;
+mod signature;
 mod signer;
 mod text;
 mod verifier;
 
 pub use cache::{Cache, MAX_CONFIGS, check};
+pub use clients::Clients;
 pub use config::{ClientConfig, ConfigError, Field};
+pub use kx::SECP521R1;
 pub use layer::{Eof, Event, Layer, NotOpen, PIECE};
 pub use layers::Layers;
+pub use own::{Unfit, certified};
 pub use probity_engine::tls::{ChainInfo, TlsFailure, TlsInfo, TlsOptions, TlsVersion};
 pub use rustls::pki_types::UnixTime;
 pub use rustls::time_provider::{DefaultTimeProvider, TimeProvider};

@@ -6,6 +6,7 @@ use probity_engine::Reason;
 use rustls::pki_types::ServerName;
 
 use crate::certificate::Certificate;
+use crate::purpose::Purpose;
 use crate::roots::{Origin, Root};
 use crate::text::{clean, date, list, span};
 use crate::verifier::{Case, MAX_INTERMEDIATES};
@@ -13,7 +14,7 @@ use crate::verifier::{Case, MAX_INTERMEDIATES};
 /// How many of a certificate's names a sentence lists.
 const NAMES: usize = 5;
 
-/// A judgement against a server's certificates.
+/// A judgement against somebody's certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
     /// One of the `tls_*` reasons that speak of certificates.
@@ -75,9 +76,10 @@ pub(crate) fn check_dates(
 }
 
 /// The leaf does not parse.
-pub(crate) fn unreadable(der: &[u8]) -> Rejection {
+pub(crate) fn unreadable(purpose: Purpose, der: &[u8]) -> Rejection {
+    let who = purpose.who();
     Rejection::invalid(format!(
-        "the server's certificate ({} bytes) is not readable X.509",
+        "the {who}'s certificate ({} bytes) is not readable X.509",
         der.len()
     ))
 }
@@ -115,19 +117,37 @@ pub(crate) fn wrong_name(leaf: &Certificate<'_>, expected: &ServerName<'_>) -> R
     Rejection::new(Reason::TlsNameMismatch, detail)
 }
 
-/// The leaf's extended key usage excludes servers.
-pub(crate) fn not_for_servers(leaf: &Certificate<'_>) -> Rejection {
+/// The leaf is for none of the names that are let in.
+pub(crate) fn not_allowed(leaf: &Certificate<'_>) -> Rejection {
+    let names = leaf.written_names().map(|name| clean(&name, 255));
+    let names = match names.collect::<Vec<_>>() {
+        names if names.is_empty() => "no name".into(),
+        names => list(&names, NAMES),
+    };
+    let label = leaf.label();
     Rejection::invalid(format!(
-        "certificate is not for servers (its extended key usage lacks serverAuth): {}",
-        leaf.label()
+        "certificate is for {names}, and for none that is allowed: {label}"
+    ))
+}
+
+/// The leaf's extended key usage excludes its purpose.
+pub(crate) fn not_for(purpose: Purpose, leaf: &Certificate<'_>) -> Rejection {
+    unserving("certificate", purpose, &leaf.label())
+}
+
+fn unserving(what: &str, purpose: Purpose, label: &str) -> Rejection {
+    let who = purpose.who();
+    Rejection::invalid(format!(
+        "{what} is not for {who}s (its extended key usage lacks {who}Auth): {label}"
     ))
 }
 
 /// What Go asks of a chain and webpki does not: whether each of `between` may
-/// sign, and whether `root` may have issued a server's certificate through
+/// sign, and whether `root` may have issued a certificate for `purpose` through
 /// that many others, at `now` (`CheckSignatureFrom`, `isValid`,
 /// `checkChainForKeyUsage`).
 pub(crate) fn check_path(
+    purpose: Purpose,
     root: &Root,
     between: &[&Certificate<'_>],
     now: i64,
@@ -150,11 +170,8 @@ pub(crate) fn check_path(
     check_dates("root", root.not_before, root.not_after, now, || {
         root.label()
     })?;
-    if !root.is_for_servers {
-        return Err(Rejection::invalid(format!(
-            "root is not for servers (its extended key usage lacks serverAuth): {}",
-            root.label()
-        )));
+    if !root.serves {
+        return Err(unserving("root", purpose, &root.label()));
     }
     let allowed = root.path_length.map_or(u64::MAX, u64::from);
     if between.len() as u64 > allowed {
@@ -183,7 +200,7 @@ pub(crate) fn no_chain(
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             unknown_issuer(error, case, leaf)
         }
-        E::RequiredEkuNotFoundContext(_) => not_for_servers(leaf),
+        E::RequiredEkuNotFoundContext(_) => not_for(case.roots.purpose, leaf),
         other => Rejection::invalid(format!("{}: {}", complaint(other), leaf.label())),
     }
 }
@@ -216,6 +233,7 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
     };
     let issuer = leaf.issuer_label();
     let sent = case.sent.others.len();
+    let who = case.roots.purpose.who();
     let detail = if leaf.is_self_issued() {
         format!(
             "certificate is self-signed and not itself trusted ({trusted}): {}",
@@ -228,7 +246,7 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
         format!("certificate chain does not lead to a trusted root ({trusted}): {why}")
     } else if sent == 0 {
         format!(
-            "certificate's issuer {issuer} is neither trusted ({trusted}) nor sent by the server"
+            "certificate's issuer {issuer} is neither trusted ({trusted}) nor sent by the {who}"
         )
     } else {
         let bound = match case.intermediates(leaf).len() {
@@ -238,7 +256,7 @@ fn unknown_issuer(error: &webpki::Error, case: &Case<'_>, leaf: &Certificate<'_>
             _ => String::new(),
         };
         format!(
-            "certificate chain does not lead to a trusted root ({trusted}): the server sent {} certificates, the first issued by {issuer}{bound}",
+            "certificate chain does not lead to a trusted root ({trusted}): the {who} sent {} certificates, the first issued by {issuer}{bound}",
             sent + 1
         )
     };

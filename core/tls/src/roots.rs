@@ -12,12 +12,15 @@ use std::sync::{Arc, OnceLock};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use crate::certificate::Certificate;
+use crate::purpose::Purpose;
 
 /// A set of trusted certificates.
 #[derive(Debug)]
 pub(crate) struct Roots {
     /// Where they come from, for sentences.
     pub(crate) origin: Origin,
+    /// What they are trusted for.
+    pub(crate) purpose: Purpose,
     /// For webpki; in the order of `certificates`.
     anchors: Vec<TrustAnchor<'static>>,
     certificates: Vec<Root>,
@@ -42,8 +45,8 @@ pub(crate) struct Root {
     pub(crate) not_after: i64,
     /// Whether it may sign other certificates.
     pub(crate) is_issuer: bool,
-    /// Whether servers' certificates may be among them.
-    pub(crate) is_for_servers: bool,
+    /// Whether certificates for the purpose may be among them.
+    pub(crate) serves: bool,
     /// Most certificates between it and a leaf.
     pub(crate) path_length: Option<u32>,
     /// Whether it has name constraints that webpki does not judge.
@@ -70,10 +73,12 @@ impl Roots {
     /// bundles contain relics. Of a configured file that is said as a warning.
     pub(crate) fn new(
         origin: Origin,
+        purpose: Purpose,
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Self {
         let mut roots = Self {
             origin,
+            purpose,
             anchors: Vec::new(),
             certificates: Vec::new(),
         };
@@ -94,7 +99,7 @@ impl Roots {
                 not_before: parsed.not_before,
                 not_after: parsed.not_after,
                 is_issuer: parsed.is_issuer(),
-                is_for_servers: parsed.is_for_servers(),
+                serves: parsed.serves(purpose),
                 path_length: parsed.path_length(),
                 has_constraints,
                 der: der.clone(),
@@ -110,6 +115,7 @@ impl Roots {
         let load = || {
             Self::new(
                 Origin::System,
+                Purpose::Server,
                 rustls_native_certs::load_native_certs().certs,
             )
         };

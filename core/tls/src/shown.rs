@@ -1,8 +1,10 @@
 //! What webpki is shown of certificates that it would not look at.
 //!
-//! Go takes three kinds for which webpki has no switch:
+//! Go takes four kinds for which webpki has no switch:
 //!
-//! * A server's certificate that says to be a CA's. Go does not ask a leaf whether
+//! * A server's or client's certificate of version 1, such as `openssl x509 -req` makes
+//!   if it is not told otherwise. It has no names, so it serves clients alone.
+//! * One that says to be a CA's. Go does not ask a leaf whether
 //!   it is one, and those that appliances and a few lines of shell make often are.
 //! * Critical extensions about policies, of which webpki knows none. Government
 //!   PKIs have them; [`policies`](crate::policies) does what they ask for.
@@ -11,8 +13,8 @@
 //!   [`constraints`](crate::constraints) judges them.
 //!
 //! So webpki is shown a copy in which the flag is cleared that it stumbles over, or
-//! the extension has an id that stands for nothing, and the signature over the copy
-//! is verified over the bytes that were signed. A copy is known by its address: who
+//! the extension has an id that stands for nothing, or the version is 3, and the
+//! signature over the copy is verified over the bytes that were signed. A copy is known by its address: who
 //! sends one as a certificate of its own has to have it signed as it is.
 //! All else that webpki asks of a certificate it asks of the copy too. A leaf's
 //! copy is no CA's, so it issues nothing.
@@ -23,26 +25,34 @@ use rustls::pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm,
 };
 
+use x509_parser::asn1_rs::{Any, Class, FromDer};
+
 use crate::certificate::Certificate;
 
 /// TRUE in DER (X.690 section 11.1).
 const TRUE: [u8; 3] = [1, 1, 0xff];
 const FALSE: [u8; 3] = [1, 1, 0];
+/// The field that says so (RFC 5280 section 4.1.2.1).
+const VERSION_3: [u8; 5] = [0xa0, 3, 2, 1, 2];
 /// As long as the id of name constraints: 2.999.30, below an arc for examples.
 const NOTHING: [u8; 3] = [0x88, 0x37, 0x1e];
 
 /// A certificate, and the copy of it for webpki.
 #[derive(Debug)]
 pub(crate) struct Shown<'a> {
+    /// The bytes that are signed.
     original: &'a [u8],
     pub(crate) copy: CertificateDer<'static>,
-    /// Where in both are the bytes that are signed.
+    /// Where in the copy are those that stand for them.
     signed: Range<usize>,
 }
 
 impl<'a> Shown<'a> {
-    /// Of a server's certificate; `None` if webpki can be shown it as it is.
+    /// Of a server's or client's certificate; `None` if webpki can be shown it as it is.
     pub(crate) fn leaf(leaf: &Certificate<'a>) -> Option<Self> {
+        if leaf.version() < 3 && !leaf.has_extensions() {
+            return Self::of_version_3(leaf);
+        }
         // BasicConstraints begin with it, after the tag and the length of the
         // sequence (RFC 5280 section 4.2.1.9).
         let ca = leaf.basic_constraints().and_then(|value| value.get(2..5));
@@ -74,12 +84,44 @@ impl<'a> Shown<'a> {
         for (part, with) in changes {
             copy[certificate.position(part)].copy_from_slice(&with);
         }
+        let signed = certificate.position(certificate.signed());
         Some(Self {
-            original: certificate.der,
+            original: &certificate.der[signed.clone()],
             copy: copy.into(),
-            signed: certificate.position(certificate.signed()),
+            signed,
         })
     }
+
+    /// Makes it one of version 3 that happens to have no extensions.
+    fn of_version_3(certificate: &Certificate<'a>) -> Option<Self> {
+        let signed = certificate.position(certificate.signed());
+        let original = &certificate.der[signed.clone()];
+        let (_, whole) = Any::from_der(original).ok()?;
+        let (after, first) = Any::from_der(whole.data).ok()?;
+        let is_version = first.class() == Class::ContextSpecific;
+        let fields = if is_version { after } else { whole.data };
+        let copied = sequence(&[&VERSION_3, fields])?;
+        let copy = sequence(&[&copied, &certificate.der[signed.end..]])?;
+        let end = copy.len() - (certificate.der.len() - signed.end);
+        Some(Self {
+            original,
+            copy: copy.into(),
+            signed: end - copied.len()..end,
+        })
+    }
+}
+
+/// A SEQUENCE in DER; `None` if it is one that webpki does not read.
+fn sequence(parts: &[&[u8]]) -> Option<Vec<u8>> {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut der = vec![0x30];
+    match u16::try_from(length).ok()?.to_be_bytes() {
+        [0, short @ ..0x80] => der.push(short),
+        [0, byte] => der.extend([0x81, byte]),
+        [high, low] => der.extend([0x82, high, low]),
+    }
+    der.extend(parts.iter().copied().flatten());
+    Some(der)
 }
 
 /// An algorithm that takes signatures over certificates for those over the copies.
@@ -121,7 +163,7 @@ impl SignatureVerificationAlgorithm for OverOriginals<'_> {
         let mut shown = self.shown.iter();
         let original = shown
             .find(|one| std::ptr::eq(&raw const one.copy[one.signed.clone()], message))
-            .map(|one| &one.original[one.signed.clone()]);
+            .map(|one| one.original);
         self.algorithm
             .verify_signature(key, original.unwrap_or(message), signature)
     }

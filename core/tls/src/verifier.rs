@@ -17,20 +17,19 @@ use probity_engine::Reason;
 use probity_engine::tls::ChainInfo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{
-    CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
-};
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
-use webpki::{EndEntityCert, RawPublicKeyEntity, VerifiedPath};
+use webpki::{EndEntityCert, VerifiedPath};
 
 use crate::certificate::{Certificate, Sent};
 use crate::constraints;
 use crate::key::Key;
 use crate::policies;
-use crate::purpose::ForServers;
+use crate::purpose::Purpose;
 use crate::rejection::{self, Rejection};
 use crate::roots::{Root, Roots};
 use crate::shown::{OverOriginals, Shown};
+use crate::signature;
 
 /// Most certificates, besides the leaf, from which chains are built.
 ///
@@ -101,7 +100,7 @@ impl ServerCertVerifier for Verifier {
                     algorithms: self.algorithms,
                     end_entity,
                     sent: &sent,
-                    server_name,
+                    server_name: Some(server_name),
                     now,
                 };
                 case.judge().map(Some)
@@ -130,24 +129,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if !reads_key_alone(cert) {
-            return rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms);
-        }
-        let spki = key_of(cert)?;
-        let bad = || Error::InvalidCertificate(CertificateError::BadSignature);
-        let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad())?;
-        // One TLS 1.2 scheme may stand for several curves.
-        self.algorithms
-            .mapping
-            .iter()
-            .filter(|(scheme, _)| *scheme == dss.scheme)
-            .flat_map(|(_, algorithms)| algorithms.iter())
-            .find_map(|algorithm| {
-                key.verify_signature(*algorithm, message, dss.signature())
-                    .ok()
-            })
-            .map(|()| HandshakeSignatureValid::assertion())
-            .ok_or_else(bad)
+        signature::verify_tls12(&self.algorithms, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -156,11 +138,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if !reads_key_alone(cert) {
-            return rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms);
-        }
-        let spki = key_of(cert)?;
-        rustls::crypto::verify_tls13_signature_with_raw_key(message, &spki, dss, &self.algorithms)
+        signature::verify_tls13(&self.algorithms, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -168,23 +146,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the key has to be taken out by other means, because webpki cannot read
-/// `cert`. It has been accepted all the same: by a user who accepts anything, such
-/// as version 1 certificates that old appliances make for themselves, or by way of
-/// what webpki was [shown](Shown).
-fn reads_key_alone(cert: &CertificateDer<'_>) -> bool {
-    EndEntityCert::try_from(cert).is_err()
-}
-
-fn key_of(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
-    match Certificate::parse(cert) {
-        Some(parsed) => Ok(parsed.public_key().to_vec().into()),
-        None => Err(Error::InvalidCertificate(CertificateError::BadEncoding)),
-    }
-}
-
-/// The error from which rustls derives the alert that the server gets.
-fn alert_for(rejection: &Rejection) -> CertificateError {
+/// The error from which rustls derives the alert that the peer gets.
+pub(crate) fn alert_for(rejection: &Rejection) -> CertificateError {
     match rejection.reason {
         Reason::TlsCertificateExpired => CertificateError::Expired,
         Reason::TlsCertificateNotYetValid => CertificateError::NotValidYet,
@@ -194,22 +157,23 @@ fn alert_for(rejection: &Rejection) -> CertificateError {
     }
 }
 
-/// One server's certificates before the judge.
+/// The certificates of one server or client before the judge.
 pub(crate) struct Case<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) algorithms: WebPkiSupportedAlgorithms,
     pub(crate) end_entity: &'a CertificateDer<'a>,
     pub(crate) sent: &'a Sent<'a>,
-    pub(crate) server_name: &'a ServerName<'a>,
+    /// For whom they must be; `None` for a client, whoever it is.
+    pub(crate) server_name: Option<&'a ServerName<'a>>,
     pub(crate) now: UnixTime,
 }
 
 impl Case<'_> {
     /// The expiry of the longest-lived verified chain, or why there is none.
-    fn judge(&self) -> Result<i64, Rejection> {
+    pub(crate) fn judge(&self) -> Result<i64, Rejection> {
         let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let Some(leaf) = &self.sent.leaf else {
-            return Err(rejection::unreadable(self.end_entity));
+            return Err(rejection::unreadable(self.roots.purpose, self.end_entity));
         };
         rejection::check_dates("certificate", leaf.not_before, leaf.not_after, now, || {
             leaf.label()
@@ -218,19 +182,21 @@ impl Case<'_> {
         let der = shown.as_ref().map_or(self.end_entity, |shown| &shown.copy);
         let end_entity =
             EndEntityCert::try_from(der).map_err(|error| rejection::unusable(&error, leaf))?;
-        // Go takes names that webpki does not.
-        end_entity
-            .verify_is_valid_for_subject_name(self.server_name)
-            .ok()
-            .or_else(|| leaf.is_for(self.server_name).then_some(()))
-            .ok_or_else(|| rejection::wrong_name(leaf, self.server_name))?;
+        if let Some(name) = self.server_name {
+            // Go takes names that webpki does not.
+            end_entity
+                .verify_is_valid_for_subject_name(name)
+                .ok()
+                .or_else(|| leaf.is_for(name).then_some(()))
+                .ok_or_else(|| rejection::wrong_name(leaf, name))?;
+        }
         if self.roots.contains(leaf.der) {
             // Trusted as it is, even if it is a CA's own certificate, which
-            // webpki would not accept from a server. Go builds no other chain.
-            return if leaf.is_for_servers() {
+            // webpki would not accept from anybody. Go builds no other chain.
+            return if leaf.serves(self.roots.purpose) {
                 Ok(leaf.not_after)
             } else {
-                Err(rejection::not_for_servers(leaf))
+                Err(rejection::not_for(self.roots.purpose, leaf))
             };
         }
         self.search(&end_entity, shown.as_ref(), leaf, now)
@@ -274,7 +240,8 @@ impl Case<'_> {
             let between = path.intermediate_certificates();
             let between: Option<Vec<_>> = between.map(|cert| sent(cert.der())).collect();
             if let (Some(root), Some(between)) = (root, between) {
-                found.borrow_mut().note(root, &between, leaf, now);
+                let purpose = self.roots.purpose;
+                found.borrow_mut().note(purpose, root, &between, leaf, now);
             }
             Err(webpki::Error::UnknownIssuer)
         };
@@ -283,7 +250,7 @@ impl Case<'_> {
             self.roots.anchors(),
             &intermediates,
             self.now,
-            ForServers,
+            self.roots.purpose,
             None,
             Some(&note),
         );
@@ -340,12 +307,13 @@ impl Found {
 
     fn note(
         &mut self,
+        purpose: Purpose,
         root: &Root,
         between: &[&Certificate<'_>],
         leaf: &Certificate<'_>,
         now: i64,
     ) {
-        let allowed = rejection::check_path(root, between, now)
+        let allowed = rejection::check_path(purpose, root, between, now)
             .and_then(|()| policies::check(between, leaf))
             .and_then(|()| {
                 let left = &mut self.comparisons;
@@ -381,7 +349,7 @@ mod tests {
             .self_signed(&KeyPair::generate().expect("a key"))
             .expect("a certificate");
         let verifier = Verifier::new(
-            Trust::Roots(Arc::new(Roots::new(Origin::System, []))),
+            Trust::Roots(Arc::new(Roots::new(Origin::System, Purpose::Server, []))),
             ring::default_provider().signature_verification_algorithms,
         );
         let name = ServerName::try_from("example.test").expect("a name");

@@ -92,7 +92,8 @@ pub(crate) struct Server {
     /// The one version it speaks; `None` is all.
     pub(crate) only: Option<&'static SupportedProtocolVersion>,
     pub(crate) alpn: Vec<Vec<u8>>,
-    pub(crate) clients: Option<CertificateDer<'static>>,
+    /// Who judges clients, if they are asked for a certificate.
+    pub(crate) clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Server {
@@ -124,7 +125,7 @@ impl Server {
                 .expect("versions");
         let builder = match self.clients {
             None => builder.with_no_client_auth(),
-            Some(ca) => builder.with_client_cert_verifier(client_verifier(ca, &provider)),
+            Some(clients) => builder.with_client_cert_verifier(clients),
         };
         let pair = CertifiedKey::new(self.chain, self.key);
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
@@ -138,13 +139,12 @@ pub(crate) fn signing(key: PrivateKeyDer<'_>) -> Arc<dyn SigningKey> {
     ring::sign::any_supported_type(&key).expect("a signing key")
 }
 
-fn client_verifier(
-    ca: CertificateDer<'static>,
-    provider: &Arc<rustls::crypto::CryptoProvider>,
-) -> Arc<dyn ClientCertVerifier> {
+/// rustls' own judge, for clients of `ca`.
+pub(crate) fn clients_of(ca: &Certificate) -> Arc<dyn ClientCertVerifier> {
     let mut roots = RootCertStore::empty();
-    roots.add(ca).expect("a CA");
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+    roots.add(der(ca)).expect("a CA");
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .expect("a verifier")
 }

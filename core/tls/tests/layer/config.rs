@@ -152,7 +152,7 @@ fn a_client_key_must_be_a_key_and_belong_to_its_certificate() {
                 key: Box::from(*b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
             },
             Field::ClientKey,
-            "client.key: expected an RSA key of 2048 to 8192 bits, or one for P-256, P-384 or Ed25519, found another kind or a damaged key",
+            "client.key: expected an RSA key of 2048 to 4096 bits, or one for P-256, P-384 or Ed25519, found another kind or a damaged key",
         ),
         (
             ClientIdentity {

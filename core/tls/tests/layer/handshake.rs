@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 
 use crate::common::{
-    END, Server, client, handshake, identity, leaf_params, root, signing, trusting,
+    END, Server, client, clients_of, handshake, identity, leaf_params, root, signing, trusting,
 };
 
 const RSA: &[u8] = include_bytes!("data/version1_rsa_pkcs1.pem");
@@ -193,7 +193,7 @@ fn a_client_certificate_is_presented_when_asked_for() {
     for version in [&TLS12, &TLS13] {
         let mut server = Server::issued(&leaf_params(&["example.test"]), &ca);
         server.only = Some(version);
-        server.clients = Some(crate::common::der(clients.as_ref()));
+        server.clients = Some(clients_of(clients.as_ref()));
         let options = TlsOptions {
             client: Some(identity(&clients)),
             ..trusting(ca.as_ref())
@@ -210,7 +210,7 @@ fn a_missing_client_certificate_fails_the_tls_1_2_handshake() {
     let (ca, clients) = (root(), root());
     let mut server = Server::issued(&leaf_params(&["example.test"]), &ca);
     server.only = Some(&TLS12);
-    server.clients = Some(crate::common::der(clients.as_ref()));
+    server.clients = Some(clients_of(clients.as_ref()));
     let wire = handshake(&trusting(ca.as_ref()), "example.test", server);
     assert!(wire.heard.secured.is_empty());
     let failure = wire.heard.failed();
@@ -226,7 +226,7 @@ fn a_missing_client_certificate_fails_after_the_tls_1_3_handshake() {
     let (ca, clients) = (root(), root());
     let mut server = Server::issued(&leaf_params(&["example.test"]), &ca);
     server.only = Some(&TLS13);
-    server.clients = Some(crate::common::der(clients.as_ref()));
+    server.clients = Some(clients_of(clients.as_ref()));
     let mut wire = handshake(&trusting(ca.as_ref()), "example.test", server);
     assert_eq!(wire.heard.secured.len(), 1);
     let failure = wire.heard.failed();
@@ -248,7 +248,7 @@ fn old_client_certificates_and_key_formats_are_presented() {
     for pem in [RSA, P256] {
         let own = CertificateDer::from_pem_slice(pem).unwrap();
         let mut server = Server::issued(&leaf_params(&["example.test"]), &ca);
-        server.clients = Some(crate::common::der(ca.as_ref()));
+        server.clients = Some(clients_of(ca.as_ref()));
         server.only = Some(&TLS12);
         let options = TlsOptions {
             client: Some(ClientIdentity {

@@ -4,6 +4,7 @@
 mod bounds;
 mod bytes;
 mod certificates;
+mod clients;
 mod common;
 mod config;
 mod constraints;

@@ -52,6 +52,8 @@ struct Seen {
 struct Loaded {
     config: Config,
     server: Option<Arc<ServerConfig>>,
+    /// What is left out of the files that it names.
+    warnings: Vec<String>,
 }
 
 impl Guard {
@@ -161,6 +163,9 @@ impl Loaded {
                 .collect();
             looks += 1;
             if looks == LOOKS || named.iter().all(|it| paths.contains(it)) {
+                for warning in &loaded.warnings {
+                    tracing::warn!(file = %path.display(), warning, "Part of what the web configuration names is left out");
+                }
                 return Ok((loaded, paths.into_iter().zip(stamps).collect()));
             }
             paths = named;
@@ -181,9 +186,15 @@ impl Loaded {
         // Also what its files hold is a mistake in the field that names them.
         let check = |written: Written| {
             let config = written.check(folder)?;
-            let server = config.tls.as_ref().map(tls::Tls::build).transpose();
+            let mut warnings = Vec::new();
+            let tls = config.tls.as_ref();
+            let server = tls.map(|tls| tls.build(&mut warnings)).transpose();
             let server = server.map_err(|error| error.within("tls_server_config"))?;
-            Ok(Self { config, server })
+            Ok(Self {
+                config,
+                server,
+                warnings,
+            })
         };
         let loaded = probity_spec::read_document(&name, &content, check);
         loaded.map_err(|errors| errors.to_string())

@@ -1,25 +1,18 @@
 //! The `tls_server_config` section as a configuration of rustls.
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use probity_engine::config::ConfigError;
 use probity_spec::words;
 use probity_tls::pem::found;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring};
+use probity_tls::{Clients, SECP521R1, Unfit, certified};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
-};
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 
 use super::written::TlsSection;
 
@@ -133,11 +126,14 @@ impl Tls {
             })
     }
 
-    /// Reads the files and puts it together.
+    /// Reads the files and puts it together. What is left out is a warning.
     ///
     /// # Errors
     /// What is wrong with what a field has or names.
-    pub(super) fn build(&self) -> Result<Arc<ServerConfig>, ConfigError> {
+    pub(super) fn build(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> Result<Arc<ServerConfig>, ConfigError> {
         let chain = self.cert.certificates()?;
         let pem = self.key.read()?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
@@ -155,17 +151,17 @@ impl Tls {
             .map_err(|error| ConfigError::new("cipher_suites", error.to_string()))?;
         let builder = match self.auth {
             ClientAuth::None => builder.with_no_client_auth(),
-            _ => builder.with_client_cert_verifier(self.verifier(&provider)?),
+            _ => builder.with_client_cert_verifier(self.clients(warnings)?),
         };
-        let mut config = builder
-            .with_single_cert(chain, key)
-            .map_err(|error| match error {
-                Error::InconsistentKeys(_) => self.key.wrong(format!(
-                    "expected the key of the certificate in {}, found another key",
-                    self.cert
-                )),
-                other => self.key.wrong(format!("beside {}: {other}", self.cert)),
-            })?;
+        let certified = certified(chain, key, &provider).map_err(|unfit| match unfit {
+            Unfit::Certificate => self.cert.wrong(unfit.to_string()),
+            Unfit::Kind => self.key.wrong(unfit.to_string()),
+            Unfit::Other { .. } => self.key.wrong(format!(
+                "expected the key of the certificate in {}, found another key",
+                self.cert
+            )),
+        })?;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.ignore_client_order = self.prefer_ours;
         config.alpn_protocols = match self.http2 {
             true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -174,27 +170,17 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<Clients>, ConfigError> {
-        let issuers = match &self.client_ca {
-            Some(pem) if self.auth.verifies() => {
-                let mut roots = RootCertStore::empty();
-                for certificate in pem.certificates()? {
-                    roots
-                        .add(certificate)
-                        .map_err(|error| pem.wrong(error.to_string()))?;
-                }
-                let (roots, provider) = (Arc::new(roots), Arc::clone(provider));
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                Some(verifier.map_err(|error| pem.wrong(error.to_string()))?)
-            }
-            _ => None,
-        };
-        Ok(Arc::new(Clients {
-            issuers,
-            required: self.auth.requires(),
-            sans: self.sans.clone(),
-            algorithms: provider.signature_verification_algorithms,
-        }))
+    fn clients(&self, warnings: &mut Vec<String>) -> Result<Arc<Clients>, ConfigError> {
+        let mut clients = Clients::anybody(self.auth.requires()).named(self.sans.clone());
+        if let Some(pem) = self.client_ca.as_ref().filter(|_| self.auth.verifies()) {
+            let (ca, mut damaged) = (pem.read()?, Vec::new());
+            let issued = clients.issued_by(&ca, &mut damaged);
+            clients = issued.map_err(|error| pem.wrong(error.message))?;
+            // The field has another name here.
+            let damaged = damaged.iter().filter_map(|what| what.strip_prefix("ca: "));
+            warnings.extend(damaged.map(|what| format!("{pem}: {what}")));
+        }
+        Ok(Arc::new(clients))
     }
 }
 
@@ -332,100 +318,12 @@ fn groups(names: &[String]) -> Result<Vec<&'static dyn SupportedKxGroup>, Config
             "X25519" => ring::kx_group::X25519,
             "CurveP256" => ring::kx_group::SECP256R1,
             "CurveP384" => ring::kx_group::SECP384R1,
-            // Left out: nobody who speaks it lacks the others.
-            "CurveP521" => continue,
+            "CurveP521" => SECP521R1,
             other => {
                 let field = format!("curve_preferences[{index}]");
                 return Err(ConfigError::new(&field, format!("unknown curve: {other}")));
             }
         });
     }
-    if chosen.is_empty() {
-        let why = "CurveP521 is not served: expected X25519, CurveP256 or CurveP384 beside it";
-        return Err(ConfigError::new("curve_preferences", why));
-    }
     Ok(chosen)
-}
-
-/// Judges the certificates of clients.
-#[derive(Debug)]
-struct Clients {
-    /// Who must have issued them, if that matters.
-    issuers: Option<Arc<dyn ClientCertVerifier>>,
-    required: bool,
-    /// One of which a certificate must be for, unless there are none.
-    sans: Vec<String>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ClientCertVerifier for Clients {
-    fn client_auth_mandatory(&self) -> bool {
-        self.required
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        let issuers = self.issuers.as_ref();
-        issuers.map_or(&[], |issuers| issuers.root_hint_subjects())
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        if let Some(issuers) = &self.issuers {
-            issuers.verify_client_cert(leaf, intermediates, now)?;
-        }
-        if self.sans.is_empty() || names(leaf).iter().any(|name| self.sans.contains(name)) {
-            return Ok(ClientCertVerified::assertion());
-        }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// Whom a certificate is for, as Go writes it: DNS names, addresses of mail
-/// and of machines, URIs.
-fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, certificate)) = X509Certificate::from_der(leaf) else {
-        return Vec::new();
-    };
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let names = extension.value.general_names.iter();
-    let names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
-            Some((*name).to_owned())
-        }
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
-            address.ok().map(|address| address.to_string())
-        }
-        _ => None,
-    });
-    names.collect()
 }
