@@ -330,10 +330,22 @@ impl Worker {
                 },
                 Got::Over(closed) => closed,
             };
-            self.net.release(key);
-            return self.tell(run, Input::Closed(conn, closed));
+            return self.over(key, run, conn, closed);
         }
         self.net.look_again(key);
+    }
+
+    /// Tells that a connection is over, and closes it. A peer that has ended its own
+    /// direction is sent what it is answered at once.
+    fn over(&mut self, key: Key, run: RunId, conn: Conn, closed: Closed) {
+        let ended = closed == Closed::End;
+        if !ended {
+            self.net.release(key);
+        }
+        self.tell(run, Input::Closed(conn, closed));
+        if ended {
+            self.net.release(key);
+        }
     }
 
     /// Whether the run of a socket is busy with what was read before.
@@ -368,8 +380,7 @@ impl Worker {
         let Some(closed) = closed else {
             return self.drain();
         };
-        self.net.release(key);
-        self.tell(run, Input::Closed(conn, closed));
+        self.over(key, run, conn, closed);
     }
 
     /// Goes on with sockets that had more to read than a visit may take.

@@ -125,7 +125,9 @@ impl From<TlsFailure> for Closed {
 ///
 /// A host may have told of a connection's end before it drains what was asked
 /// earlier: `Secure`, `Send`, `Flush` and `Close` of a connection that it has reported
-/// as [`Input::Closed`] are to be ignored.
+/// as [`Input::Closed`] are to be ignored. But a peer that has ended its direction in
+/// order ([`Closed::End`]) may be waiting for what is sent in answer to that: a host
+/// that drains what is asked before it closes the connection sends it.
 #[derive(Debug)]
 pub enum Output<'a> {
     /// Resolve a name and answer with [`Input::Resolved`]. Only when the

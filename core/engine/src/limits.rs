@@ -86,8 +86,9 @@ pub const FUEL_PER_BYTE: u64 = 8;
 /// catch up at once, for as long as that takes.
 pub const MAX_BACKLOG_BYTES: usize = 256 * 1024;
 
-/// Bytes of the answer of an OAuth2 token endpoint, its head aside.
-pub const MAX_TOKEN_ANSWER_BYTES: usize = 64 * 1024;
+/// Bytes that are read of the answer of an OAuth2 token endpoint, its head aside, as
+/// by Go: what is beyond is left.
+pub const MAX_TOKEN_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Bytes of a proxy's answer to CONNECT, interim responses included.
 pub const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;

@@ -71,6 +71,11 @@ fn errors() -> Vec<Case> {
         )
         .module(&module(hosts)),
         ask(
+            "host_twice_and_bad_target",
+            "/probe?module=@module@&target=http://%5B::1&hostname=b.test",
+        )
+        .module(&module(hosts)),
+        ask(
             "host_twice_small_letters",
             "/probe?module=@module@&target=http://@server@/&hostname=b.test",
         )

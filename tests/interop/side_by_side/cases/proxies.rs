@@ -41,6 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ));
     cases.extend(of_the_environment());
     cases.extend(slow());
+    cases.extend(talkative());
     cases
 }
 
@@ -67,6 +68,33 @@ fn slow() -> Vec<Case> {
         ),
     ]
     .map(|case| case.request(|request| request.view(View::Slow)))
+    .into()
+}
+
+/// What comes with a proxy's consent.
+fn talkative() -> Vec<Case> {
+    [
+        ("body", "Content-Length: 5\r\n\r\nhello"),
+        ("chunk", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("line", "\r\n\r\n"),
+    ]
+    .map(|(name, rest)| {
+        let consent = format!("HTTP/1.1 200 OK\r\n{rest}");
+        // What is behind it, it is itself.
+        let steps = vec![
+            Step::Request,
+            Step::Send(consent.into_bytes()),
+            Step::StartTls(Tls::with("good")),
+            Step::Request,
+            Step::Send(ok("there")),
+        ];
+        secure(
+            &format!("connect_with_{name}"),
+            "proxy_url: 'http://@proxy@'",
+            "https://@server@/p",
+            Server::steps(steps),
+        )
+    })
     .into()
 }
 

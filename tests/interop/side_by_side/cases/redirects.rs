@@ -96,6 +96,12 @@ fn places() -> Vec<Case> {
         ("control_byte", "/a\x01b"),
         ("bad_name", "http://a..b/"),
         ("mailto", "mailto:who@a.test"),
+        ("three_slashes", "///a/next"),
+        ("four_slashes", "////next"),
+        ("slashes_alone", "///"),
+        ("query_without_host", "//?x"),
+        ("port_without_host", "//:80/next"),
+        ("user_without_host", "//@/next"),
     ] {
         let pages = vec![("/", to(302, place)), ("*", ok("there"))];
         cases.push(case(&format!("place_{name}"), "", pages));

@@ -196,6 +196,16 @@ fn lines() -> Vec<Case> {
                 Duration::from_millis(10),
             )],
         ),
+        dialogue(
+            "end_answered",
+            "{expect: '^one$', send: two}",
+            vec![send("one")],
+        ),
+        dialogue(
+            "end_answered_twice",
+            "{expect: '^one$', send: two}, {send: three}",
+            vec![send("one")],
+        ),
         dialogue("hangup", "{expect: one}", vec![Step::Hangup]),
     ]
 }

@@ -241,6 +241,8 @@ impl Kind for Http {
         target: &str,
         params: TargetParams<'_>,
     ) -> Result<Spec, TargetError> {
+        // First, as in blackbox_exporter: what contradicts itself is asked of no target.
+        let host = config::host_header(module, params.hostname).map_err(TargetError::Params)?;
         let url = Url::target(target).map_err(|error| {
             // What stands before an @ may be a password.
             let shown = target.rsplit('@').next().unwrap_or_default();
@@ -250,7 +252,6 @@ impl Kind for Http {
                 _ => TargetError::Target(message),
             }
         })?;
-        let host = config::host_header(module, params.hostname).map_err(TargetError::Params)?;
         let of_host = host.as_deref().map(url::host_of);
         let of_host = of_host.filter(|name| !name.is_empty());
         let configured = module.server_name.clone();

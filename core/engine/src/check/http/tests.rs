@@ -441,6 +441,10 @@ fn a_target_is_refused_before_it_is_probed() {
         module.target("a", params),
         Err(TargetError::Params(_))
     ));
+    assert!(
+        module.attempt("http://[::1", params).is_err(),
+        "a mistake of who asks comes before the target's"
+    );
 }
 
 /// What `/probe` does with a target that is none (TestHTTPParsingScheme and

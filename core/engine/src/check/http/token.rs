@@ -17,7 +17,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::body::{self, Framing, Piece};
@@ -265,12 +266,12 @@ impl Answer {
         loop {
             match self.framing.next(&mut data) {
                 Ok(Piece::Content(content)) => {
-                    if self.held.len() + content.len() > MAX_TOKEN_ANSWER_BYTES {
-                        return Some(malformed(format!(
-                            "answered with more than {MAX_TOKEN_ANSWER_BYTES} bytes"
-                        )));
+                    let room = MAX_TOKEN_ANSWER_BYTES - self.held.len();
+                    let taken = content.len().min(room);
+                    self.held.extend_from_slice(&content[..taken]);
+                    if taken == room {
+                        return Some(self.judge());
                     }
-                    self.held.extend_from_slice(content);
                 }
                 Ok(Piece::More) => return None,
                 Ok(Piece::End) => return Some(self.judge()),
@@ -289,8 +290,12 @@ impl Answer {
             (Ok(fields), _) => fields,
             (Err(_), true) => {
                 // It may hold a token all the same: it is not shown.
+                let more = match self.held.len() {
+                    MAX_TOKEN_ANSWER_BYTES => " (more are not read)",
+                    _ => "",
+                };
                 return malformed(format!(
-                    "answered {} with {} bytes that are no token in JSON",
+                    "answered {} with {} bytes{more} that are no token in JSON",
                     self.status,
                     self.held.len()
                 ));
@@ -318,29 +323,80 @@ impl Answer {
     }
 }
 
-/// RFC 6749 sections 5.1 and 5.2.
-#[derive(Default, Deserialize)]
+/// RFC 6749 sections 5.1 and 5.2. JSON is read as by Go.
+#[derive(Default)]
 struct Fields {
     access_token: Option<String>,
     token_type: Option<String>,
-    /// Longer than this run, but it has to make sense, as for Go.
-    #[serde(rename = "expires_in", default, deserialize_with = "seconds")]
-    _expires_in: (),
-    #[serde(rename = "refresh_token")]
-    _refresh_token: Option<String>,
     error: Option<String>,
     error_description: Option<String>,
-    #[serde(rename = "error_uri")]
-    _error_uri: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object)
+    }
+}
+
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    /// What is used of a token has to make sense, and so has what is not.
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        let mut unused = None;
+        while let Some(name) = object.next_key::<String>()? {
+            let field = match &*folded(name) {
+                "access_token" => &mut fields.access_token,
+                "token_type" => &mut fields.token_type,
+                "error" => &mut fields.error,
+                "error_description" => &mut fields.error_description,
+                "refresh_token" | "error_uri" => &mut unused,
+                "expires_in" => {
+                    object.next_value::<Seconds>()?;
+                    continue;
+                }
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            // The last one counts, and null is none.
+            if let Some(value) = object.next_value::<Option<String>>()? {
+                *field = Some(value);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// The name that Go takes this for: it does not mind the case, also not of the two
+/// letters beyond ASCII that have one within.
+fn folded(mut name: String) -> String {
+    if !name.is_ascii() {
+        name = name.replace('\u{17f}', "s").replace('\u{212a}', "k");
+    }
+    name.make_ascii_lowercase();
+    name
 }
 
 /// A whole number, which some servers write as a text, or nothing.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(()),
-        Value::Number(number) if number.is_i64() => Ok(()),
-        Value::String(text) if serde_json::from_str::<i64>(&text).is_ok() => Ok(()),
-        _ => Err(de::Error::custom("expected a number of seconds")),
+struct Seconds;
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Null => Ok(Self),
+            Value::Number(number) if number.is_i64() => Ok(Self),
+            Value::String(text) if serde_json::from_str::<i64>(&text).is_ok() => Ok(Self),
+            _ => Err(de::Error::custom("expected a number of seconds")),
+        }
     }
 }
 
@@ -357,13 +413,15 @@ impl Fields {
                 .map(|byte| if *byte == b'+' { b' ' } else { *byte })
                 .collect();
             let value = String::from_utf8_lossy(&decode(&value)).into_owned();
-            match name {
-                b"access_token" => fields.access_token = Some(value),
-                b"token_type" => fields.token_type = Some(value),
-                b"error" => fields.error = Some(value),
-                b"error_description" => fields.error_description = Some(value),
-                _ => {}
-            }
+            let field = match name {
+                b"access_token" => &mut fields.access_token,
+                b"token_type" => &mut fields.token_type,
+                b"error" => &mut fields.error,
+                b"error_description" => &mut fields.error_description,
+                _ => continue,
+            };
+            // Of a form, Go takes the first one.
+            field.get_or_insert(value);
         }
         fields
     }
@@ -464,6 +522,23 @@ mod tests {
                 "Bearer t",
             ),
             (true, "access_token=a%2Bb&token_type=MAC", "MAC a+b"),
+            (true, "access_token=s&access_token=t", "Bearer s"),
+            (
+                false,
+                r#"{"Access_Token":"t","TOKEN_TYPE":"DPoP"}"#,
+                "DPoP t",
+            ),
+            (false, r#"{"acce\u017fs_to\u212aen":"t"}"#, "Bearer t"),
+            (
+                false,
+                r#"{"access_token":"s","access_token":"t","ACCESS_TOKEN":null}"#,
+                "Bearer t",
+            ),
+            (
+                false,
+                r#"{"expires_in":1,"expires_in":"2","scope":"a","scope":"b","access_token":"t"}"#,
+                "Bearer t",
+            ),
         ] {
             assert_eq!(judge(200, form, text.as_bytes()).unwrap(), value, "{text}");
         }
@@ -495,6 +570,24 @@ mod tests {
                 r#"{"access_token":"s3cret","token_type":["Bearer"]}"#,
                 Reason::Oauth2Malformed,
                 "answered 200 with 49 bytes that are no token in JSON",
+            ),
+            (
+                200,
+                r#"{"access_token":"s3cret","Refresh_Token":[]}"#,
+                Reason::Oauth2Malformed,
+                "answered 200 with 44 bytes that are no token in JSON",
+            ),
+            (
+                200,
+                r#"{"access_token":7,"access_token":"s3cret"}"#,
+                Reason::Oauth2Malformed,
+                "answered 200 with 42 bytes that are no token in JSON",
+            ),
+            (
+                200,
+                r#"["s3cret"]"#,
+                Reason::Oauth2Malformed,
+                "answered 200 with 10 bytes that are no token in JSON",
             ),
             (
                 200,

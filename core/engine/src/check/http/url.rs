@@ -68,7 +68,8 @@ impl Url {
     }
 
     /// Resolves a reference (the value of `Location`) against this URL: RFC
-    /// 3986 section 5.2, with the fragment dropped.
+    /// 3986 section 5.2, with the fragment dropped. Two slashes without a host
+    /// after them stay on this one, as for Go.
     pub(super) fn join(&self, reference: &[u8]) -> Result<Self, UrlError> {
         let reference = until(reference, b'#');
         if let Some(colon) = end_of_scheme(reference) {
@@ -78,9 +79,13 @@ impl Url {
             };
             return Ok(Self::absolute(secure, rest)?.without_dots());
         }
-        if let Some(rest) = reference.strip_prefix(b"//") {
-            return Ok(Self::absolute(self.secure, rest)?.without_dots());
-        }
+        let reference = match reference.strip_prefix(b"//") {
+            // Nothing is between the slashes and the query: only that is new.
+            Some(rest @ ([] | [b'?', ..])) => rest,
+            // Three of them begin a path.
+            Some([b'/', ..]) | None => reference,
+            Some(rest) => return Ok(Self::absolute(self.secure, rest)?.without_dots()),
+        };
         let base = self.path.split('?').next().unwrap_or("/");
         let path = match reference.first() {
             None => return Ok(self.clone()),
@@ -640,6 +645,14 @@ mod tests {
             ("HTTP://h?q", "http://h/?q"),
             ("a b", "http://a/b/c/a%20b"),
             ("x/y:z", "http://a/b/c/x/y:z"),
+            // Without a host, as Go has it.
+            ("//", "http://a/b/c/d;p?q"),
+            ("//#s", "http://a/b/c/d;p?q"),
+            ("//?y", "http://a/b/c/d;p?y"),
+            ("///", "http://a///"),
+            ("///g/h", "http://a///g/h"),
+            ("////g", "http://a////g"),
+            ("///../g", "http://a//g"),
         ] {
             let url = base.join(reference.as_bytes()).unwrap();
             assert_eq!(url.to_string(), expected, "{reference}");
@@ -648,8 +661,10 @@ mod tests {
             "g:h",
             "http:g",
             "ftp://a/",
-            "//",
             "http://",
+            "http:///g",
+            "//:80/g",
+            "//@/g",
             "//a:0/",
             "javascript:x",
         ] {

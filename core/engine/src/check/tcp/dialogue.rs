@@ -258,12 +258,13 @@ fn say(
         return failed(Reason::AnswerLimit, detail, cx);
     }
     if ended {
-        // blackbox_exporter writes into the closed connection, and does not
-        // learn that nobody reads it.
+        // It may have closed one direction alone, and be waiting for this. As with
+        // blackbox_exporter nobody learns whether it is read: there is nothing to wait for.
         cx.trace(format_args!(
-            "not sent, the peer is gone: {}",
+            "sending after the peer's end {}",
             Excerpt(bytes)
         ));
+        cx.send(conn, bytes);
         return Next::Over;
     }
     cx.trace(format_args!("sending {}", Excerpt(bytes)));

@@ -76,6 +76,24 @@ fn who_asks_is_said_another_way_if_the_first_does_not_do() {
     assert!(seen.requests[2].contains("Bearer t0k"));
 }
 
+/// As much of an answer is read as by Go.
+#[test]
+fn a_token_may_come_with_much_else() {
+    let most = crate::limits::MAX_TOKEN_ANSWER_BYTES;
+    let answer = |padding: usize| {
+        let token = r#"{"access_token":"t0k"}"#;
+        json(
+            200,
+            &format!("{token}{}", " ".repeat(padding - token.len())),
+        )
+    };
+    for length in [70_000, most, most + 1] {
+        let seen = run("http://a.example/", &[answer(length), ok("")]);
+        seen.succeeded();
+        assert!(seen.requests[1].contains("\r\nAuthorization: Bearer t0k\r\n"));
+    }
+}
+
 #[test]
 fn a_run_without_a_token_ends_with_a_reason_of_its_own() {
     let endless = format!("HTTP/1.1 200 OK\r\nX: {}\r\n", "x".repeat(70_000));
@@ -109,7 +127,7 @@ fn a_run_without_a_token_ends_with_a_reason_of_its_own() {
         (
             huge,
             Reason::Oauth2Malformed,
-            "answered with more than 65536 bytes",
+            "answered 200 with 1048576 bytes (more are not read) that are no token in JSON",
         ),
         (
             closes("HTTP/1.1 2", Closed::Reset),
