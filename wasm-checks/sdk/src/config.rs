@@ -32,6 +32,9 @@ fn explain<T: DeserializeOwned>(json: &str, error: &serde_json::Error) -> String
         return error.to_string();
     };
     let message = error.to_string();
+    if is_missing::<T>(&fields, &message) {
+        return message;
+    }
     for (name, value) in fields {
         let alone = Map::from_iter([(name.clone(), value)]);
         let fails = serde_json::from_value::<T>(Value::Object(alone));
@@ -41,6 +44,19 @@ fn explain<T: DeserializeOwned>(json: &str, error: &serde_json::Error) -> String
         }
     }
     message
+}
+
+/// Whether it is one of these fields that is not there, and none within another one: then
+/// it would be missed with every field alone.
+fn is_missing<T: DeserializeOwned>(fields: &Map<String, Value>, message: &str) -> bool {
+    let name = message.strip_prefix("missing field `");
+    let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) else {
+        return false;
+    };
+    let mut with_it = fields.clone();
+    with_it.insert(name.into(), Value::Null);
+    let fails = serde_json::from_value::<T>(Value::Object(with_it));
+    !fields.contains_key(name) && fails.is_err_and(|other| other.to_string() != message)
 }
 
 #[cfg(test)]
@@ -58,6 +74,35 @@ mod tests {
 
     fn error(json: &str) -> String {
         super::parse::<Options>(json).expect_err("it is wrong")
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_no_fault_of_another_one() {
+        #[derive(Debug, Deserialize)]
+        struct Inner {
+            #[serde(rename = "depth")]
+            _depth: u8,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Required {
+            #[serde(rename = "reference")]
+            _reference: u8,
+            #[serde(rename = "tolerance")]
+            _tolerance: u8,
+            #[serde(rename = "inner")]
+            _inner: Option<Inner>,
+        }
+        for (json, message) in [
+            ("{}", "missing field `reference`"),
+            (r#"{"reference": 5}"#, "missing field `tolerance`"),
+            (
+                r#"{"inner": {}, "reference": 5, "tolerance": 1}"#,
+                "inner: missing field `depth`",
+            ),
+        ] {
+            let error = super::parse::<Required>(json).expect_err("it is wrong");
+            assert_eq!(error, message, "{json}");
+        }
     }
 
     #[test]
