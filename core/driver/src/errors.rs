@@ -32,7 +32,9 @@ pub fn closed(error: &io::Error) -> Closed {
         // ENOSPC: the limit of watched descriptors (epoll_ctl).
         Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC => Closed::Local(Reason::NoMemory),
         Errno::PERM | Errno::ACCESS => Closed::Local(Reason::LocalDenied),
-        Errno::BADF | Errno::NOTSOCK | Errno::FAULT => Closed::Local(Reason::Internal),
+        Errno::BADF | Errno::NOTSOCK | Errno::FAULT | Errno::ISCONN | Errno::NOTCONN => {
+            Closed::Local(Reason::Internal)
+        }
         _ if is_pending(error) => Closed::Local(Reason::Internal),
         _ => Closed::Other(error.to_string().into()),
     }
@@ -70,6 +72,8 @@ mod tests {
             (Errno::BADF, Reason::Internal),
             (Errno::NOTSOCK, Reason::Internal),
             (Errno::FAULT, Reason::Internal),
+            (Errno::ISCONN, Reason::Internal),
+            (Errno::NOTCONN, Reason::Internal),
         ] {
             assert_eq!(of(errno), Closed::Local(reason), "{errno}");
             assert!(!is_pending(&errno.into()), "{errno}");

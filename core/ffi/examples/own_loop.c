@@ -120,7 +120,7 @@ static void carry_out(const probity_output *asked) {
 int main(int argc, char **argv) {
     uint8_t seed[32]; char line[1024], text[512];
     size_t length, targets = 0, rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
-    struct epoll_event events[256];
+    static struct epoll_event events[SLOTS]; // what has happened is told before anything expires: all of it
     probity_config config;
     probity_buffer error = {text, sizeof text, 0};
     probity_output outputs[64] = {{.size = sizeof outputs[0]}};
@@ -142,7 +142,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < length; i++) carry_out(&outputs[i]);
         if (next == 0) continue; // there are more
         int wait = length > 0 || next <= moment ? 0 : next - moment > 1000000000 ? 1000 : (int)((next - moment + 999999) / 1000000);
-        for (int i = 0, count = epoll_wait(loop, events, 256, wait); i < count; i++) happened(events[i].data.ptr);
+        for (int i = 0, count = epoll_wait(loop, events, SLOTS, wait); i < count; i++) happened(events[i].data.ptr);
     }
     check(probity_engine_free(engine), "free"); check(probity_config_free(config), "free");
     return close(loop);

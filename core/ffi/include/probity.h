@@ -50,7 +50,8 @@
 // results and the first sizes of structs are never changed within an ABI version.
 //
 // Texts are UTF-8 with a length and without a zero byte at the end. NULL with
-// length 0 is the empty text.
+// length 0 is the empty text. A text or a row of bytes that is said to be longer than
+// 1 GiB is a PROBITY_RESULT_BAD_POINTER, unread.
 //
 // What is lent (texts, bytes and structs that the library points to) is the
 // library's, and good until the moment that the function says. What is given is
@@ -156,7 +157,7 @@
 // An error of the system while connecting, reading or writing: `reason` is its number
 // (`errno`, or what `SO_ERROR` was), and the library says which of the others it is, as
 // its own threads do: EMFILE is the host's fault and no failure of the target, and EBADF,
-// ENOTSOCK and EFAULT are a mistake of the host's, with which the run ends as unknown,
+// ENOTSOCK, EFAULT, EISCONN and ENOTCONN are a mistake of the host's, with which the run ends as unknown,
 // `internal`. EINPROGRESS, EALREADY, EAGAIN and EINTR end no connection: they are a
 // `PROBITY_RESULT_BAD_ARGUMENT`, the connection stays open, and the engine's log says
 // more. In Wasm, where no system is known, and in builds without threads:
@@ -894,7 +895,12 @@ probity_result probity_driver_now(struct probity_driver driver, uint64_t *now);
 // the ones of the last call. Targets that have not changed keep their state,
 // schedule and histogram; those of `probity_driver_add` are left alone. Returns
 // before the workers have made the changes. `PROBITY_RESULT_UNAVAILABLE` if the driver has
-// stopped: then nothing is changed that anybody would see.
+// stopped: then nothing is changed that anybody would see. `PROBITY_RESULT_IN_USE` while
+// another thread applies, or a callback does meanwhile: nothing was done.
+//
+// What is compared is the last call's list: a target of it that was removed by its id comes
+// back when its entry changes, and one that was added by itself with the labels of an entry
+// is that entry's.
 probity_result probity_driver_apply(struct probity_driver driver, struct probity_config config);
 
 // Adds a target, or changes the one of the same id, which keeps its state. `id`
@@ -1005,6 +1011,10 @@ probity_result probity_engine_begin(struct probity_engine engine, uint64_t now);
 // schedule and histogram; those of `probity_engine_add` are left alone.
 // `PROBITY_RESULT_FULL` if there is no room for all of them; those that there was
 // room for are there.
+//
+// What is compared is the last call's list: a target of it that was removed by its id comes
+// back when its entry changes, and one that was added by itself with the labels of an entry
+// is that entry's.
 probity_result probity_engine_apply(struct probity_engine engine,
                                     struct probity_config config,
                                     uint64_t now);
@@ -1072,8 +1082,8 @@ probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_
 probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t run);
 
 // Does in one call what a turn of a host's loop needs: gives the outputs that there
-// are, in order and up to `capacity`; if there is room for more and the time has come
-// for it at `now`, does once what `probity_engine_handle_timeout` does and gives what
+// are, in order and up to `capacity`; if there is room for more, the time has come
+// for it at `now`, and the last call did not leave any for want of room, does once what `probity_engine_handle_timeout` does and gives what
 // comes of that; and tells when it should be called next, as
 // `probity_engine_next_timeout` does.
 //
@@ -1083,7 +1093,8 @@ probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t r
 // (carry these out, and call it again), to the time at which something is due, or to
 // `UINT64_MAX` if only an event can change anything. Events that are told after this
 // call may have new outputs: a host calls it after it has told some, and when
-// `next` has come. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
+// `next` has come, all events first that are ready then: what has not been told by the
+// time of its deadline was not there in time. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
 // there are targets, no run is in flight, and `probity_engine_begin` was not called.
 //
 // Outputs are to be carried out in order, and before anything is told but what comes

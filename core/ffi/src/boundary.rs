@@ -77,6 +77,9 @@ pub(crate) unsafe fn text<'a>(text: probity_text) -> Result<&'a str> {
     str::from_utf8(bytes).map_err(|_| probity_result::BadArgument)
 }
 
+/// No text or row of bytes is longer: one that is said to be is garbage, and is not looked at.
+const MOST_BYTES: usize = 1 << 30;
+
 /// A list of the caller. NULL with length 0 is the empty list.
 ///
 /// # Safety
@@ -85,11 +88,11 @@ pub(crate) unsafe fn slice<'a, T>(data: *const T, length: usize) -> Result<&'a [
     if length == 0 {
         return Ok(&[]);
     }
-    let largest = isize::MAX as usize / size_of::<T>().max(1);
+    let largest = MOST_BYTES / size_of::<T>().max(1);
     if data.is_null() || !data.is_aligned() || length > largest {
         return Err(probity_result::BadPointer);
     }
-    // SAFETY: not NULL, aligned, no longer than an object can be; the rest is
+    // SAFETY: not NULL, aligned, much shorter than an object can be; the rest is
     // the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(data, length) })
 }

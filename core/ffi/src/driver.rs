@@ -307,7 +307,12 @@ pub unsafe extern "C" fn probity_driver_now(
 /// the ones of the last call. Targets that have not changed keep their state,
 /// schedule and histogram; those of `probity_driver_add` are left alone. Returns
 /// before the workers have made the changes. `PROBITY_RESULT_UNAVAILABLE` if the driver has
-/// stopped: then nothing is changed that anybody would see.
+/// stopped: then nothing is changed that anybody would see. `PROBITY_RESULT_IN_USE` while
+/// another thread applies, or a callback does meanwhile: nothing was done.
+///
+/// What is compared is the last call's list: a target of it that was removed by its id comes
+/// back when its entry changes, and one that was added by itself with the labels of an entry
+/// is that entry's.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_apply(
     driver: probity_driver,
@@ -316,7 +321,10 @@ pub extern "C" fn probity_driver_apply(
     boundary::guard(|| {
         let running = running(driver)?;
         let mut targets = config::targets_of(config)?;
-        let mut applied = lock(&running.applied);
+        // A worker may be calling: it must not wait for who waits for it.
+        let Ok(mut applied) = running.applied.try_lock() else {
+            return Err(probity_result::InUse);
+        };
         let delta = Delta::between(&applied, &mut targets);
         let upserts = delta.upsert.iter();
         let labels = upserts.map(|target| (target.id.0, config::labels(&target.labels)));
@@ -325,12 +333,7 @@ pub extern "C" fn probity_driver_apply(
         let removals = delta.remove.into_iter().map(Change::Remove);
         let changed = delta.upsert.into_iter();
         let changed = changed.map(|target| Change::Upsert(target.id, target.spec));
-        running.apply(removals.chain(changed).collect(), |known| {
-            for id in removed {
-                known.remove(&id.0);
-            }
-            known.extend(labels);
-        })?;
+        running.apply(removals.chain(changed).collect(), labels, &removed)?;
         *applied = targets;
         Ok(())
     })
@@ -357,9 +360,8 @@ pub unsafe extern "C" fn probity_driver_add(
         let wanted = unsafe { config::wanted(target) };
         let wanted = wanted.inspect_err(|said| running.refused(said))?;
         let id_of = wanted.id;
-        running.apply(vec![Change::Upsert(id_of, wanted.spec)], |known| {
-            known.insert(id_of.0, wanted.labels);
-        })?;
+        let labels = vec![(id_of.0, wanted.labels)];
+        running.apply(vec![Change::Upsert(id_of, wanted.spec)], labels, &[])?;
         if !id.is_null() {
             // SAFETY: the caller's promise.
             unsafe { boundary::put(id, id_of.0) }?;
@@ -376,9 +378,8 @@ pub unsafe extern "C" fn probity_driver_add(
 pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> probity_result {
     boundary::guard(|| {
         let running = running(driver)?;
-        running.apply(vec![Change::Remove(TargetId(id))], |known| {
-            known.remove(&id);
-        })
+        let id = TargetId(id);
+        running.apply(vec![Change::Remove(id)], Vec::new(), &[id])
     })
 }
 
@@ -637,18 +638,31 @@ impl Running {
         });
     }
 
-    /// Hands over changes, and then changes labels as `relabel` does: who is rendered
-    /// meanwhile waits for that, and where nothing is changed no label is.
+    /// Hands over changes, with the labels of what they add: who is rendered at once has
+    /// them, and who is not taken leaves none. Nothing is locked meanwhile, for that waits
+    /// for workers, and they may be calling.
     fn apply(
         &self,
         changes: Vec<Change>,
-        relabel: impl FnOnce(&mut HashMap<u64, String>),
+        added: Vec<(u64, String)>,
+        removed: &[TargetId],
     ) -> Result<()> {
-        let mut labels = lock(&self.labels);
-        let adds = changes.iter().any(|it| matches!(it, Change::Upsert(..)));
-        let applied = self.handle.apply(changes);
-        applied.map_err(|_| probity_result::Unavailable)?;
-        relabel(&mut labels);
+        let adds = !added.is_empty();
+        let mut new = Vec::new();
+        let mut known = lock(&self.labels);
+        for (id, labels) in added {
+            if known.insert(id, labels).is_none() {
+                new.push(id);
+            }
+        }
+        drop(known);
+        if self.handle.apply(changes).is_err() {
+            let mut known = lock(&self.labels);
+            new.iter().for_each(|id| drop(known.remove(id)));
+            return Err(probity_result::Unavailable);
+        }
+        let mut known = lock(&self.labels);
+        removed.iter().for_each(|id| drop(known.remove(&id.0)));
         if adds {
             self.has_targets.store(true, Ordering::Relaxed);
         }

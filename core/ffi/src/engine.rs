@@ -11,6 +11,7 @@ use ::probity_engine::resolve::ResolverConfig;
 use ::probity_engine::{Config, Engine, Full, Instant, Limits, RunId, TargetId};
 use probity_spec::{Delta, Target};
 
+use self::turn::Left;
 use crate::boundary::{self, Row, Said, Sized_};
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::{Exclusive, Table};
@@ -34,13 +35,11 @@ pub(crate) static ENGINES: Table<Host> = Table::new(2);
 /// An engine with what is lent of it.
 pub(crate) struct Host {
     pub(crate) engine: Engine,
-    /// The latest reading of the host's clock; where TLS is the host's, of those with
-    /// which something was told.
+    /// The latest reading of the host's clock. One before it counts as this.
     now: Instant,
     /// When something is due, if nothing was told since that was found; else 0.
     due: Instant,
-    /// Whether the last step has left what was due.
-    is_overdue: bool,
+    left: Left,
     /// `None`: the host does TLS.
     pub(crate) tls: Option<Tls>,
     pub(crate) log: Log,
@@ -147,7 +146,7 @@ pub unsafe extern "C" fn probity_engine_new(
             engine: Engine::new(config, now),
             now,
             due: Instant::ZERO,
-            is_overdue: false,
+            left: Left::Nothing,
             tls,
             log,
             lent: Lent::default(),
@@ -224,6 +223,10 @@ pub extern "C" fn probity_engine_begin(engine: probity_engine, now: u64) -> prob
 /// schedule and histogram; those of `probity_engine_add` are left alone.
 /// `PROBITY_RESULT_FULL` if there is no room for all of them; those that there was
 /// room for are there.
+///
+/// What is compared is the last call's list: a target of it that was removed by its id comes
+/// back when its entry changes, and one that was added by itself with the labels of an entry
+/// is that entry's.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_apply(
     engine: probity_engine,
@@ -445,8 +448,8 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
 }
 
 /// Does in one call what a turn of a host's loop needs: gives the outputs that there
-/// are, in order and up to `capacity`; if there is room for more and the time has come
-/// for it at `now`, does once what `probity_engine_handle_timeout` does and gives what
+/// are, in order and up to `capacity`; if there is room for more, the time has come
+/// for it at `now`, and the last call did not leave any for want of room, does once what `probity_engine_handle_timeout` does and gives what
 /// comes of that; and tells when it should be called next, as
 /// `probity_engine_next_timeout` does.
 ///
@@ -456,7 +459,8 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
 /// (carry these out, and call it again), to the time at which something is due, or to
 /// `UINT64_MAX` if only an event can change anything. Events that are told after this
 /// call may have new outputs: a host calls it after it has told some, and when
-/// `next` has come. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
+/// `next` has come, all events first that are ready then: what has not been told by the
+/// time of its deadline was not there in time. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
 /// there are targets, no run is in flight, and `probity_engine_begin` was not called.
 ///
 /// Outputs are to be carried out in order, and before anything is told but what comes

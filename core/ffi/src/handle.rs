@@ -84,6 +84,9 @@ const fn place(slot: u32) -> (usize, usize) {
     )
 }
 
+/// The last generation of a slot, and its bits: the two above are the kind's.
+const GENERATIONS: u64 = (1 << 30) - 1;
+
 impl<T: Send> Table<T> {
     /// `kind`, 0 to 3, is in the generations of all its handles, so that those of another
     /// table are none of its own.
@@ -178,7 +181,7 @@ impl<T: Send> Table<T> {
         // It may take long, and may call back: the slot is nobody's meanwhile.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(object)));
         // A slot whose generations are used up is never used again.
-        if bits >> 32 < u64::from(u32::MAX) {
+        if bits >> 32 & GENERATIONS < GENERATIONS {
             let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
             room.free.push(bits as u32);
         }

@@ -33,7 +33,7 @@ pub const PROBITY_CLOSED_LOCAL: u32 = 7;
 /// An error of the system while connecting, reading or writing: `reason` is its number
 /// (`errno`, or what `SO_ERROR` was), and the library says which of the others it is, as
 /// its own threads do: EMFILE is the host's fault and no failure of the target, and EBADF,
-/// ENOTSOCK and EFAULT are a mistake of the host's, with which the run ends as unknown,
+/// ENOTSOCK, EFAULT, EISCONN and ENOTCONN are a mistake of the host's, with which the run ends as unknown,
 /// `internal`. EINPROGRESS, EALREADY, EAGAIN and EINTR end no connection: they are a
 /// `PROBITY_RESULT_BAD_ARGUMENT`, the connection stays open, and the engine's log says
 /// more. In Wasm, where no system is known, and in builds without threads:

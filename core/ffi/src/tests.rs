@@ -315,7 +315,7 @@ fn sizes_of_other_versions_are_understood_or_refused() {
 fn lengths_that_no_object_has_are_refused() {
     let (config, engine) = (modules(), engine());
     let huge = |text: &str| probity_text {
-        length: usize::MAX,
+        length: (1 << 30) + 1,
         ..lend_text(text)
     };
     let wanted = probity_target {
@@ -508,6 +508,40 @@ fn a_host_may_live_on_steps_alone() {
             now = next;
         }
     }
+    assert_eq!(probity_engine_free(engine), Ok);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
+/// Who was away from his sockets for long carries out what waits before anything expires: he
+/// has had no look at what came.
+#[test]
+fn nothing_expires_while_there_are_outputs_left() {
+    let (config, engine) = (modules(), engine());
+    for port in 1..=3 {
+        let (name, mut run) = (format!("http://192.0.2.7:{port}/"), 0);
+        let wanted = target(config, &name);
+        // SAFETY: places of this function, here and below.
+        let asked = unsafe { probity_engine_run(engine, &wanted, 0, &mut run, null_mut()) };
+        assert_eq!(asked, Ok);
+    }
+    let mut end = 0;
+    // SAFETY: see above.
+    assert_eq!(unsafe { probity_engine_next_timeout(engine, &mut end) }, Ok);
+    let late = end + SECOND / 10;
+    let mut room = [zeroed::<probity_output>()];
+    let open = || vec![PROBITY_OUTPUT_OPEN];
+    assert_eq!(step(engine, 0, &mut room), (open(), 0));
+    assert_eq!(step(engine, late, &mut room), (open(), 0));
+    assert_eq!(step(engine, late, &mut room), (open(), end));
+    // Now he has looked.
+    assert_eq!(step(engine, late, &mut room).1, 0, "they are over");
+    // And a clock that goes back stands still.
+    let (wanted, mut run) = (target(config, "http://192.0.2.7/"), 0);
+    while step(engine, late, &mut room).1 == 0 {}
+    // SAFETY: see above.
+    let asked = unsafe { probity_engine_run(engine, &wanted, 0, &mut run, null_mut()) };
+    assert_eq!(asked, Ok);
+    assert_eq!(step(engine, 0, &mut room), (open(), late + end));
     assert_eq!(probity_engine_free(engine), Ok);
     assert_eq!(probity_config_free(config), Ok);
 }

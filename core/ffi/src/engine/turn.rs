@@ -4,7 +4,7 @@
 //! goes through is therefore compiled into one function (`inline(always)`), and what is
 //! only for the library's TLS is kept out of it.
 
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 use ::probity_engine::{Input, Instant, Lease, Output, Report, RunId, Taker};
 
@@ -15,17 +15,32 @@ use crate::output::{PROBITY_OUTPUT_CLOSE, probity_output};
 use crate::report::Lent;
 use crate::tls::Taken;
 
+/// What a step has left to the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Left {
+    #[default]
+    Nothing,
+    /// Something is due, and the host has been told so: it looks for events first.
+    Overdue,
+    /// Outputs for which there was no room. The host carries out what it has and comes back
+    /// at once, without a look at its sockets: what is late by then is not its target's
+    /// fault, and nothing expires.
+    Outputs,
+}
+
 impl Host {
     /// A reading of the host's clock, with which something is told.
     pub(crate) fn at(&mut self, nanos: u64) -> Instant {
         self.due = Instant::ZERO;
         self.now = self.now.max(Instant::from_nanos(nanos));
-        Instant::from_nanos(nanos)
+        self.now
     }
 
     /// See [`super::probity_engine_step`]: when it should be called next.
     #[inline(always)]
     pub(super) fn turn(&mut self, now: Instant, row: &mut Row<probity_output>) -> Instant {
+        self.now = self.now.max(now);
+        let now = self.now;
         match self.tls {
             None => self.turn_by(now, row, Self::fill),
             Some(_) => self.turn_with_tls(now, row),
@@ -34,7 +49,6 @@ impl Host {
 
     #[inline(never)]
     fn turn_with_tls(&mut self, now: Instant, row: &mut Row<probity_output>) -> Instant {
-        self.now = self.now.max(now);
         self.turn_by(now, row, Self::fill_with_tls)
     }
 
@@ -47,20 +61,24 @@ impl Host {
         row: &mut Row<probity_output>,
         fill: impl Fn(&mut Self, &mut Row<probity_output>, &mut Batch) -> bool,
     ) -> Instant {
-        let mut may_expire = !self.is_overdue;
-        if self.is_overdue {
+        let left = mem::take(&mut self.left);
+        if left == Left::Overdue {
             self.expire(now);
         }
+        let mut may_expire = left == Left::Nothing;
         let mut batch = Batch::default();
         loop {
             if !fill(self, row, &mut batch) {
                 self.due = Instant::ZERO;
+                self.left = Left::Outputs;
                 return Instant::ZERO;
             }
             let next = self.next();
             if next > now || batch.is_over || !may_expire {
                 self.due = next;
-                self.is_overdue = next <= now;
+                if next <= now {
+                    self.left = Left::Overdue;
+                }
                 return next;
             }
             self.expire(now);
@@ -93,7 +111,6 @@ impl Host {
 
     fn expire(&mut self, now: Instant) {
         self.due = Instant::ZERO;
-        self.is_overdue = false;
         self.engine.handle_timeout(now);
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::ptr::dangling_mut;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -451,5 +451,50 @@ fn callbacks_that_call_back_get_codes_and_may_end_their_driver() {
     assert_eq!(add(host.driver(), &wanted), Ok);
     assert_eq!(probity_driver_begin(host.driver()), Ok);
     check(host, &got);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
+/// A driver, and whether the callback that changes it is over.
+struct Busy {
+    driver: probity_driver,
+    over: AtomicBool,
+}
+
+/// More changes than a worker takes between two looks at what it was told.
+unsafe extern "C" fn done_changes_much(context: *mut c_void, _: *const probity_report) {
+    // SAFETY: what the test gave.
+    let busy = unsafe { &*context.cast::<Busy>() };
+    for id in 0..3_000 {
+        assert_eq!(probity_driver_remove(busy.driver, id), Ok);
+    }
+    busy.over.store(true, Ordering::Release);
+}
+
+/// The worker that calls back empties what others wait to fill.
+#[test]
+fn a_callback_and_another_thread_may_both_change_much() {
+    let config = jobs();
+    let busy: &Busy = Box::leak(Box::new(Busy {
+        driver: start(|_| ()),
+        over: AtomicBool::new(false),
+    }));
+    // SAFETY: it lives as long as the process.
+    let asked = unsafe {
+        let wanted = target(config, "http://127.0.0.1:1/");
+        let context = (&raw const *busy).cast_mut().cast();
+        let done = Some(done_changes_much as _);
+        probity_driver_run(busy.driver, &wanted, done, context, null_mut())
+    };
+    assert_eq!(asked, Ok);
+    let (told, both_done) = channel();
+    thread::spawn(move || {
+        while !busy.over.load(Ordering::Acquire) {
+            assert_eq!(probity_driver_remove(busy.driver, 7), Ok);
+        }
+        let _ = told.send(());
+    });
+    let done = both_done.recv_timeout(Duration::from_secs(60));
+    assert!(done.is_ok(), "nobody waits for ever");
+    assert_eq!(probity_driver_free(busy.driver), Ok);
     assert_eq!(probity_config_free(config), Ok);
 }
