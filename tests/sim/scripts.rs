@@ -76,6 +76,10 @@ impl Files for Disk {
         Ok(Vec::new())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, _: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         Ok(Arc::new(Polite(Description {
             name: "polite".into(),

@@ -62,6 +62,10 @@ impl Files for Disk {
         Ok(guest.module())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         assert_eq!(source.class, Class::Script);
         self.0.load(source)

@@ -98,6 +98,10 @@ impl Files for Disk {
         Ok(Vec::new())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         assert_eq!(source.class, Class::Script);
         Ok(Arc::new(Script {

@@ -224,6 +224,10 @@ impl Files for Disk {
         Ok(Guest::answering(COUNTS).module())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         self.0.load(source)
     }

@@ -97,6 +97,10 @@ impl config::Files for Files {
         Ok(Vec::new())
     }
 
+    fn runs_guests(&self) -> bool {
+        true
+    }
+
     fn plugin(&self, source: &Source<'_>) -> Result<Arc<dyn Plugin>, Refusal> {
         assert_eq!(
             (source.runs_per_instance, source.sessions_per_instance),
