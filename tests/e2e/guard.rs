@@ -167,6 +167,12 @@ fn certificates_of_clients_are_judged_as_the_policy_says() {
             "  client_ca_file: ca.crt\n  client_allowed_sans: [x.example]\n",
             [false, false, false],
         ),
+        // Of no names is nobody's.
+        (
+            "VerifyClientCertIfGiven",
+            "  client_ca_file: ca.crt\n  client_allowed_sans: []\n",
+            [false, false, false],
+        ),
         // Who shows nothing has none of the names.
         (
             "VerifyClientCertIfGiven",

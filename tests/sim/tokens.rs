@@ -86,7 +86,7 @@ fn without_a_token_the_target_is_not_asked() {
         (
             http::endless_body(16 * 1024, Duration::from_micros(10)),
             Reason::Oauth2Malformed,
-            "more than 65536 bytes",
+            "1048576 bytes (more are not read)",
         ),
     ] {
         let record = probe(endpoint);

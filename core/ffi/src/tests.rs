@@ -541,7 +541,9 @@ fn nothing_expires_while_there_are_outputs_left() {
     // SAFETY: see above.
     let asked = unsafe { probity_engine_run(engine, &wanted, 0, &mut run, null_mut()) };
     assert_eq!(asked, Ok);
-    assert_eq!(step(engine, 0, &mut room), (open(), late + end));
+    let (kinds, next) = step(engine, 0, &mut room);
+    assert_eq!(kinds, open());
+    assert!(next > late, "its time begins where the clock stands");
     assert_eq!(probity_engine_free(engine), Ok);
     assert_eq!(probity_config_free(config), Ok);
 }

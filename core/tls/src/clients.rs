@@ -23,7 +23,7 @@ use crate::verifier::{Case, alert_for};
 pub struct Clients {
     required: bool,
     /// One of which a certificate must be for, unless there are none.
-    names: Vec<String>,
+    names: Option<Vec<String>>,
     /// Who must have issued them, if that matters.
     roots: Option<Arc<Roots>>,
     /// What these are called.
@@ -35,7 +35,7 @@ impl Clients {
     pub const fn anybody(required: bool) -> Self {
         Self {
             required,
-            names: Vec::new(),
+            names: None,
             roots: None,
             hints: Vec::new(),
         }
@@ -57,11 +57,11 @@ impl Clients {
     }
 
     /// Takes those alone that are for one of these names (DNS names, addresses of mail and
-    /// of machines, URIs), unless there are none: then nobody comes in without a
-    /// certificate, whether it is required or not, as nobody without one has a name.
+    /// of machines, URIs): of none, if there are none. Nobody comes in without a
+    /// certificate then, whether it is required or not, as nobody without one has a name.
     #[must_use]
     pub fn named(mut self, names: Vec<String>) -> Self {
-        self.names = names;
+        self.names = Some(names);
         self
     }
 
@@ -86,17 +86,20 @@ impl Clients {
             };
             case.judge()?;
         }
-        let is_allowed = |name: Cow<'_, str>| self.names.iter().any(|allowed| *allowed == name);
-        if self.names.is_empty() || leaf.written_names().any(is_allowed) {
+        let Some(names) = &self.names else {
             return Ok(());
+        };
+        let is_allowed = |name: Cow<'_, str>| names.iter().any(|allowed| *allowed == name);
+        match leaf.written_names().any(is_allowed) {
+            true => Ok(()),
+            false => Err(rejection::not_allowed(leaf)),
         }
-        Err(rejection::not_allowed(leaf))
     }
 }
 
 impl ClientCertVerifier for Clients {
     fn client_auth_mandatory(&self) -> bool {
-        self.required || !self.names.is_empty()
+        self.required || self.names.is_some()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

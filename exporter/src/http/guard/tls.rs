@@ -26,7 +26,7 @@ pub(super) struct Tls {
     key: Pem,
     client_ca: Option<Pem>,
     auth: ClientAuth,
-    sans: Vec<String>,
+    sans: Option<Vec<String>>,
     versions: Vec<&'static SupportedProtocolVersion>,
     suites: Vec<SupportedCipherSuite>,
     groups: Vec<&'static dyn SupportedKxGroup>,
@@ -171,7 +171,10 @@ impl Tls {
     }
 
     fn clients(&self, warnings: &mut Vec<String>) -> Result<Arc<Clients>, ConfigError> {
-        let mut clients = Clients::anybody(self.auth.requires()).named(self.sans.clone());
+        let mut clients = Clients::anybody(self.auth.requires());
+        if let Some(names) = self.sans.clone() {
+            clients = clients.named(names);
+        }
         if let Some(pem) = self.client_ca.as_ref().filter(|_| self.auth.verifies()) {
             let (ca, mut damaged) = (pem.read()?, Vec::new());
             let issued = clients.issued_by(&ca, &mut damaged);

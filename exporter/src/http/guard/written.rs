@@ -32,7 +32,7 @@ pub(super) struct TlsSection {
     pub(super) key_file: String,
     pub(super) client_ca_file: String,
     pub(super) client_auth_type: String,
-    pub(super) client_allowed_sans: Vec<String>,
+    pub(super) client_allowed_sans: Option<Vec<String>>,
     pub(super) min_version: String,
     pub(super) max_version: String,
     pub(super) cipher_suites: Vec<String>,
@@ -50,7 +50,7 @@ impl Default for TlsSection {
             key_file: String::new(),
             client_ca_file: String::new(),
             client_auth_type: String::new(),
-            client_allowed_sans: Vec::new(),
+            client_allowed_sans: None,
             min_version: String::new(),
             max_version: String::new(),
             cipher_suites: Vec::new(),
@@ -169,7 +169,7 @@ fn tls(section: TlsSection, http2: bool, folder: &Path) -> Result<Option<Tls>, C
         let why = "expected client_ca or client_ca_file beside this policy: the system's roots do not vouch for clients";
         return refuse("client_auth_type", why);
     }
-    if !section.client_allowed_sans.is_empty() && auth == ClientAuth::None {
+    if section.client_allowed_sans.is_some() && auth == ClientAuth::None {
         let why = "expected a client_auth_type beside it: without one anybody is let in, whatever their names";
         return refuse("client_allowed_sans", why);
     }

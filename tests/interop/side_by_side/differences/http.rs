@@ -11,6 +11,27 @@ pub(super) const LISTED: &[Listed] = &[
         "an administrator of the target can tell who probes",
     ),
     listed(
+        "proxies::connect_with_body",
+        "proxy 0 body",
+        "*User-Agent: Blackbox-Exporter/0.28.0\\r\\n*",
+        "*User-Agent: Blackbox-Exporter/0.28.0 (probity/*)\\r\\n*",
+        "an administrator of the target can tell who probes",
+    ),
+    listed(
+        "proxies::connect_with_chunk",
+        "proxy 0 body",
+        "*User-Agent: Blackbox-Exporter/0.28.0\\r\\n*",
+        "*User-Agent: Blackbox-Exporter/0.28.0 (probity/*)\\r\\n*",
+        "an administrator of the target can tell who probes",
+    ),
+    listed(
+        "proxies::connect_with_line",
+        "proxy 0 body",
+        "*User-Agent: Blackbox-Exporter/0.28.0\\r\\n*",
+        "*User-Agent: Blackbox-Exporter/0.28.0 (probity/*)\\r\\n*",
+        "an administrator of the target can tell who probes",
+    ),
+    listed(
         "redirects::to_https_unverified",
         "series probe_ssl_earliest_cert_expiry",
         "-",

@@ -62,6 +62,11 @@ pub(crate) enum Reached {
 }
 
 impl Proxy {
+    /// What it speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// An honest proxy for everybody.
     pub const fn new(protocol: Protocol) -> Self {
         Self {

@@ -211,7 +211,11 @@ fn hurt(rng: &mut Rng, home: &Home<'_>, servers: &mut Servers) -> Culprit {
             spoil(between, *rng.pick(&Manner::BAD));
         }
         (Kind::Tunnelled, Some(between)) if rng.chance(500_000) => {
-            let manners = [&Manner::BAD[..], &[Manner::TalksAhead]].concat();
+            let mut manners = Manner::BAD.to_vec();
+            // What comes with the answer to CONNECT is dropped.
+            if is_socks(between) {
+                manners.push(Manner::TalksAhead);
+            }
             let manner = *rng.pick(&manners);
             spoil(between, manner);
             return match manner {
@@ -539,5 +543,13 @@ fn spoil(proxy: &mut Behaviour, manner: Manner) {
             *proxy = changed.into();
         }
         _ => {}
+    }
+}
+
+fn is_socks(proxy: &Behaviour) -> bool {
+    match proxy {
+        Behaviour::Tls(_, inner) => is_socks(inner),
+        Behaviour::Proxy(proxy) => proxy.protocol() == Protocol::Socks5,
+        _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! `host:port` as people write it.
 
 use alloc::format;
+use core::net::Ipv6Addr;
 
 use crate::check::{TargetError, TargetParams};
 
@@ -21,16 +22,19 @@ pub(crate) fn host_and_port<'a>(
     if host.is_empty() {
         return Err(wrong("no host"));
     }
-    if host.contains('%') {
-        // Which number an interface has, only the system knows.
-        return Err(TargetError::Unspoken(sentence(NO_ZONES)));
-    }
     let named = || params.ports.and_then(|ports| ports(port));
-    match number(port).or_else(named) {
-        Some(port) if port > 0 => Ok((host, port)),
-        _ => Err(wrong(
+    let Some(port) = number(port).or_else(named).filter(|port| *port > 0) else {
+        return Err(wrong(
             "the port is neither a number from 1 to 65535 nor the name of a well-known one",
-        )),
+        ));
+    };
+    match host.split_once('%') {
+        None => Ok((host, port)),
+        // Which number an interface has, only the system knows.
+        Some((address, zone)) if !zone.is_empty() && address.parse::<Ipv6Addr>().is_ok() => {
+            Err(TargetError::Unspoken(sentence(NO_ZONES)))
+        }
+        Some(_) => Err(wrong("a % that begins no zone of an IPv6 address")),
     }
 }
 
@@ -133,6 +137,10 @@ mod tests {
             "a: 80",
             "a:80 ",
             "[fe80::1%eth0]:80",
+            "a%b.test:80",
+            "127.0.0.1%lo:80",
+            "[zz%lo]:80",
+            "[::1%]:80",
         ] {
             let found = host_and_port(target, TargetParams::default());
             let error = found.unwrap_err().to_string();
