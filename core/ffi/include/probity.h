@@ -11,7 +11,7 @@
 //     for (;;) {
 //         tell every event that is ready      (probity_engine_opened, _data, _closed, ...)
 //         probity_engine_step                 time-outs, outputs, and when to call again
-//         do what the outputs ask, in order
+//         do what the outputs ask, in order; while the time is 0 there are more: step again
 //         if there were outputs               look for events that are ready
 //         else                                sleep until then, or until there is an event
 //     }
@@ -58,9 +58,9 @@
 // looked at during the call, and copied if it is needed longer.
 //
 // Threads. Every function may be called from any thread, and from a callback of
-// the library. What a handle stands for is used by one call at a time: another
-// one at the same moment gets PROBITY_RESULT_IN_USE and does nothing. No function
-// may be called from a signal handler.
+// the library. An engine is used by one call at a time: another one at the same
+// moment gets PROBITY_RESULT_IN_USE and does nothing. A driver is used by any number.
+// No function may be called from a signal handler.
 //
 // Stacks. A thread that calls the library needs 512 KiB of stack: the handshakes of TLS
 // and the deepest expressions in CEL that are accepted take most of that. (To be parsed these
@@ -899,8 +899,8 @@ probity_result probity_driver_now(struct probity_driver driver, uint64_t *now);
 // another thread applies, or a callback does meanwhile: nothing was done.
 //
 // What is compared is the last call's list: a target of it that was removed by its id comes
-// back when its entry changes, and one that was added by itself with the labels of an entry
-// is that entry's.
+// back when its entry changes, and one that was added by itself with the id of an entry is
+// that entry's.
 probity_result probity_driver_apply(struct probity_driver driver, struct probity_config config);
 
 // Adds a target, or changes the one of the same id, which keeps its state. `id`
@@ -1013,8 +1013,8 @@ probity_result probity_engine_begin(struct probity_engine engine, uint64_t now);
 // room for are there.
 //
 // What is compared is the last call's list: a target of it that was removed by its id comes
-// back when its entry changes, and one that was added by itself with the labels of an entry
-// is that entry's.
+// back when its entry changes, and one that was added by itself with the id of an entry is
+// that entry's.
 probity_result probity_engine_apply(struct probity_engine engine,
                                     struct probity_config config,
                                     uint64_t now);

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::mem::offset_of;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -311,8 +311,8 @@ pub unsafe extern "C" fn probity_driver_now(
 /// another thread applies, or a callback does meanwhile: nothing was done.
 ///
 /// What is compared is the last call's list: a target of it that was removed by its id comes
-/// back when its entry changes, and one that was added by itself with the labels of an entry
-/// is that entry's.
+/// back when its entry changes, and one that was added by itself with the id of an entry is
+/// that entry's.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_apply(
     driver: probity_driver,
@@ -322,8 +322,10 @@ pub extern "C" fn probity_driver_apply(
         let running = running(driver)?;
         let mut targets = config::targets_of(config)?;
         // A worker may be calling: it must not wait for who waits for it.
-        let Ok(mut applied) = running.applied.try_lock() else {
-            return Err(probity_result::InUse);
+        let mut applied = match running.applied.try_lock() {
+            Ok(applied) => applied,
+            Err(TryLockError::Poisoned(applied)) => applied.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(probity_result::InUse),
         };
         let delta = Delta::between(&applied, &mut targets);
         let upserts = delta.upsert.iter();
@@ -648,21 +650,26 @@ impl Running {
         removed: &[TargetId],
     ) -> Result<()> {
         let adds = !added.is_empty();
-        let mut new = Vec::new();
         let mut known = lock(&self.labels);
+        // Those that there were, to be put back.
+        let mut before = Vec::new();
+        for id in removed {
+            before.push((id.0, known.remove(&id.0)));
+        }
         for (id, labels) in added {
-            if known.insert(id, labels).is_none() {
-                new.push(id);
-            }
+            before.push((id, known.insert(id, labels)));
         }
         drop(known);
         if self.handle.apply(changes).is_err() {
             let mut known = lock(&self.labels);
-            new.iter().for_each(|id| drop(known.remove(id)));
+            for (id, labels) in before.into_iter().rev() {
+                match labels {
+                    Some(labels) => known.insert(id, labels),
+                    None => known.remove(&id),
+                };
+            }
             return Err(probity_result::Unavailable);
         }
-        let mut known = lock(&self.labels);
-        removed.iter().for_each(|id| drop(known.remove(&id.0)));
         if adds {
             self.has_targets.store(true, Ordering::Relaxed);
         }

@@ -225,8 +225,8 @@ pub extern "C" fn probity_engine_begin(engine: probity_engine, now: u64) -> prob
 /// room for are there.
 ///
 /// What is compared is the last call's list: a target of it that was removed by its id comes
-/// back when its entry changes, and one that was added by itself with the labels of an entry
-/// is that entry's.
+/// back when its entry changes, and one that was added by itself with the id of an entry is
+/// that entry's.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_apply(
     engine: probity_engine,

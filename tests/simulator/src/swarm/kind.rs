@@ -212,9 +212,10 @@ fn hurt(rng: &mut Rng, home: &Home<'_>, servers: &mut Servers) -> Culprit {
         }
         (Kind::Tunnelled, Some(between)) if rng.chance(500_000) => {
             let mut manners = Manner::BAD.to_vec();
-            // What comes with the answer to CONNECT is dropped.
+            // What comes with the answer to CONNECT is dropped. The others are as often as
+            // all of these.
             if is_socks(between) {
-                manners.push(Manner::TalksAhead);
+                manners.extend(Manner::BAD.map(|_| Manner::TalksAhead));
             }
             let manner = *rng.pick(&manners);
             spoil(between, manner);
