@@ -303,14 +303,8 @@ fn a_target_without_a_good_port_is_looked_up_before_it_fails() {
     }
     let zoned = looked_up("[::1%lo]:99999");
     assert_eq!(zoned, (Some(6.0), Some(1_751_717_746.0)));
-    for text in ["a%b.test:80", "127.0.0.1%lo:80", "[zz%lo]:80"] {
-        let seen = run_with(Config::default(), text, &[]);
-        assert_eq!(
-            seen.outcome,
-            Outcome::Failure(Reason::TargetInvalid),
-            "{text}"
-        );
-    }
+    let zoneless = looked_up("127.0.0.1%lo:80");
+    assert_eq!(zoneless, (Some(4.0), Some(3_668_918_509.0)));
     assert_eq!(looked_up(":80"), (Some(0.0), Some(0.0)));
     for nothing in ["127.0.0.1", "::1:80", "tcp://127.0.0.1:80"] {
         assert_eq!(looked_up(nothing), (None, None), "{nothing:?}");
