@@ -293,8 +293,8 @@ enum probity_result
     // `probity_engine_begin` or `probity_driver_begin`. Not an error for who is still
     // starting. Outputs are written as with `PROBITY_RESULT_OK`.
     PROBITY_RESULT_NOT_BEGUN = 2,
-    // A pointer that has to point to something is NULL, or has a length that no
-    // object can have.
+    // A pointer that has to point to something is NULL or not aligned, or has a length of
+    // more than a gibibyte, which nothing has that this library is given.
     PROBITY_RESULT_BAD_POINTER = -1,
     // The handle was never given out, was freed, or is of another kind.
     PROBITY_RESULT_BAD_HANDLE = -2,
@@ -944,7 +944,7 @@ probity_result probity_driver_descriptor(struct probity_driver driver, int32_t *
 
 // Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none, and
 // `PROBITY_RESULT_NOT_BEGUN` when there will be none because `probity_driver_begin` was
-// not called though targets were added. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
+// not called though there are targets. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
 // 65,536 wait; later ones are lost and counted.
 //
 // # Safety

@@ -125,19 +125,6 @@ pub(crate) fn can_put_if_wanted<T>(place: *mut T) -> Result<()> {
     }
 }
 
-/// The same for three places at once.
-#[inline]
-pub(crate) fn can_put_each<A, B, C>(a: *mut A, b: *mut B, c: *mut C) -> Result<()> {
-    fn astray<T>(place: *mut T) -> usize {
-        place.addr() % align_of::<T>()
-    }
-    let is_null = a.is_null() || b.is_null() || c.is_null();
-    match is_null || astray(a) | astray(b) | astray(c) != 0 {
-        true => Err(probity_result::BadPointer),
-        false => Ok(()),
-    }
-}
-
 /// A struct that begins with its size in bytes, of which every combination of
 /// bits is a value, zeros mean "as usual", and later versions are longer.
 ///
@@ -212,103 +199,45 @@ unsafe fn write_bytes<T: Sized_>(place: *mut T, value: *const T, size: usize) {
     }
 }
 
-/// Structs of the caller in a row, all of the size that the first one says: they are
-/// filled in where they are.
-pub(crate) struct Row<T> {
-    /// The one to be written next.
-    next: *mut T,
-    /// Bytes of each.
-    size: usize,
-    filled: usize,
-    /// How many more there is room for.
-    left: usize,
+/// Looks at structs of the caller in a row, which are all of the size that the first one
+/// says: tells that size.
+///
+/// # Safety
+/// `first` must be NULL or point to a struct that begins with its size.
+#[inline]
+pub(crate) unsafe fn size_of_each<T: Sized_>(first: *mut T, length: usize) -> Result<usize> {
+    can_put(first)?;
+    // One comparison for both: 0 is beyond the most, too.
+    if length.wrapping_sub(1) >= MOST_BYTES / size_of::<T>() {
+        return Err(match length {
+            0 => probity_result::BadArgument,
+            _ => probity_result::BadPointer,
+        });
+    }
+    // SAFETY: not NULL and aligned; every struct begins with its size.
+    let size = unsafe { first.cast::<usize>().read() };
+    let usual = size == size_of::<T>();
+    let fits = || (T::FIRST..=MAX_STRUCT).contains(&size);
+    match usual || fits() && size.is_multiple_of(align_of::<T>()) {
+        true => Ok(size),
+        false => Err(probity_result::BadSize),
+    }
 }
 
-impl<T: Sized_> Row<T> {
-    /// # Safety
-    /// `first` must be NULL or point to `length` structs that may be written, each of
-    /// as many bytes as the first one says, until this value is gone.
-    #[inline]
-    pub(crate) unsafe fn new(first: *mut T, length: usize) -> Result<Self> {
-        can_put(first)?;
-        if length == 0 {
-            return Err(probity_result::BadArgument);
-        }
-        // SAFETY: not NULL and aligned; every struct begins with its size.
-        let size = unsafe { first.cast::<usize>().read() };
-        let usual = size == size_of::<T>();
-        let fits = || (T::FIRST..=MAX_STRUCT).contains(&size);
-        if !(usual || fits() && size.is_multiple_of(align_of::<T>())) {
-            return Err(probity_result::BadSize);
-        }
-        if length > isize::MAX as usize / MAX_STRUCT {
-            return Err(probity_result::BadPointer);
-        }
-        Ok(Self {
-            next: first,
-            size,
-            filled: 0,
-            left: length,
-        })
-    }
-
-    /// How many were kept.
-    pub(crate) fn filled(&self) -> usize {
-        self.filled
-    }
-
-    /// Has `fill` write the next one; `None` if there is no room, or if it has none. It is
-    /// written again the next time, unless `keeps` says of what `fill` gave that it is to
-    /// stay: then it must have been written as a whole. Its size is the one that the caller
-    /// has set.
-    ///
-    /// `fill` is called in one place, or it would be a call for every output.
-    #[inline(always)]
-    pub(crate) fn fill<R>(
-        &mut self,
-        fill: impl FnOnce(&mut mem::MaybeUninit<T>) -> Option<R>,
-        keeps: impl FnOnce(&R) -> bool,
-    ) -> Option<R> {
-        if self.left == 0 {
-            return None;
-        }
-        let is_ours = self.size == size_of::<T>();
-        let mut own = mem::MaybeUninit::uninit();
-        let place = match is_ours {
-            // SAFETY: within the row; it is a `T`, is aligned as all sizes are, and nobody
-            // else uses it: the caller's promise.
-            true => unsafe { &mut *self.next.cast::<mem::MaybeUninit<T>>() },
-            false => &mut own,
-        };
-        let filled = fill(place);
-        if is_ours {
-            // SAFETY: as above; it begins with its size.
-            unsafe { self.next.cast::<usize>().write(self.size) };
-        }
-        let filled = filled?;
-        if keeps(&filled) {
-            if !is_ours {
-                // SAFETY: within the row, and `own` was written.
-                unsafe { self.write_other(&own) };
-            }
-            // SAFETY: there was one to be written, so that this is its end.
-            self.next = unsafe { self.next.byte_add(self.size) };
-            self.filled += 1;
-            self.left -= 1;
-        }
-        Some(filled)
-    }
-
-    /// The same for a caller that was built when a `T` was shorter, or will be longer: what
-    /// he does not know of is left out, and what we do not know of is zeros.
-    ///
-    /// # Safety
-    /// There is room, and `own` was written.
-    #[cold]
-    #[inline(never)]
-    unsafe fn write_other(&mut self, own: &mem::MaybeUninit<T>) {
-        // SAFETY: the next one has `size` bytes.
-        unsafe { write_bytes(self.next, own.as_ptr(), self.size) };
+/// Writes structs in a row to a caller whose version of them may be shorter or longer.
+///
+/// # Safety
+/// `first` must point to as many structs that may be written, each of `size` bytes, which
+/// [`size_of_each`] has told; `values` must be there as a whole.
+pub(crate) unsafe fn write_each<T: Sized_>(
+    first: *mut T,
+    size: usize,
+    values: &[mem::MaybeUninit<T>],
+) {
+    for (number, value) in values.iter().enumerate() {
+        // SAFETY: within the row, and aligned as all sizes are; the rest is the caller's
+        // promise.
+        unsafe { write_bytes(first.byte_add(number * size), value.as_ptr(), size) };
     }
 }
 

@@ -42,15 +42,14 @@ struct Running {
     handle: Handle,
     /// Those of the last `probity_driver_apply`.
     applied: Mutex<Vec<Target>>,
-    /// The labels with which targets are rendered.
-    labels: Mutex<HashMap<u64, String>>,
+    /// The labels with which targets are rendered: all targets have some. Who renders
+    /// takes them as they are, and nobody waits for him.
+    labels: Mutex<Arc<HashMap<u64, String>>>,
     /// `None` if the host has given a callback.
     queue: Option<Arc<Queue>>,
     lost: Arc<AtomicU64>,
     /// Whether the host has begun.
     begun: AtomicBool,
-    /// Whether there ever was a target.
-    has_targets: AtomicBool,
     /// Whether the host has asked the driver to stop.
     stopping: Arc<AtomicBool>,
     log: Arc<Log>,
@@ -174,7 +173,6 @@ pub unsafe extern "C" fn probity_driver_start(
             labels: Mutex::default(),
             queue,
             begun: AtomicBool::new(false),
-            has_targets: AtomicBool::new(false),
             lost: Arc::clone(&forwarder.lost),
             stopping: Arc::clone(&forwarder.stopping),
             log,
@@ -479,7 +477,7 @@ pub unsafe extern "C" fn probity_driver_descriptor(
 
 /// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none, and
 /// `PROBITY_RESULT_NOT_BEGUN` when there will be none because `probity_driver_begin` was
-/// not called though targets were added. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
+/// not called though there are targets. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
 /// 65,536 wait; later ones are lost and counted.
 ///
 /// # Safety
@@ -597,7 +595,8 @@ pub unsafe extern "C" fn probity_driver_render(
         });
         asked.map_err(|_| probity_result::Unavailable)?;
         let fleet = receiver.recv().map_err(|_| probity_result::Unavailable)?;
-        place.write(render::text(&fleet, &lock(&running.labels)).as_bytes());
+        let labels = Arc::clone(&lock(&running.labels));
+        place.write(render::text(&fleet, &labels).as_bytes());
         Ok(())
     })
 }
@@ -628,7 +627,7 @@ impl Running {
     /// Why there is no notice.
     fn without_notice(&self) -> probity_result {
         let begun = self.begun.load(Ordering::Relaxed);
-        match begun || !self.has_targets.load(Ordering::Relaxed) {
+        match begun || lock(&self.labels).is_empty() {
             true => probity_result::Nothing,
             false => probity_result::NotBegun,
         }
@@ -649,8 +648,8 @@ impl Running {
         added: Vec<(u64, String)>,
         removed: &[TargetId],
     ) -> Result<()> {
-        let adds = !added.is_empty();
-        let mut known = lock(&self.labels);
+        let mut labels = lock(&self.labels);
+        let known = Arc::make_mut(&mut labels);
         // Those that there were, to be put back.
         let mut before = Vec::new();
         for id in removed {
@@ -659,9 +658,10 @@ impl Running {
         for (id, labels) in added {
             before.push((id, known.insert(id, labels)));
         }
-        drop(known);
+        drop(labels);
         if self.handle.apply(changes).is_err() {
-            let mut known = lock(&self.labels);
+            let mut labels = lock(&self.labels);
+            let known = Arc::make_mut(&mut labels);
             for (id, labels) in before.into_iter().rev() {
                 match labels {
                     Some(labels) => known.insert(id, labels),
@@ -669,9 +669,6 @@ impl Running {
                 };
             }
             return Err(probity_result::Unavailable);
-        }
-        if adds {
-            self.has_targets.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -685,5 +682,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 pub(crate) fn labels_of(driver: probity_driver) -> HashMap<u64, String> {
     let running = running(driver).unwrap_or_else(|result| panic!("{result:?}"));
-    lock(&running.labels).clone()
+    HashMap::clone(&lock(&running.labels))
 }

@@ -5,14 +5,15 @@ mod turn;
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::mem::{MaybeUninit, offset_of};
+use std::slice;
 use std::time::Duration;
 
 use ::probity_engine::resolve::ResolverConfig;
 use ::probity_engine::{Config, Engine, Full, Instant, Limits, RunId, TargetId};
 use probity_spec::{Delta, Target};
 
-use self::turn::Left;
-use crate::boundary::{self, Row, Said, Sized_};
+use self::turn::{Batch, Left};
+use crate::boundary::{self, Said, Sized_};
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::{Exclusive, Table};
 use crate::log::{Log, PROBITY_LOG_ERROR, PROBITY_LOG_WARNING, probity_log_callback};
@@ -481,16 +482,28 @@ pub unsafe extern "C" fn probity_engine_step(
     next: *mut u64,
 ) -> probity_result {
     work(engine, move |host| {
-        boundary::can_put_each(outputs, length, next)?;
+        boundary::can_put(length)?;
+        boundary::can_put(next)?;
         // SAFETY: the caller's promise.
-        let mut row = unsafe { Row::new(outputs, capacity) }?;
-        let at = host.turn(Instant::from_nanos(now), &mut row);
+        let size = unsafe { boundary::size_of_each(outputs, capacity) }?;
+        let now = Instant::from_nanos(now);
+        let (at, filled) = match size == size_of::<probity_output>() {
+            true => {
+                // SAFETY: not NULL, aligned, and not beyond what an object may be; that
+                // nobody else uses them is the caller's promise.
+                let room = unsafe { slice::from_raw_parts_mut(outputs.cast(), capacity) };
+                let mut batch = Batch::new(room);
+                (host.turn(now, &mut batch), batch.filled)
+            }
+            // SAFETY: the caller's promise.
+            false => unsafe { host.turn_of_size(now, (outputs, size, capacity)) },
+        };
         // SAFETY: not NULL and aligned, as was looked at; the rest is the caller's promise.
         unsafe {
-            length.write(row.filled());
+            length.write(filled);
             next.write(at.as_nanos());
         }
-        if at == Instant::MAX && row.filled() == 0 && host.waits_for_ever() {
+        if at == Instant::MAX && filled == 0 && host.waits_for_ever() {
             return Err(probity_result::NotBegun);
         }
         Ok(())

@@ -168,9 +168,7 @@ impl Lent {
         it.started = report.started.as_nanos();
         it.finished = report.finished.as_nanos();
         it.total = nanos(report.total);
-        for (place, phase) in it.phases.iter_mut().zip(Phase::ALL) {
-            *place = phases.nanos(phase).unwrap_or(PROBITY_NOT_COMPLETED);
-        }
+        it.phases = Phase::ALL.map(|phase| phases.nanos(phase).unwrap_or(PROBITY_NOT_COMPLETED));
         it.address = report.address.map(Into::into).unwrap_or_default();
         it.tls = tls.unwrap_or(std::ptr::null());
         it.facts = self.numbers.facts.as_ptr();

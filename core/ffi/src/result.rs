@@ -17,8 +17,8 @@ pub enum probity_result {
     /// `probity_engine_begin` or `probity_driver_begin`. Not an error for who is still
     /// starting. Outputs are written as with `PROBITY_RESULT_OK`.
     NotBegun = 2,
-    /// A pointer that has to point to something is NULL, or has a length that no
-    /// object can have.
+    /// A pointer that has to point to something is NULL or not aligned, or has a length of
+    /// more than a gibibyte, which nothing has that this library is given.
     BadPointer = -1,
     /// The handle was never given out, was freed, or is of another kind.
     BadHandle = -2,
@@ -62,7 +62,7 @@ pub(crate) const TEXTS: &[(probity_result, &str)] = &[
     ),
     (
         probity_result::BadPointer,
-        "a required pointer is NULL, or a length is larger than any object",
+        "a required pointer is NULL or not aligned, or a length is beyond a gibibyte",
     ),
     (
         probity_result::BadHandle,

@@ -9,7 +9,7 @@ use std::mem::{self, MaybeUninit};
 use ::probity_engine::{Input, Instant, Lease, Output, Report, RunId, Taker};
 
 use super::Host;
-use crate::boundary::Row;
+use crate::boundary;
 use crate::log::{Log, PROBITY_LOG_ERROR};
 use crate::output::{PROBITY_OUTPUT_CLOSE, probity_output};
 use crate::report::Lent;
@@ -28,6 +28,9 @@ pub(super) enum Left {
     Outputs,
 }
 
+/// Outputs of another size that a step gives at most: they are made here and copied.
+const OTHERS_AT_ONCE: usize = 16;
+
 impl Host {
     /// A reading of the host's clock, with which something is told.
     pub(crate) fn at(&mut self, nanos: u64) -> Instant {
@@ -38,18 +41,39 @@ impl Host {
 
     /// See [`super::probity_engine_step`]: when it should be called next.
     #[inline(always)]
-    pub(super) fn turn(&mut self, now: Instant, row: &mut Row<probity_output>) -> Instant {
-        self.now = self.now.max(now);
-        let now = self.now;
+    pub(super) fn turn(&mut self, now: Instant, batch: &mut Batch<'_>) -> Instant {
         match self.tls {
-            None => self.turn_by(now, row, Self::fill),
-            Some(_) => self.turn_with_tls(now, row),
+            None => self.turn_by(now, batch, Self::fill),
+            Some(_) => self.turn_of_any(now, batch),
         }
     }
 
+    /// The same for a host that was built when outputs were shorter, or will be longer:
+    /// they have `size` bytes there. Also tells how many there are.
+    ///
+    /// # Safety
+    /// `outputs` must point to `capacity` of them that may be written, and
+    /// [`boundary::size_of_each`] must have told their size.
+    #[cold]
     #[inline(never)]
-    fn turn_with_tls(&mut self, now: Instant, row: &mut Row<probity_output>) -> Instant {
-        self.turn_by(now, row, Self::fill_with_tls)
+    pub(super) unsafe fn turn_of_size(
+        &mut self,
+        now: Instant,
+        (outputs, size, capacity): (*mut probity_output, usize, usize),
+    ) -> (Instant, usize) {
+        let mut own = [const { MaybeUninit::uninit() }; OTHERS_AT_ONCE];
+        let mut batch = Batch::new(&mut own[..capacity.min(OTHERS_AT_ONCE)]);
+        let at = self.turn_of_any(now, &mut batch);
+        let filled = batch.filled;
+        // SAFETY: so many were written; the rest is the caller's promise.
+        unsafe { boundary::write_each(outputs, size, &own[..filled]) };
+        (at, filled)
+    }
+
+    /// The same of every host, at some cost.
+    #[inline(never)]
+    fn turn_of_any(&mut self, now: Instant, batch: &mut Batch<'_>) -> Instant {
+        self.turn_by(now, batch, Self::fill_any)
     }
 
     /// The same with what writes down what the host is to do, and tells whether that is
@@ -58,17 +82,18 @@ impl Host {
     fn turn_by(
         &mut self,
         now: Instant,
-        row: &mut Row<probity_output>,
-        fill: impl Fn(&mut Self, &mut Row<probity_output>, &mut Batch) -> bool,
+        batch: &mut Batch<'_>,
+        fill: impl Fn(&mut Self, &mut Batch<'_>) -> bool,
     ) -> Instant {
+        self.now = self.now.max(now);
+        let now = self.now;
         let left = mem::take(&mut self.left);
         if left == Left::Overdue {
             self.expire(now);
         }
         let mut may_expire = left == Left::Nothing;
-        let mut batch = Batch::default();
         loop {
-            if !fill(self, row, &mut batch) {
+            if !fill(self, batch) {
                 self.due = Instant::ZERO;
                 self.left = Left::Outputs;
                 return Instant::ZERO;
@@ -88,9 +113,9 @@ impl Host {
 
     /// Writes down what the host is to do; tells whether that is all.
     #[inline(always)]
-    fn fill(&mut self, row: &mut Row<probity_output>, batch: &mut Batch) -> bool {
+    fn fill(&mut self, batch: &mut Batch<'_>) -> bool {
         while self.engine.has_output() {
-            let filled = batch.fill(row, |place, lasting| self.ask_engine(place, lasting));
+            let filled = batch.fill(|place, lasting| self.ask_engine(place, lasting));
             if !filled {
                 return !self.engine.has_output();
             }
@@ -98,10 +123,10 @@ impl Host {
         true
     }
 
-    /// The same where TLS is the library's.
-    fn fill_with_tls(&mut self, row: &mut Row<probity_output>, batch: &mut Batch) -> bool {
+    /// The same of every host.
+    fn fill_any(&mut self, batch: &mut Batch<'_>) -> bool {
         while self.has_output() {
-            let filled = batch.fill(row, |place, lasting| self.ask_with_tls(place, lasting));
+            let filled = batch.fill(|place, lasting| self.ask(place, lasting));
             if !filled {
                 return !self.has_output();
             }
@@ -198,9 +223,11 @@ impl Host {
     }
 }
 
-/// What is known of the outputs that one step gives.
-#[derive(Default)]
-struct Batch {
+/// The outputs that one step gives, and what is known of them.
+pub(super) struct Batch<'r> {
+    room: &'r mut [MaybeUninit<probity_output>],
+    /// How many there are: the first ones of `room`, written as a whole.
+    pub(super) filled: usize,
     /// One is there that may make the host tell us something, and so end the lease:
     /// what comes after it has to last.
     is_tellable: bool,
@@ -208,22 +235,35 @@ struct Batch {
     is_over: bool,
 }
 
-impl Batch {
-    /// Has `ask` write another one, if there is room and it may still come.
+impl<'r> Batch<'r> {
+    pub(super) const fn new(room: &'r mut [MaybeUninit<probity_output>]) -> Self {
+        Self {
+            room,
+            filled: 0,
+            is_tellable: false,
+            is_over: false,
+        }
+    }
+
+    /// Has `ask` write another one, if there is room and it may still come. In one place,
+    /// or it would be a call for every output.
     #[inline(always)]
     fn fill(
         &mut self,
-        row: &mut Row<probity_output>,
         ask: impl FnOnce(&mut MaybeUninit<probity_output>, bool) -> Option<(u32, Lease)>,
     ) -> bool {
         if self.is_over {
             return false;
         }
-        let asked = |place: &mut _| ask(place, self.is_tellable);
-        let Some((kind, lease)) = row.fill(asked, |(kind, _)| *kind != 0) else {
+        let Some(place) = self.room.get_mut(self.filled) else {
             return false;
         };
+        let Some((kind, lease)) = ask(place, self.is_tellable) else {
+            return false;
+        };
+        // What was nothing for the host is written over.
         if kind != 0 {
+            self.filled += 1;
             self.is_over = lease == Lease::UntilNextCall;
             // Of a connection that it closes there is nothing to tell.
             self.is_tellable |= kind != PROBITY_OUTPUT_CLOSE;

@@ -189,6 +189,13 @@ fn who_has_forgotten_to_begin_is_told_that_there_will_be_no_notice() {
     assert_eq!(notice(), Nothing, "there are no targets");
     assert_eq!(probity_driver_apply(driver, config), Ok);
     assert_eq!(notice(), NotBegun);
+    for id in labels_of(driver).keys() {
+        assert_eq!(probity_driver_remove(driver, *id), Ok);
+    }
+    assert_eq!(notice(), Nothing, "there are none any more");
+    let wanted = target(config, "http://127.0.0.1:2/");
+    assert_eq!(add(driver, &wanted), Ok);
+    assert_eq!(notice(), NotBegun);
     assert_eq!(probity_driver_begin(driver), Ok);
     assert_ne!(notice(), NotBegun);
     assert_eq!(probity_driver_free(driver), Ok);
