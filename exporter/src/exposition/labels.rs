@@ -189,16 +189,26 @@ pub(super) fn push_pair(text: &mut String, name: &str, value: &str) {
 /// The input is always our own rendering; on anything else iteration ends.
 pub(super) fn pairs(mut text: &str) -> impl Iterator<Item = (&str, &str)> {
     std::iter::from_fn(move || {
-        let (name, rest) = text.split_once("=\"")?;
-        let mut escaped = false;
-        let end = rest.bytes().position(|byte| {
-            let end = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            end
-        })?;
+        let (name, rest) = text.split_once('=')?;
+        let rest = rest.strip_prefix('"')?;
+        let end = end_of_value(rest)?;
         text = rest[end + 1..].strip_prefix(',').unwrap_or_default();
         Some((name, &rest[..end]))
     })
+}
+
+/// Where the quote is that ends an escaped value.
+fn end_of_value(text: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let end = from + text[from..].find('"')?;
+        let backslashes = text[..end].bytes().rev().take_while(|byte| *byte == b'\\');
+        if backslashes.count().is_multiple_of(2) {
+            return Some(end);
+        }
+        // One that is escaped.
+        from = end + 1;
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +223,8 @@ mod tests {
                 ("instance", "https://a.example/?q=\"x\\y\""),
                 ("env", ""),
                 ("note", "two\nlines ü"),
+                ("path", "c:\\"),
+                ("quote", "\"="),
                 ("__address__", "a:80"),
             ],
             &[],
@@ -220,7 +232,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             labels.as_str(),
-            r#"instance="https://a.example/?q=\"x\\y\"",job="web",note="two\nlines ü""#
+            r#"instance="https://a.example/?q=\"x\\y\"",job="web",note="two\nlines ü",path="c:\\",quote="\"=""#
         );
         assert_eq!(
             pairs(labels.as_str()).collect::<Vec<_>>(),
@@ -228,6 +240,8 @@ mod tests {
                 ("instance", r#"https://a.example/?q=\"x\\y\""#),
                 ("job", "web"),
                 ("note", r"two\nlines ü"),
+                ("path", r"c:\\"),
+                ("quote", r#"\"="#),
             ]
         );
     }

@@ -23,6 +23,9 @@ pub(super) struct Proto {
     /// Name, help and type of the family.
     header: Vec<u8>,
     metrics: Metrics,
+    /// The labels of a target, as they are rendered, and as they are in a metric: most
+    /// families have several series of one target, one after the other.
+    target: (String, Vec<u8>),
     /// One metric.
     metric: Vec<u8>,
     /// One message inside a metric.
@@ -183,9 +186,15 @@ impl Proto {
     fn begin_metric(&mut self, labels: Rendered<'_>, extra: &[(&str, &str)]) {
         self.metric.clear();
         if !matches!(self.metrics, Metrics::Measured(_)) {
-            for (name, escaped) in pairs(labels.text) {
-                label(&mut self.metric, name, escaped);
+            let (rendered, encoded) = &mut self.target;
+            if *rendered != labels.text {
+                labels.text.clone_into(rendered);
+                encoded.clear();
+                for (name, escaped) in pairs(labels.text) {
+                    label(encoded, name, escaped);
+                }
             }
+            self.metric.extend_from_slice(encoded);
         }
         for (name, value) in extra {
             self.inner.clear();
@@ -224,9 +233,10 @@ pub(super) fn labels_len(text: &str) -> usize {
 /// Bytes of a value that is escaped as in the text formats, without that.
 fn unescaped_len(escaped: &str) -> usize {
     let mut length = escaped.len();
-    let mut rest = escaped.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
+    let mut rest = escaped;
+    while let Some(at) = rest.find('\\') {
         length -= 1;
+        // What is escaped is a byte.
         rest = rest.get(at + 2..).unwrap_or_default();
     }
     length
