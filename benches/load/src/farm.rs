@@ -22,6 +22,11 @@ use crate::cpu::{self, Core};
 /// Addresses of each kind: 28,000 source ports towards each.
 const ADDRESSES: u8 = 16;
 
+/// Connections that one listener accepts before the others have their turn, and before
+/// those that are over are closed: a peer that is faster than this server would otherwise
+/// have it do nothing else until it has no descriptor left.
+const ACCEPTED_AT_ONCE: usize = 64;
+
 /// The answer to every request.
 pub(crate) const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
@@ -131,6 +136,8 @@ struct Conn {
 struct Server {
     poll: Poll,
     listeners: Vec<(TcpListener, Kind)>,
+    /// Those at which more may wait than were accepted: epoll tells of each once.
+    waited_at: Vec<usize>,
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
     due: BinaryHeap<Reverse<Due>>,
@@ -157,6 +164,7 @@ pub(crate) fn serve() -> io::Result<()> {
     let mut server = Server {
         poll: Poll::new()?,
         listeners: Vec::new(),
+        waited_at: Vec::new(),
         conns: Vec::new(),
         free: Vec::new(),
         due: BinaryHeap::new(),
@@ -251,7 +259,10 @@ impl Server {
         let mut events = Events::with_capacity(1_024);
         let mut buffer = vec![0; 16 * 1024];
         loop {
-            let next = self.due.peek().map(|Reverse(due)| due.at);
+            let next = match self.waited_at.is_empty() {
+                true => self.due.peek().map(|Reverse(due)| due.at),
+                false => Some(Instant::now()),
+            };
             let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
             // epoll counts in milliseconds: the last one is waited for awake, so
             // that answers are sent when they are due.
@@ -263,17 +274,30 @@ impl Server {
             for event in &events {
                 let Token(token) = event.token();
                 match usize::MAX - token {
-                    listener if listener < self.listeners.len() => self.accept(listener),
+                    listener if listener < self.listeners.len() => {
+                        if !self.waited_at.contains(&listener) {
+                            self.waited_at.push(listener);
+                        }
+                    }
                     _ => self.ready(token, &mut buffer),
                 }
             }
+            let mut waited_at = std::mem::take(&mut self.waited_at);
+            waited_at.retain(|listener| self.accept(*listener));
+            self.waited_at = waited_at;
             self.answer_due();
         }
     }
 
-    fn accept(&mut self, listener: usize) {
+    /// Whether more may wait there.
+    fn accept(&mut self, listener: usize) -> bool {
         let kind = self.listeners[listener].1;
-        while let Ok((mut stream, _)) = self.listeners[listener].0.accept() {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            let mut stream = match self.listeners[listener].0.accept() {
+                Ok((stream, _)) => stream,
+                // Without a descriptor, say: there will be one when others are closed.
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            };
             let slot = self.free.pop().unwrap_or_else(|| {
                 self.conns.push(None);
                 self.conns.len() - 1
@@ -298,6 +322,7 @@ impl Server {
                 tls,
             });
         }
+        true
     }
 
     fn ready(&mut self, slot: usize, buffer: &mut [u8]) {

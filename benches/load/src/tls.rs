@@ -24,6 +24,7 @@ const MODULE: &str =
 
 pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(), String> {
     let (mut alone, mut ours, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut user, mut user_parts) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
         let bare = memory_pipe(plan.round)?;
         // A connection, and the kernel's part, come on top of a handshake.
@@ -40,6 +41,8 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
         alone.push(bare);
         ours.push(engine);
         parts.push(bare / engine);
+        user.push(engine * used.user_part);
+        user_parts.push(bare / (engine * used.user_part));
     }
     report.add(
         "tls: CPU per handshake, rustls alone",
@@ -51,6 +54,19 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
         "tls: CPU per handshake, engine",
         median(ours),
         "us",
+        Bar::None,
+    );
+    report.add(
+        "tls: CPU per handshake, engine, in user space",
+        median(user),
+        "us",
+        Bar::None,
+    );
+    // What the sockets take is the kernel's, which rustls alone has none of.
+    report.add(
+        "tls: handshakes per CPU in user space, engine / rustls alone",
+        median(user_parts),
+        "",
         Bar::None,
     );
     report.add(
