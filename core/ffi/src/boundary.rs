@@ -224,6 +224,21 @@ pub(crate) unsafe fn size_of_each<T: Sized_>(first: *mut T, length: usize) -> Re
     }
 }
 
+/// Structs in a row that are a `T` to the caller, too, to be filled in where they are.
+///
+/// # Safety
+/// `first` must point to as many structs that may be written, which [`size_of_each`] has
+/// told to be of the size of a `T`; nobody else uses them as long as these are used.
+#[inline]
+pub(crate) unsafe fn room<'a, T: Sized_>(
+    first: *mut T,
+    length: usize,
+) -> &'a mut [mem::MaybeUninit<T>] {
+    // SAFETY: not NULL, aligned, and no more than an object may have; the rest is the
+    // caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(first.cast(), length) }
+}
+
 /// Writes structs in a row to a caller whose version of them may be shorter or longer.
 ///
 /// # Safety

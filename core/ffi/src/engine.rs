@@ -5,7 +5,6 @@ mod turn;
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::mem::{MaybeUninit, offset_of};
-use std::slice;
 use std::time::Duration;
 
 use ::probity_engine::resolve::ResolverConfig;
@@ -489,10 +488,8 @@ pub unsafe extern "C" fn probity_engine_step(
         let now = Instant::from_nanos(now);
         let (at, filled) = match size == size_of::<probity_output>() {
             true => {
-                // SAFETY: not NULL, aligned, and not beyond what an object may be; that
-                // nobody else uses them is the caller's promise.
-                let room = unsafe { slice::from_raw_parts_mut(outputs.cast(), capacity) };
-                let mut batch = Batch::new(room);
+                // SAFETY: the caller's promise.
+                let mut batch = Batch::new(unsafe { boundary::room(outputs, capacity) });
                 (host.turn(now, &mut batch), batch.filled)
             }
             // SAFETY: the caller's promise.
