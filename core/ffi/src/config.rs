@@ -223,11 +223,11 @@ pub struct probity_target {
     pub id: u64,
     /// Time between two runs, from 1 ms to 366 days; 0: a minute.
     pub interval: u64,
-    /// Time that a run may take, from 1 ms; 0: the module's, else 10 s, and no more
+    /// Time that a run may take, from 1 ms to 366 days; 0: the module's, else 10 s, and no more
     /// than the interval. If it is longer than that, as it may be, the next run starts
     /// when the one before has ended.
     pub timeout: u64,
-    /// Time after it is added in which no run starts; 0: none.
+    /// Time after it is added in which no run starts, at most 366 days; 0: none.
     pub initial_delay: u64,
     /// Successes in a row that make it up; 0: 1.
     pub success_threshold: u32,

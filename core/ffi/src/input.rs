@@ -312,9 +312,11 @@ unsafe fn why(closed: *const probity_closed) -> Understood<Closed> {
 /// Whose fault an error of the system is.
 #[cfg(feature = "driver")]
 fn by_errno(number: u32) -> Understood<Closed> {
-    match i32::try_from(number) {
-        Ok(1..) => {}
-        _ => return Err(probity_result::BadArgument.into()),
+    if !matches!(i32::try_from(number), Ok(1..)) {
+        return Err(Said(
+            probity_result::BadArgument,
+            format!("probity_closed.reason: expected a number of errno, found {number}"),
+        ));
     }
     let error = std::io::Error::from_raw_os_error(number.cast_signed());
     if ::probity_driver::is_pending(&error) {
