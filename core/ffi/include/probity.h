@@ -302,8 +302,9 @@ enum probity_result
     // Another thread is using what the handle stands for, or this call was made
     // from a callback of such a use. Nothing was done.
     PROBITY_RESULT_IN_USE = -3,
-    // The size that a struct begins with is smaller than its first version, or
-    // larger than what this version knows, and what is beyond is not zero.
+    // The size that a struct begins with is smaller than its first version, no multiple of
+    // its alignment, beyond 4,096 bytes, or larger than what this version knows, and what is
+    // beyond is not zero.
     PROBITY_RESULT_BAD_SIZE = -4,
     // A number is outside its range, a text is not UTF-8, or two arguments
     // contradict each other.
@@ -1083,10 +1084,10 @@ probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_
 probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t run);
 
 // Does in one call what a turn of a host's loop needs: gives the outputs that there
-// are, in order and up to `capacity`; if there is room for more, the time has come
-// for it at `now`, and the last call did not leave any for want of room, does once what `probity_engine_handle_timeout` does and gives what
-// comes of that; and tells when it should be called next, as
-// `probity_engine_next_timeout` does.
+// are, in order and up to `capacity` (16, where structs are of another size than in this
+// version); if the time has come for it at `now`, and the last call did not leave any for
+// want of room, does once what `probity_engine_handle_timeout` does and gives what comes of
+// that; and tells when it should be called next, as `probity_engine_next_timeout` does.
 //
 // `outputs` is an array. The size of its first struct, set by the caller, is that of
 // all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to

@@ -148,7 +148,7 @@ pub(crate) unsafe fn read_sized<T: Sized_>(place: *const T) -> Result<T> {
     // SAFETY: it points to a size at least.
     let size = unsafe { place.cast::<usize>().read() };
     let known = size_of::<T>();
-    if size < T::FIRST || size > MAX_STRUCT {
+    if !is_size_of::<T>(size) {
         return Err(probity_result::BadSize);
     }
     if size > known {
@@ -216,9 +216,7 @@ pub(crate) unsafe fn size_of_each<T: Sized_>(first: *mut T, length: usize) -> Re
     }
     // SAFETY: not NULL and aligned; every struct begins with its size.
     let size = unsafe { first.cast::<usize>().read() };
-    let usual = size == size_of::<T>();
-    let fits = || (T::FIRST..=MAX_STRUCT).contains(&size);
-    match usual || fits() && size.is_multiple_of(align_of::<T>()) {
+    match size == size_of::<T>() || is_size_of::<T>(size) {
         true => Ok(size),
         false => Err(probity_result::BadSize),
     }
@@ -261,10 +259,16 @@ pub(crate) fn can_write_sized<T: Sized_>(place: *mut T) -> Result<()> {
     can_put(place)?;
     // SAFETY: not NULL and aligned; every struct begins with its size.
     let size = unsafe { place.cast::<usize>().read() };
-    match (T::FIRST..=MAX_STRUCT).contains(&size) {
+    match is_size_of::<T>(size) {
         true => Ok(()),
         false => Err(probity_result::BadSize),
     }
+}
+
+/// Whether a version of `T` may have that size. Every version ends where its alignment
+/// does: no other size cuts a pointer in two.
+const fn is_size_of<T: Sized_>(size: usize) -> bool {
+    size >= T::FIRST && size <= MAX_STRUCT && size.is_multiple_of(align_of::<T>())
 }
 
 /// No struct will ever be larger: a size beyond it is garbage.

@@ -42,9 +42,9 @@ struct Running {
     handle: Handle,
     /// Those of the last `probity_driver_apply`.
     applied: Mutex<Vec<Target>>,
-    /// The labels with which targets are rendered: all targets have some. Who renders
-    /// takes them as they are, and nobody waits for him.
-    labels: Mutex<Arc<HashMap<u64, String>>>,
+    /// The labels with which targets are rendered. Who renders takes them as they are, and
+    /// nobody waits for him.
+    labels: Mutex<Arc<Labels>>,
     /// `None` if the host has given a callback.
     queue: Option<Arc<Queue>>,
     lost: Arc<AtomicU64>,
@@ -588,6 +588,8 @@ pub unsafe extern "C" fn probity_driver_render(
         if running.in_callback.is_this_thread() {
             return Err(probity_result::InUse);
         }
+        let labels = || Arc::clone(&lock(&running.labels));
+        let before = labels();
         let (sender, receiver) = mpsc::sync_channel(1);
         let asked = running.handle.fleet(FleetQuery::default(), move |fleet| {
             // Nobody waits if the caller's thread has ended.
@@ -595,8 +597,10 @@ pub unsafe extern "C" fn probity_driver_render(
         });
         asked.map_err(|_| probity_result::Unavailable)?;
         let fleet = receiver.recv().map_err(|_| probity_result::Unavailable)?;
-        let labels = Arc::clone(&lock(&running.labels));
-        place.write(render::text(&fleet, &labels).as_bytes());
+        // A target may come or go meanwhile.
+        let after = labels();
+        let labels = |id| after.text(id).or_else(|| before.text(id));
+        place.write(render::text(&fleet, labels).as_bytes());
         Ok(())
     })
 }
@@ -627,7 +631,7 @@ impl Running {
     /// Why there is no notice.
     fn without_notice(&self) -> probity_result {
         let begun = self.begun.load(Ordering::Relaxed);
-        match begun || lock(&self.labels).is_empty() {
+        match begun || lock(&self.labels).by_id.is_empty() {
             true => probity_result::Nothing,
             false => probity_result::NotBegun,
         }
@@ -639,9 +643,9 @@ impl Running {
         });
     }
 
-    /// Hands over changes, with the labels of what they add: who is rendered at once has
-    /// them, and who is not taken leaves none. Nothing is locked meanwhile, for that waits
-    /// for workers, and they may be calling.
+    /// Hands over changes, with the labels of what they add: a target has labels as long as
+    /// it is there, and who is not taken leaves none. Nothing is locked meanwhile, for that
+    /// waits for workers, and they may be calling.
     fn apply(
         &self,
         changes: Vec<Change>,
@@ -650,27 +654,72 @@ impl Running {
     ) -> Result<()> {
         let mut labels = lock(&self.labels);
         let known = Arc::make_mut(&mut labels);
-        // Those that there were, to be put back.
-        let mut before = Vec::new();
-        for id in removed {
-            before.push((id.0, known.remove(&id.0)));
-        }
-        for (id, labels) in added {
-            before.push((id, known.insert(id, labels)));
-        }
+        let removed = removed.iter().filter_map(|id| known.number(id.0));
+        let removed: Vec<(u64, u64)> = removed.collect();
+        let added = added.into_iter().map(|(id, text)| known.insert(id, text));
+        let added: Vec<Inserted> = added.collect();
         drop(labels);
-        if self.handle.apply(changes).is_err() {
-            let mut labels = lock(&self.labels);
-            let known = Arc::make_mut(&mut labels);
-            for (id, labels) in before.into_iter().rev() {
-                match labels {
-                    Some(labels) => known.insert(id, labels),
-                    None => known.remove(&id),
-                };
+        let applied = self.handle.apply(changes);
+        let mut labels = lock(&self.labels);
+        let known = Arc::make_mut(&mut labels);
+        match applied {
+            Ok(()) => {
+                removed.into_iter().for_each(|named| known.remove(named));
+                Ok(())
             }
-            return Err(probity_result::Unavailable);
+            Err(_) => {
+                added.into_iter().rev().for_each(|it| known.take_back(it));
+                Err(probity_result::Unavailable)
+            }
         }
-        Ok(())
+    }
+}
+
+/// Labels of targets, by id. Each has a number of its own, by which is known whether
+/// another thread has set others since.
+#[derive(Clone, Default)]
+struct Labels {
+    by_id: HashMap<u64, (u64, String)>,
+    numbers: u64,
+}
+
+/// What [`Labels::insert`] has done.
+struct Inserted {
+    id: u64,
+    number: u64,
+    before: Option<(u64, String)>,
+}
+
+impl Labels {
+    fn text(&self, id: u64) -> Option<&str> {
+        self.by_id.get(&id).map(|(_, text)| text.as_str())
+    }
+
+    /// The id with the number of its labels.
+    fn number(&self, id: u64) -> Option<(u64, u64)> {
+        self.by_id.get(&id).map(|(number, _)| (id, *number))
+    }
+
+    fn insert(&mut self, id: u64, text: String) -> Inserted {
+        self.numbers += 1;
+        let number = self.numbers;
+        let before = self.by_id.insert(id, (number, text));
+        Inserted { id, number, before }
+    }
+
+    fn remove(&mut self, (id, number): (u64, u64)) {
+        if self.number(id) == Some((id, number)) {
+            self.by_id.remove(&id);
+        }
+    }
+
+    fn take_back(&mut self, Inserted { id, number, before }: Inserted) {
+        if self.number(id) == Some((id, number)) {
+            match before {
+                Some(before) => self.by_id.insert(id, before),
+                None => self.by_id.remove(&id),
+            };
+        }
     }
 }
 
@@ -682,5 +731,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 pub(crate) fn labels_of(driver: probity_driver) -> HashMap<u64, String> {
     let running = running(driver).unwrap_or_else(|result| panic!("{result:?}"));
-    HashMap::clone(&lock(&running.labels))
+    let labels = Arc::clone(&lock(&running.labels));
+    let texts = labels.by_id.iter();
+    texts.map(|(id, (_, text))| (*id, text.clone())).collect()
 }

@@ -448,10 +448,10 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
 }
 
 /// Does in one call what a turn of a host's loop needs: gives the outputs that there
-/// are, in order and up to `capacity`; if there is room for more, the time has come
-/// for it at `now`, and the last call did not leave any for want of room, does once what `probity_engine_handle_timeout` does and gives what
-/// comes of that; and tells when it should be called next, as
-/// `probity_engine_next_timeout` does.
+/// are, in order and up to `capacity` (16, where structs are of another size than in this
+/// version); if the time has come for it at `now`, and the last call did not leave any for
+/// want of room, does once what `probity_engine_handle_timeout` does and gives what comes of
+/// that; and tells when it should be called next, as `probity_engine_next_timeout` does.
 ///
 /// `outputs` is an array. The size of its first struct, set by the caller, is that of
 /// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to

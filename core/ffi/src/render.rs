@@ -1,6 +1,6 @@
 //! The fleet as Prometheus' text format 0.0.4.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ::probity_driver::{Fleet, Row};
@@ -70,13 +70,12 @@ impl Families {
     }
 }
 
-/// Every row, with the labels that its id has in `labels` (`id="..."` if none).
-pub(crate) fn text(fleet: &Fleet, labels: &HashMap<u64, String>) -> String {
+/// Every row, with the labels of its id. One that has none was removed meanwhile.
+pub(crate) fn text<'l>(fleet: &Fleet, labels: impl Fn(u64) -> Option<&'l str>) -> String {
     let mut families = Families::default();
     for row in &fleet.rows {
-        match labels.get(&row.id.0) {
-            Some(labels) => families.row(row, labels),
-            None => families.row(row, &format!("id=\"{:016x}\"", row.id.0)),
+        if let Some(labels) = labels(row.id.0) {
+            families.row(row, labels);
         }
     }
     let mut text = String::new();

@@ -25,8 +25,9 @@ pub enum probity_result {
     /// Another thread is using what the handle stands for, or this call was made
     /// from a callback of such a use. Nothing was done.
     InUse = -3,
-    /// The size that a struct begins with is smaller than its first version, or
-    /// larger than what this version knows, and what is beyond is not zero.
+    /// The size that a struct begins with is smaller than its first version, no multiple of
+    /// its alignment, beyond 4,096 bytes, or larger than what this version knows, and what is
+    /// beyond is not zero.
     BadSize = -4,
     /// A number is outside its range, a text is not UTF-8, or two arguments
     /// contradict each other.

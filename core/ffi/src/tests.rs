@@ -1,6 +1,7 @@
 //! Callers that do everything wrong, and one that does it right. C programs are
 //! in `tests/`; what they cannot well do (a call from within a call) is here.
 
+use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::Barrier;
 use std::thread;
@@ -9,6 +10,7 @@ use crate::boundary::lend_text;
 use crate::config::*;
 use crate::engine::*;
 use crate::input::*;
+use crate::log::probity_log;
 use crate::output::*;
 use crate::report::*;
 use crate::result::probity_result::{self, *};
@@ -265,6 +267,10 @@ fn what_was_freed_or_never_made_is_told_apart_from_what_is_there() {
     assert_eq!(probity_engine_free(second), Ok);
 }
 
+extern "C" fn never_told(_: *mut c_void, _: *const probity_log) {
+    panic!("there is nothing to tell");
+}
+
 #[test]
 fn sizes_of_other_versions_are_understood_or_refused() {
     let (config, engine) = (modules(), engine());
@@ -279,6 +285,21 @@ fn sizes_of_other_versions_are_understood_or_refused() {
     ] {
         wanted.size = size;
         assert_eq!(add(engine, &wanted).0, BadSize, "{size}");
+    }
+    let first = <probity_engine_config as crate::boundary::Sized_>::FIRST;
+    let whole = size_of::<probity_engine_config>();
+    for size in (first..whole).filter(|size| !size.is_multiple_of(align_of::<usize>())) {
+        // Those that would take a callback, or what it is given, in part.
+        let with = probity_engine_config {
+            size,
+            seed: bytes_of(&SEED),
+            on_log: Some(never_told),
+            ..zeroed()
+        };
+        let mut made = probity_engine { bits: 0 };
+        // SAFETY: all places are of this function.
+        let result = unsafe { probity_engine_new(&with, 0, &mut made) };
+        assert_eq!((result, made.bits), (BadSize, 0), "{size}");
     }
     #[repr(C)]
     struct Newer {

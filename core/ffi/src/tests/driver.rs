@@ -304,6 +304,10 @@ fn sizes_and_numbers_that_cannot_be_are_refused() {
         };
         assert_eq!((ran, told), (BadSize, BadSize), "{size}");
     }
+    // Those that would take a callback in part.
+    for size in first + 1..first + 8 {
+        assert_eq!(try_start(|with| with.size = size).0, BadSize, "{size}");
+    }
     // A program of before there was a log.
     let (result, older, _) = try_start(|with| with.size = first);
     assert_eq!((result, probity_driver_free(older)), (Ok, Ok));
