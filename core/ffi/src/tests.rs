@@ -292,7 +292,7 @@ fn sizes_of_other_versions_are_understood_or_refused() {
         // Those that would take a callback, or what it is given, in part.
         let with = probity_engine_config {
             size,
-            seed: bytes_of(&SEED),
+            seed: transcript::bytes_of(&SEED),
             on_log: Some(never_told),
             ..zeroed()
         };
