@@ -46,7 +46,8 @@
 // "as usual" in what the caller fills in. A program that was built for an older
 // version of a struct works with a newer library, and the other way round, as long
 // as what the older side does not know is zeros. Write `sizeof`: a size below that
-// of the first version, or above 4,096, is a PROBITY_RESULT_BAD_SIZE. The numbers of
+// of the first version, above 4,096, or no multiple of what the struct is aligned to, is a
+// PROBITY_RESULT_BAD_SIZE. The numbers of
 // results and the first sizes of structs are never changed within an ABI version.
 //
 // Texts are UTF-8 with a length and without a zero byte at the end. NULL with
@@ -907,7 +908,9 @@ probity_result probity_driver_apply(struct probity_driver driver, struct probity
 
 // Adds a target, or changes the one of the same id, which keeps its state. `id`
 // (NULL: nobody wants to know) is set to the id by which it is known. `error` says
-// what is wrong with the target. Texts are copied.
+// what is wrong with the target. Texts are copied. Threads that change one target at the
+// same time are not told apart: which of them is the last for its runs may not be so for the
+// labels with which it is rendered.
 //
 // # Safety
 // `target` must point to as many bytes as its size says; `id` and `error` may be
@@ -1085,9 +1088,11 @@ probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t r
 
 // Does in one call what a turn of a host's loop needs: gives the outputs that there
 // are, in order and up to `capacity` (16, where structs are of another size than in this
-// version); if the time has come for it at `now`, and the last call did not leave any for
-// want of room, does once what `probity_engine_handle_timeout` does and gives what comes of
-// that; and tells when it should be called next, as `probity_engine_next_timeout` does.
+// version). If these are all, none of them is lent until the next call alone, the time has
+// come for it at `now`, and the last call left none for want of room, it then does once what
+// `probity_engine_handle_timeout` does, and gives what comes of that. Where all were given
+// and the time has come all the same, `next` is not after `now`, and the next call begins
+// with that. It tells when it should be called next, as `probity_engine_next_timeout` does.
 //
 // `outputs` is an array. The size of its first struct, set by the caller, is that of
 // all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to

@@ -341,7 +341,9 @@ pub extern "C" fn probity_driver_apply(
 
 /// Adds a target, or changes the one of the same id, which keeps its state. `id`
 /// (NULL: nobody wants to know) is set to the id by which it is known. `error` says
-/// what is wrong with the target. Texts are copied.
+/// what is wrong with the target. Texts are copied. Threads that change one target at the
+/// same time are not told apart: which of them is the last for its runs may not be so for the
+/// labels with which it is rendered.
 ///
 /// # Safety
 /// `target` must point to as many bytes as its size says; `id` and `error` may be

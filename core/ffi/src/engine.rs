@@ -449,9 +449,11 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
 
 /// Does in one call what a turn of a host's loop needs: gives the outputs that there
 /// are, in order and up to `capacity` (16, where structs are of another size than in this
-/// version); if the time has come for it at `now`, and the last call did not leave any for
-/// want of room, does once what `probity_engine_handle_timeout` does and gives what comes of
-/// that; and tells when it should be called next, as `probity_engine_next_timeout` does.
+/// version). If these are all, none of them is lent until the next call alone, the time has
+/// come for it at `now`, and the last call left none for want of room, it then does once what
+/// `probity_engine_handle_timeout` does, and gives what comes of that. Where all were given
+/// and the time has come all the same, `next` is not after `now`, and the next call begins
+/// with that. It tells when it should be called next, as `probity_engine_next_timeout` does.
 ///
 /// `outputs` is an array. The size of its first struct, set by the caller, is that of
 /// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to
