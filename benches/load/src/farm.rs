@@ -279,7 +279,7 @@ impl Server {
                             self.waited_at.push(listener);
                         }
                     }
-                    _ => self.ready(token, &mut buffer),
+                    _ => self.ready(token, event.is_read_closed(), &mut buffer),
                 }
             }
             let mut waited_at = std::mem::take(&mut self.waited_at);
@@ -325,7 +325,9 @@ impl Server {
         true
     }
 
-    fn ready(&mut self, slot: usize, buffer: &mut [u8]) {
+    /// `is_last` says that the peer has closed: nobody tells of that again, although what
+    /// it had sent before is read first.
+    fn ready(&mut self, slot: usize, is_last: bool, buffer: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
@@ -360,7 +362,7 @@ impl Server {
                 _ => false,
             },
         };
-        if over {
+        if over || is_last {
             self.close(slot);
         }
     }
