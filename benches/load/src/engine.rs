@@ -48,6 +48,15 @@ pub(crate) fn specs_of(
         .collect())
 }
 
+/// So many addresses at which nobody is, each another one.
+pub(crate) fn addresses(count: u32) -> Vec<SocketAddrV4> {
+    let address = |id: u32| {
+        let [_, a, b, c] = id.to_be_bytes();
+        SocketAddrV4::new([127, a, b, c].into(), 9)
+    };
+    (0..count).map(address).collect()
+}
+
 pub(crate) fn upsert(id: u32, spec: &Arc<Spec>) -> Change {
     Change::Upsert(TargetId(u64::from(id)), Arc::clone(spec))
 }

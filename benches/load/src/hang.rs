@@ -53,7 +53,7 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
         "hang: runs in flight at once",
         f64::from(most),
         "",
-        Bar::None,
+        Bar::AtLeast(f64::from(targets)),
     );
     report.add(
         "hang: runs ended by their deadline",

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use probity_driver::Change;
 
 use crate::Plan;
+use crate::alone::{self, Alone};
 use crate::client;
 use crate::cpu::{self, Since};
-use crate::engine::{driver, specs, stats};
+use crate::engine::{addresses, driver, specs, stats};
 use crate::exporter::{Fleet, Program};
 use crate::farm::Farm;
 use crate::report::{Bar, Report};
@@ -15,7 +16,7 @@ use crate::report::{Bar, Report};
 const INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(), String> {
-    in_the_driver(plan, report)?;
+    alone::run(Alone::Driver, plan, report)?;
     match Program::probity() {
         Ok(program) => all_in(plan, farm, &program, report),
         Err(sentence) => {
@@ -81,17 +82,13 @@ fn all_in(plan: &Plan, farm: &Farm, program: &Program, report: &mut Report) -> R
     Ok(())
 }
 
-/// What the driver has of them, before anything is due.
-fn in_the_driver(plan: &Plan, report: &mut Report) -> Result<(), String> {
+/// What the driver has of them, before anything is due. In a process of its own, as the
+/// engine alone is.
+pub(crate) fn in_the_driver(plan: &Plan, report: &mut Report) -> Result<(), String> {
     let targets: u32 = if plan.quick { 1_000 } else { 100_000 };
     let interval = INTERVAL;
     // Nobody is there, and nobody is asked: the fleet is not begun.
-    let places: Vec<_> = (0..targets)
-        .map(|id| {
-            let [_, a, b, c] = id.to_be_bytes();
-            std::net::SocketAddrV4::new([127, a, b, c.max(1)].into(), 9)
-        })
-        .collect();
+    let places = addresses(targets);
     let before = cpu::resident();
     let changes = specs(
         r#"{"prober":"tcp"}"#,

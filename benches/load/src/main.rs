@@ -8,19 +8,24 @@
 //!
 //! - *raw* is a non-blocking loop straight on epoll that connects, sends, reads,
 //!   closes and does nothing else; for TLS it is rustls on a pipe of memory.
-//! - *engine* is the driver with one worker and as many checks in flight.
+//! - *engine* is the driver with one worker and as many targets, which are due so often that
+//!   it makes 7 of 10 checks that the bare loop has just made: the core is busy, and no check
+//!   waits for another. So fewer are in flight at once than *raw* has, which costs it a
+//!   little, because it waits oftener.
 //! - *`/probe`* is the program that is built beside this one, and blackbox_exporter
 //!   where it is installed, each a process on the first core with one configuration,
 //!   asked on as many connections as there are checks in flight. They are kept, and
 //!   the clients are on the last core.
 //!
-//! Figures are medians over the rounds; ratios are of neighbours in time. CPU is
-//! that of the whole process, user and system, from the kernel's accounts. A rate
-//! per second of CPU is what one core could do that did nothing else.
+//! Figures are medians over the rounds; ratios are of neighbours in time, but for those of
+//! engine and blackbox_exporter, which are of medians. CPU is that of the whole process, from
+//! the kernel's accounts; how much of it was user space is sampled by ticks. A rate per
+//! second of CPU is what one core could do that did nothing else.
 //!
 //! HTTP checks on connections that are kept are not measured: the engine has none,
 //! every run makes a connection of its own and asks the server to close it.
 
+mod alone;
 mod client;
 mod cpu;
 mod engine;
@@ -43,6 +48,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::alone::Alone;
 use crate::cpu::Core;
 use crate::report::Report;
 
@@ -54,7 +60,7 @@ static ALLOCATOR: steady::Counting = steady::Counting;
 #[command(version)]
 struct Args {
     #[command(subcommand)]
-    farm: Option<Hidden>,
+    hidden: Option<Hidden>,
     /// What to measure, in the order of this list; all of it unless given. May be
     /// repeated.
     #[arg(long, value_enum)]
@@ -81,6 +87,9 @@ enum Hidden {
     /// The servers: started by the benchmark itself.
     #[command(hide = true)]
     Farm,
+    /// What is measured in a process of its own.
+    #[command(hide = true)]
+    Alone { what: Alone },
 }
 
 /// One benchmark.
@@ -119,8 +128,9 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match args.farm {
+    let result = match args.hidden {
         Some(Hidden::Farm) => farm::serve().map_err(|error| format!("farm: {error}")),
+        Some(Hidden::Alone { what }) => alone::measure(what, &args.plan()),
         None => measure(&args),
     };
     match result {
@@ -132,13 +142,19 @@ fn main() -> ExitCode {
     }
 }
 
+impl Args {
+    fn plan(&self) -> Plan {
+        Plan {
+            round: Duration::from_secs_f64(self.seconds),
+            rounds: self.rounds,
+            in_flight: self.in_flight,
+            quick: self.quick,
+        }
+    }
+}
+
 fn measure(args: &Args) -> Result<(), String> {
-    let plan = Plan {
-        round: Duration::from_secs_f64(args.seconds),
-        rounds: args.rounds,
-        in_flight: args.in_flight,
-        quick: args.quick,
-    };
+    let plan = args.plan();
     probity_driver::raise_descriptor_limit();
     let machine = cpu::Machine::now();
     let mut report = Report::new();
@@ -187,7 +203,7 @@ fn run(
         Bench::Truth => truth::measure(plan, farm, report)?,
         Bench::Idle => idle::measure(plan, farm, report)?,
         Bench::Scrape => scrape::measure(plan, farm, report)?,
-        Bench::Fleet => fleet::measure(plan, report)?,
+        Bench::Fleet => alone::run(Alone::Engine, plan, report)?,
         Bench::Wasm => wasm::measure(plan, farm, report)?,
     }
     Ok(())

@@ -5,11 +5,18 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use crate::cpu::{Since, Used};
+
+/// Longest time without any event.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
 
 /// What each connection is for.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +48,10 @@ pub(crate) fn run(
     let end = Instant::now() + round;
     while Instant::now() < end {
         events.clear();
-        match epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None) {
+        let room = rustix::buffer::spare_capacity(&mut events);
+        match epoll::wait(&poll, room, Some(&PATIENCE)) {
             Err(Errno::INTR) => continue,
+            Ok(0) => return Err(io::Error::other("the servers do not answer the bare loop")),
             other => other?,
         };
         for event in &events {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cpu::Machine;
 
 /// What a figure has to be.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bar {
     AtMost(f64),
@@ -17,17 +17,17 @@ pub(crate) enum Bar {
 }
 
 /// One line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     bar: Bar,
     holds: Option<bool>,
 }
 
 /// All lines of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     machine: String,
     /// What is to be known of the figures, and why some are not there.
@@ -75,10 +75,21 @@ impl Report {
         self.figures.push(Figure {
             name,
             value,
-            unit,
+            unit: unit.to_owned(),
             bar,
             holds,
         });
+    }
+
+    /// What another process of ours has measured, which has said it on standard error.
+    ///
+    /// # Errors
+    /// If that is no report.
+    pub(crate) fn take(&mut self, json: &[u8]) -> Result<(), String> {
+        let other: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        self.figures.extend(other.figures);
+        self.notes.extend(other.notes);
+        Ok(())
     }
 
     pub(crate) fn note(&mut self, sentence: String) {
@@ -111,7 +122,7 @@ impl Report {
         }
         text.push_str("\n| figure | value |\n|---|---|\n");
         for figure in self.figures.iter().filter(|figure| figure.holds.is_none()) {
-            let (name, value, unit) = (&figure.name, number(figure.value), figure.unit);
+            let (name, value, unit) = (&figure.name, number(figure.value), &figure.unit);
             let _ = writeln!(text, "| {name} | {value} {unit} |");
         }
         text.push_str("\n| must hold | bar | value | |\n|---|---|---|---|\n");
@@ -122,7 +133,7 @@ impl Report {
                 _ => continue,
             };
             let holds = if holds { "holds" } else { "**does not hold**" };
-            let (name, value, unit) = (&figure.name, number(figure.value), figure.unit);
+            let (name, value, unit) = (&figure.name, number(figure.value), &figure.unit);
             let _ = writeln!(text, "| {name} | {bar} | {value} {unit} | {holds} |");
         }
         text

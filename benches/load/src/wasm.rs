@@ -94,7 +94,9 @@ pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(
     let path = root.unwrap_or(Path::new(".")).join(MODULE);
     let Ok(bytes) = std::fs::read(&path) else {
         // There is a toolchain for it that not everybody has.
-        eprintln!("wasm: not measured, there is no {MODULE}: wasm-checks/build redis makes it");
+        report.note(format!(
+            "wasm: not measured, there is no {MODULE}: `wasm-checks/build redis` makes it"
+        ));
         return Ok(());
     };
     let config = probity_wasm::Config {
