@@ -55,12 +55,16 @@ pub const PROBITY_FILES_SYSTEM: u32 = 1;
 /// what names it later gets `PROBITY_RESULT_NO_MODULE`, and a job of this file that does is
 /// a mistake.
 ///
-/// `files` is one of `PROBITY_FILES_...`. On `PROBITY_RESULT_BAD_CONFIG` `error`
-/// has a line for each mistake: file, line, column, field, what was expected and
-/// what was found.
+/// `files` is one of `PROBITY_FILES_...`.
 ///
-/// Ownership: the handle is the caller's, to be freed by `probity_config_free`;
-/// texts are copied. Threads: any.
+/// Ownership: the handle is the caller's, to be freed by `probity_config_free`; texts are
+/// copied. Threads: any, also at the same moment; it waits for the files that it reads.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_CONFIG` (`error` has a line for each
+/// mistake: file, line, column, field, what was expected and what was found; a thread that the
+/// system does not give for an expression in CEL is one, too); `PROBITY_RESULT_BAD_ARGUMENT`
+/// (`files` is none of these, or a text is not UTF-8); `PROBITY_RESULT_BAD_POINTER` (`config`
+/// or a text); `PROBITY_RESULT_FULL` (there are 4,294,967,295 configurations).
 ///
 /// # Safety
 /// Texts must have their lengths; `config` and `error` may be written.
@@ -123,8 +127,10 @@ pub(crate) fn targets_of(config: probity_config) -> Result<Vec<Target>> {
     Ok(CONFIGS.share(config.bits)?.targets.clone())
 }
 
-/// Frees a configuration. Engines and drivers keep what they took from it;
-/// texts that it lent are gone. Threads: any.
+/// Frees a configuration. Engines and drivers keep what they took from it; texts that it lent
+/// are gone. Threads: any, also while calls of others use it.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_config_free(config: probity_config) -> probity_result {
     boundary::guard(|| CONFIGS.remove(config.bits))
@@ -153,7 +159,11 @@ unsafe impl Sized_ for probity_config_entry {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Tells how many targets the jobs of a configuration have. Threads: any.
+/// Tells how many targets the jobs of a configuration have. Threads: any, also at the same
+/// moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_BAD_POINTER`
+/// (`count`).
 ///
 /// # Safety
 /// `count` may be written.
@@ -169,9 +179,12 @@ pub unsafe extern "C" fn probity_config_targets(
     })
 }
 
-/// Tells which target has a place in the list, from 0. `PROBITY_RESULT_NOTHING`
-/// beyond the end. Texts are lent until the configuration is freed. Threads:
-/// any.
+/// Tells which target has a place in the list, from 0. Texts are lent until the configuration
+/// is freed. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (`index` is beyond the end);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_BAD_POINTER` (`entry`);
+/// `PROBITY_RESULT_BAD_SIZE` (of `entry`).
 ///
 /// # Safety
 /// `entry` may be written, as many bytes as its size says.

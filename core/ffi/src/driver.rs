@@ -127,7 +127,14 @@ unsafe impl Sized_ for probity_driver_config {
 /// resolved as `/etc/resolv.conf` and `/etc/hosts` say, which are looked at again every
 /// five seconds.
 ///
-/// Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
+/// Ownership: the handle is the caller's, to be freed by `probity_driver_free`; `config` is
+/// copied. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_SYSTEM` (it has refused a thread, a
+/// descriptor or randomness: `error` says which); `PROBITY_RESULT_BAD_ARGUMENT` (more than
+/// 1,024 workers, or `reserved` is not 0); `PROBITY_RESULT_BAD_POINTER` (`config` or
+/// `driver`); `PROBITY_RESULT_BAD_SIZE` (of `config`); `PROBITY_RESULT_FULL` (there are
+/// 4,294,967,295 drivers).
 ///
 /// # Safety
 /// `config` must point to as many bytes as its size says; `context` and `log_context`
@@ -241,13 +248,16 @@ fn running(driver: probity_driver) -> Result<Call> {
     Ok(Call(running))
 }
 
-/// Ends a driver and frees it: runs in flight are reported as `shutdown` to
-/// those who wait for them. When it returns no callback is being called, nor will
-/// be, unless it was called from a callback of this driver: it waits for those that are,
-/// notices that were not delivered yet included, and for calls of other threads with this
-/// driver. From a callback of another driver it must not be called, nor may
-/// `probity_driver_shutdown` or `probity_driver_render`: two that wait for each other wait
-/// for ever.
+/// Ends a driver and frees it: runs in flight are reported as `shutdown` to those who wait for
+/// them. When it returns no callback is being called, nor will be, unless it was called from a
+/// callback of this driver: it waits for those that are, notices that were not delivered yet
+/// included, and for calls of other threads with this driver. Threads: any, also in a callback
+/// of this driver; from a callback of another driver it must not be called, nor may
+/// `probity_driver_shutdown` or `probity_driver_render`: two that wait for each other wait for
+/// ever.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE` (also while another thread frees
+/// it); `PROBITY_RESULT_IN_USE` (from its log callback: nothing was done).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result {
     boundary::guard(|| {
@@ -259,9 +269,14 @@ pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result 
     })
 }
 
-/// Ends a driver in order: no new runs; those in flight finish, or are reported as
-/// `shutdown` when `grace` nanoseconds are over. Returns when the workers have
-/// ended; from a callback of a run or a copy, at once. The handle is still to be freed.
+/// Ends a driver in order: no new runs; those in flight finish, or are reported as `shutdown`
+/// when `grace` nanoseconds are over. Returns when the workers have ended; from a callback of
+/// a run or a copy, at once. A second call can only make the time shorter. The handle is still
+/// to be freed. Threads: any, also at the same moment; not from a callback of another driver,
+/// see `probity_driver_free`.
+///
+/// Results: `PROBITY_RESULT_OK` (also if it has stopped before); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (from its log callback: nothing was done).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_shutdown(driver: probity_driver, grace: u64) -> probity_result {
     boundary::guard(|| {
@@ -271,8 +286,12 @@ pub extern "C" fn probity_driver_shutdown(driver: probity_driver, grace: u64) ->
     })
 }
 
-/// Ends start-up: from now on targets are due, those that were added before
-/// spread over their intervals from here.
+/// Ends start-up: from now on targets are due, those that were added before spread over their
+/// intervals from here. Waits while a worker has 1,024 requests to take already, but not in a
+/// callback of a run or a copy. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (the driver has stopped);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its log callback).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_begin(driver: probity_driver) -> probity_result {
     boundary::guard(|| {
@@ -284,8 +303,11 @@ pub extern "C" fn probity_driver_begin(driver: probity_driver) -> probity_result
     })
 }
 
-/// Tells the time of the driver's clock, in nanoseconds: that of notices, reports
-/// and states.
+/// Tells the time of the driver's clock, in nanoseconds since it was started: that of notices,
+/// reports and states. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from
+/// its log callback); `PROBITY_RESULT_BAD_POINTER` (`now`).
 ///
 /// # Safety
 /// `now` may be written.
@@ -301,16 +323,22 @@ pub unsafe extern "C" fn probity_driver_now(
     })
 }
 
-/// Makes the targets of a configuration's jobs those of the driver, in place of
-/// the ones of the last call. Targets that have not changed keep their state,
-/// schedule and histogram; those of `probity_driver_add` are left alone. Returns
-/// before the workers have made the changes. `PROBITY_RESULT_UNAVAILABLE` if the driver has
-/// stopped: then nothing is changed that anybody would see. `PROBITY_RESULT_IN_USE` while
-/// another thread applies, or a callback does meanwhile: nothing was done.
+/// Makes the targets of a configuration's jobs those of the driver, in place of the ones of
+/// the last call. Targets that have not changed keep their state, schedule and histogram;
+/// those of `probity_driver_add` are left alone. Returns before the workers have made the
+/// changes: a target beyond the 2,000,000 that a worker has room for gets a notice: unknown,
+/// `overload`. The configuration may be freed afterwards. Waits while a worker has 1,024
+/// requests to take already, but not in a callback of a run or a copy. Threads: any, one at a
+/// time for each driver.
 ///
 /// What is compared is the last call's list: a target of it that was removed by its id comes
 /// back when its entry changes, and one that was added by itself with the id of an entry is
 /// that entry's.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (the driver has stopped: then
+/// nothing is changed that anybody would see); `PROBITY_RESULT_IN_USE` (while another thread
+/// applies, or a callback does meanwhile, and from its log callback: nothing was done);
+/// `PROBITY_RESULT_BAD_HANDLE` (the driver or the configuration).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_apply(
     driver: probity_driver,
@@ -339,11 +367,21 @@ pub extern "C" fn probity_driver_apply(
     })
 }
 
-/// Adds a target, or changes the one of the same id, which keeps its state. `id`
-/// (NULL: nobody wants to know) is set to the id by which it is known. `error` says
-/// what is wrong with the target. Texts are copied. Threads that change one target at the
-/// same time are not told apart: which of them is the last for its runs may not be so for the
-/// labels with which it is rendered.
+/// Adds a target, or changes the one of the same id, which keeps its state. `id` (NULL: nobody
+/// wants to know) is set to the id by which it is known. `error` says what is wrong with the
+/// target. Texts are copied, and the configuration may be freed afterwards. Returns before the
+/// worker has done it: a target beyond the 2,000,000 that a worker has room for gets a notice:
+/// unknown, `overload`. Waits while a worker has 1,024 requests to take already, but not in a
+/// callback of a run or a copy. Threads: any, also at the same moment. Threads that change one
+/// target at the same time are not told apart: which of them is the last for its runs may not
+/// be so for the labels with which it is rendered.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (a field of the target is not
+/// valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE` (`error` says which there are, or
+/// why it cannot be used); `PROBITY_RESULT_UNAVAILABLE` (the driver has stopped);
+/// `PROBITY_RESULT_BAD_HANDLE` (the driver or `target.config`); `PROBITY_RESULT_IN_USE` (from
+/// its log callback); `PROBITY_RESULT_BAD_POINTER` (`target`, a text in it, or an `id` that is
+/// not aligned); `PROBITY_RESULT_BAD_SIZE` (of `target`).
 ///
 /// # Safety
 /// `target` must point to as many bytes as its size says; `id` and `error` may be
@@ -374,8 +412,13 @@ pub unsafe extern "C" fn probity_driver_add(
     unsafe { boundary::guard_saying(error, body) }
 }
 
-/// Forgets a target; one that is not known is no error. A run in flight ends as
-/// `cancelled`. Returns before the worker has done it.
+/// Forgets a target. A run in flight ends as `cancelled`. Returns before the worker has done
+/// it. Waits while a worker has 1,024 requests to take already, but not in a callback of a run
+/// or a copy. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK` (also if no target has this id); `PROBITY_RESULT_UNAVAILABLE`
+/// (the driver has stopped); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its
+/// log callback).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> probity_result {
     boundary::guard(|| {
@@ -391,10 +434,28 @@ pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> prob
 pub type probity_report_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, report: *const probity_report)>;
 
-/// Runs one check outside any schedule; `target.id` and thresholds are ignored, and of the
-/// interval only counts that a timeout of 0 is no longer than it. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
-/// never otherwise; with outcome unknown and reason `overload` if too many such
-/// runs are in flight, `shutdown` if the driver ends first.
+/// Runs one check outside any schedule; `target.id`, the initial delay and thresholds are
+/// ignored (but refused where they are not valid), and of the interval only counts that a
+/// timeout of 0 is no longer than it. `error` says what is wrong with the target. Texts are
+/// copied, and the configuration may be freed afterwards. `done` is called exactly once if
+/// this returns `PROBITY_RESULT_OK`, perhaps before it does, and never otherwise. The call
+/// never waits. Threads: any, also at the same moment.
+///
+/// A request waits in the inbox of a worker, which has room for 1,024, until the worker takes
+/// it. A burst of thousands that comes faster than that fills all inboxes: then this gives
+/// `PROBITY_RESULT_UNAVAILABLE`, and may be tried again in a moment. A request that a worker
+/// takes while too many such runs are in flight gets its report at once, with outcome unknown
+/// and reason `overload`: there is room for 16 to 1,024, by the limit of descriptors, and for
+/// as many more as `in_flight` exceeds the targets, an equal share of which is each worker's.
+/// The reason is `shutdown` if the driver ends first.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (all inboxes are full, or the
+/// driver has stopped, which is for good, and said in its log); `PROBITY_RESULT_BAD_ARGUMENT`
+/// (a field of the target is not valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE`
+/// (`error` says which there are, or why it cannot be used); `PROBITY_RESULT_BAD_HANDLE` (the
+/// driver or `target.config`); `PROBITY_RESULT_IN_USE` (from its log callback);
+/// `PROBITY_RESULT_BAD_POINTER` (`done`, `target`, or a text in it); `PROBITY_RESULT_BAD_SIZE`
+/// (of `target`).
 ///
 /// # Safety
 /// `target` must point to as many bytes as its size says; `context` may be used on
@@ -457,10 +518,13 @@ fn borrow(report: &OwnedReport) -> Report<'_> {
     }
 }
 
-/// Gives the descriptor that is readable while there are notices, for the host's
-/// poll, select or epoll. It is the library's: not to be read, written or closed,
-/// and gone with the driver. `PROBITY_RESULT_NOTHING` if the driver was started
-/// with a callback.
+/// Gives the descriptor that is readable while there are notices, for the host's poll, select
+/// or epoll. It is the library's: not to be read, written or closed, and gone with the driver.
+/// Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (the driver was started with a
+/// callback); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its log callback);
+/// `PROBITY_RESULT_BAD_POINTER` (`descriptor`).
 ///
 /// # Safety
 /// `descriptor` may be written.
@@ -477,10 +541,16 @@ pub unsafe extern "C" fn probity_driver_descriptor(
     })
 }
 
-/// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none, and
-/// `PROBITY_RESULT_NOT_BEGUN` when there will be none because `probity_driver_begin` was
-/// not called though there are targets. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
-/// 65,536 wait; later ones are lost and counted.
+/// Takes the oldest notice. Never waits. Its sentence is written to `detail` (NULL: nobody
+/// wants to know). At most 65,536 wait; later ones are lost and counted. Threads: any, also at
+/// the same moment: each notice is given once.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (there is none; always, if the
+/// driver was started with a callback); `PROBITY_RESULT_NOT_BEGUN` (there will be none,
+/// because `probity_driver_begin` was not called though there are targets);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its log callback);
+/// `PROBITY_RESULT_BAD_POINTER` (`notice`, or a `detail` that is not aligned or has no data);
+/// `PROBITY_RESULT_BAD_SIZE` (of `notice`).
 ///
 /// # Safety
 /// `notice` may be written, as many bytes as its size says; `detail` may be NULL
@@ -508,7 +578,11 @@ pub unsafe extern "C" fn probity_driver_notice(
     })
 }
 
-/// Tells how many notices were lost since the start, because nobody took them.
+/// Tells how many notices were lost since the start, because nobody took them, or `on_notice`
+/// took too long. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from
+/// its log callback); `PROBITY_RESULT_BAD_POINTER` (`lost`).
 ///
 /// # Safety
 /// `lost` may be written.
@@ -530,9 +604,15 @@ pub unsafe extern "C" fn probity_driver_lost(
 pub type probity_state_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, state: *const probity_target_state)>;
 
-/// Copies the state of all targets, in parts between the workers' turns, and hands
-/// it to `each`. `PROBITY_RESULT_UNAVAILABLE` if too many copies are under way or
-/// the driver has stopped: then `each` is not called.
+/// Copies the state of all targets, in parts between the workers' turns, and hands it to
+/// `each`, with what it points to lent for the duration of the call. If the driver ends
+/// meanwhile these are the targets that were copied before. Never waits. Threads: any, also at
+/// the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (256 copies are under way, those
+/// of `probity_driver_render` among them, a worker has 1,024 requests to take already, or the
+/// driver has stopped: then `each` is not called); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (from its log callback); `PROBITY_RESULT_BAD_POINTER` (`each`).
 ///
 /// # Safety
 /// `context` may be used on another thread until `each` was called with NULL.
@@ -569,11 +649,16 @@ pub unsafe extern "C" fn probity_driver_fleet(
     })
 }
 
-/// Writes the series of all targets to `text`, in Prometheus' text format 0.0.4:
-/// those of blackbox_exporter, `probity_target_up` and `probity_results_total`. If
-/// `text.length >= text.capacity` something is missing: call it again with more
-/// room. Waits for the workers; from a callback it would wait for ever, and is
-/// `PROBITY_RESULT_IN_USE`.
+/// Writes the series of all targets to `text`, in Prometheus' text format 0.0.4: those of
+/// blackbox_exporter, `probity_target_up` and `probity_results_total`. If `text.length >=
+/// text.capacity` something is missing: call it again with more room. Waits for the workers;
+/// if the driver ends meanwhile, the text has the targets that were copied before. Threads:
+/// any, also at the same moment; not from a callback: from one of this driver it would wait
+/// for ever, and does nothing; from one of another, see `probity_driver_free`.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (as for `probity_driver_fleet`);
+/// `PROBITY_RESULT_IN_USE` (from a callback of this driver); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_BAD_POINTER` (`text` or its data).
 ///
 /// # Safety
 /// `text` may be written.

@@ -116,8 +116,15 @@ unsafe impl Sized_ for probity_engine_config {
 /// clock: nanoseconds since an origin of its choice, monotonic. No target is due
 /// before `probity_engine_begin`.
 ///
-/// Ownership: the handle is the caller's, to be freed by `probity_engine_free`.
-/// Threads: any.
+/// Ownership: the handle is the caller's, to be freed by `probity_engine_free`; the seed and
+/// texts are copied. Threads: any, also at the same moment.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (the seed has not 32 bytes, a
+/// text is not UTF-8, or `names`, `tls` or `reserved` is none of its values);
+/// `PROBITY_RESULT_BAD_POINTER` (`config`, what it points to, or `engine`);
+/// `PROBITY_RESULT_BAD_SIZE` (of `config`); `PROBITY_RESULT_UNSUPPORTED`
+/// (`PROBITY_TLS_LIBRARY` in a build without TLS; the log is told, too); `PROBITY_RESULT_FULL`
+/// (there are 4,294,967,295 engines).
 ///
 /// # Safety
 /// `config` must point to as many bytes as its size says, and what it points to
@@ -201,14 +208,20 @@ unsafe fn engine_config(
 /// any, and from a log callback; a call that is using it goes on, and gives
 /// `PROBITY_RESULT_BAD_HANDLE` where it would have succeeded: what it has written points
 /// to what is gone.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_free(engine: probity_engine) -> probity_result {
     boundary::guard(|| ENGINES.remove(engine.bits))
 }
 
-/// Ends start-up: from now on targets are due; those that were added before are
-/// spread over their intervals from here. Threads: any, one at a time for each
-/// engine, as for all functions below.
+/// Ends start-up: from now on targets are due; those that were added before are spread over
+/// their intervals from here. `now` is in nanoseconds of the host's clock, and one before the
+/// latest counts as that, as everywhere but in `probity_engine_stats_of`. Threads: any, one at
+/// a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+/// call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_begin(engine: probity_engine, now: u64) -> probity_result {
     work(engine, |host| {
@@ -218,15 +231,19 @@ pub extern "C" fn probity_engine_begin(engine: probity_engine, now: u64) -> prob
     })
 }
 
-/// Makes the targets of a configuration's jobs those of the engine, in place of
-/// the ones of the last call. Targets that have not changed keep their state,
-/// schedule and histogram; those of `probity_engine_add` are left alone.
-/// `PROBITY_RESULT_FULL` if there is no room for all of them; those that there was
-/// room for are there.
+/// Makes the targets of a configuration's jobs those of the engine, in place of the ones of
+/// the last call. Targets that have not changed keep their state, schedule and histogram;
+/// those of `probity_engine_add` are left alone. The configuration may be freed afterwards.
+/// `now` is in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
 ///
 /// What is compared is the last call's list: a target of it that was removed by its id comes
 /// back when its entry changes, and one that was added by itself with the id of an entry is
 /// that entry's.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_FULL` (there is no room for all of them:
+/// those that there was room for are there, and the next call tries the others again);
+/// `PROBITY_RESULT_BAD_HANDLE` (the engine or the configuration); `PROBITY_RESULT_IN_USE`
+/// (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_apply(
     engine: probity_engine,
@@ -266,7 +283,17 @@ pub extern "C" fn probity_engine_apply(
 /// (NULL: nobody wants to know) is set to the id by which it is known. The first
 /// run comes within an interval, at a moment that derives from the id.
 ///
-/// `error` says what is wrong with the target. Texts are copied.
+/// `error` says what is wrong with the target. Texts are copied, and the configuration may be
+/// freed afterwards. `now` is in nanoseconds of the host's clock. Threads: any, one at a time
+/// for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (a field of the target is not
+/// valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE` (`error` says which there are, or
+/// why it cannot be used); `PROBITY_RESULT_FULL` (as many targets as
+/// `probity_engine_config.targets` says are there, and none has this id);
+/// `PROBITY_RESULT_BAD_HANDLE` (the engine or `target.config`); `PROBITY_RESULT_IN_USE`
+/// (another call with the engine); `PROBITY_RESULT_BAD_POINTER` (`target`, a text in it, or an
+/// `id` that is not aligned); `PROBITY_RESULT_BAD_SIZE` (of `target`).
 ///
 /// # Safety
 /// `target` must point to as many bytes as its size says; `id` and `error` may
@@ -305,8 +332,11 @@ pub unsafe extern "C" fn probity_engine_add(
     unsafe { boundary::guard_saying(error, body) }
 }
 
-/// Forgets a target. A run in flight is reported as `cancelled`. An id that is
-/// not known is `PROBITY_RESULT_NO_TARGET`.
+/// Forgets a target. A run in flight is reported as `cancelled`. `now` is in nanoseconds of
+/// the host's clock. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NO_TARGET` (none has this id);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_remove(
     engine: probity_engine,
@@ -322,8 +352,20 @@ pub extern "C" fn probity_engine_remove(
     })
 }
 
-/// Starts one run outside any schedule; `target.id` and thresholds are ignored, and of
-/// the interval only counts that a timeout of 0 is no longer than it. `run` is set to its number; its report has target 0.
+/// Starts one run outside any schedule; `target.id`, the initial delay and thresholds are
+/// ignored (but refused where they are not valid), and of the interval only counts that a
+/// timeout of 0 is no longer than it. `error` says what is wrong with the target. Texts are
+/// copied, and the configuration may be freed afterwards. `run` is set to its number; its
+/// report has target 0. `now` is in nanoseconds of the host's clock. Threads: any, one at a
+/// time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (a field of the target is not
+/// valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE` (`error` says which there are, or
+/// why it cannot be used); `PROBITY_RESULT_FULL` (as many such runs are in flight as
+/// `probity_engine_config.once_in_flight` says, and as many more as its `in_flight` exceeds
+/// the targets); `PROBITY_RESULT_BAD_HANDLE` (the engine or `target.config`);
+/// `PROBITY_RESULT_IN_USE` (another call with the engine); `PROBITY_RESULT_BAD_POINTER`
+/// (`target`, a text in it, or `run`); `PROBITY_RESULT_BAD_SIZE` (of `target`).
 ///
 /// # Safety
 /// As for `probity_engine_add`; `run` may be written.
@@ -354,8 +396,11 @@ pub unsafe extern "C" fn probity_engine_run(
     unsafe { boundary::guard_saying(error, body) }
 }
 
-/// Ends a run early; it is reported as `cancelled`. One that is over is left
-/// alone.
+/// Ends a run early; it is reported as `cancelled`. One that is over is left alone. `now` is
+/// in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for one that is over, or never was);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_cancel(
     engine: probity_engine,
@@ -369,8 +414,14 @@ pub extern "C" fn probity_engine_cancel(
     })
 }
 
-/// Makes a target due now, and counts its interval from here.
-/// `PROBITY_RESULT_NOT_BEGUN` before `probity_engine_begin`: nothing was done.
+/// Makes a target due now, and counts its interval from here. One that is in flight is due
+/// again when that run is over. `now` is in nanoseconds of the host's clock. Threads: any, one
+/// at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NO_TARGET` (none has this id);
+/// `PROBITY_RESULT_NOT_BEGUN` (before `probity_engine_begin`, and after `probity_engine_drain`
+/// or `probity_engine_shutdown`: nothing was done); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_trigger(
     engine: probity_engine,
@@ -390,9 +441,13 @@ pub extern "C" fn probity_engine_trigger(
 }
 
 /// Expires what is late and starts what is due. To be called when the time of
-/// `probity_engine_next_timeout` has come, after all events that are ready were
-/// told. At most 64 runs are started by one call; if more are due the next
-/// time-out says so.
+/// `probity_engine_next_timeout` has come, after all events that are ready were told. At most
+/// 64 runs that come due are started by one call, and on top those that have waited for room;
+/// if more are due the next time-out says so. `now` is in nanoseconds of the host's clock.
+/// Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+/// call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_handle_timeout(
     engine: probity_engine,
@@ -405,11 +460,15 @@ pub extern "C" fn probity_engine_handle_timeout(
     })
 }
 
-/// Tells when `probity_engine_handle_timeout` should be called next, in
-/// nanoseconds of the host's clock; it may be past. `PROBITY_RESULT_NOTHING` if
-/// only an event can change anything, and then `at` is `UINT64_MAX`; it is, too, with
-/// `PROBITY_RESULT_NOT_BEGUN`: there are targets, no run is in flight, and
-/// `probity_engine_begin` was not called.
+/// Tells when `probity_engine_handle_timeout` should be called next, in nanoseconds of the
+/// host's clock; it may be past. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (only an event can change anything:
+/// `at` is `UINT64_MAX`); `PROBITY_RESULT_NOT_BEGUN` (`at` likewise: no output waits, there
+/// are targets, no run is in flight, and `probity_engine_begin` was not called, or
+/// `probity_engine_drain` or `probity_engine_shutdown` was since);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine);
+/// `PROBITY_RESULT_BAD_POINTER` (`at`).
 ///
 /// # Safety
 /// `at` may be written.
@@ -431,12 +490,13 @@ pub unsafe extern "C" fn probity_engine_next_timeout(
     })
 }
 
-/// Tells whether a run has still to work on what it was given. A host leaves
-/// further data of such a run in the socket until `probity_engine_handle_timeout`
-/// was called, and then asks again; one that is given more than 256 KiB all the
-/// same works it off within that call, for as long as it takes.
-/// `PROBITY_RESULT_OK`: it is behind. `PROBITY_RESULT_NOTHING`: it is not, or is
-/// over.
+/// Tells whether a run has still to work on what it was given. A host leaves further data of
+/// such a run in the socket until `probity_engine_handle_timeout` was called, and then asks
+/// again; one that is given more than 256 KiB all the same works it off within that call, for
+/// as long as it takes. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (it is behind); `PROBITY_RESULT_NOTHING` (it is not, or is
+/// over); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> probity_result {
     work(engine, |host| {
@@ -455,20 +515,28 @@ pub extern "C" fn probity_engine_is_behind(engine: probity_engine, run: u64) -> 
 /// and the time has come all the same, `next` is not after `now`, and the next call begins
 /// with that. It tells when it should be called next, as `probity_engine_next_timeout` does.
 ///
-/// `outputs` is an array. The size of its first struct, set by the caller, is that of
-/// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to
-/// how many there are, which may be 0. `next` is set to 0 if there are more to come
-/// (carry these out, and call it again), to the time at which something is due, or to
-/// `UINT64_MAX` if only an event can change anything. Events that are told after this
-/// call may have new outputs: a host calls it after it has told some, and when
-/// `next` has come, all events first that are ready then: what has not been told by the
-/// time of its deadline was not there in time. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
-/// there are targets, no run is in flight, and `probity_engine_begin` was not called.
+/// `outputs` is an array. The size of its first struct, set by the caller, is that of all of
+/// them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to how many there
+/// are, which may be 0. `next` is set to 0 if there are more to come (carry these out, and
+/// call it again), to the time at which something is due, in nanoseconds of the host's clock,
+/// or to `UINT64_MAX` if only an event can change anything. Events that are told after this
+/// call may have new outputs: a host calls it after it has told some, and when `next` has
+/// come, all events first that are ready then: what has not been told by the time of its
+/// deadline was not there in time. `now` is in nanoseconds of the host's clock. Threads: any,
+/// one at a time for each engine.
 ///
 /// Outputs are to be carried out in order, and before anything is told but what comes
 /// of carrying them out, such as a connection that fails at once. So long is lent what
 /// they point to: until the first call with the engine that is made when all of them
 /// have been carried out or, for an output that is the last, because of it.
+///
+/// Results: `PROBITY_RESULT_OK` (also with `length` 0); `PROBITY_RESULT_NOT_BEGUN` (`length`
+/// is 0 and `next` `UINT64_MAX`: there are targets, no run is in flight, and
+/// `probity_engine_begin` was not called, or `probity_engine_drain` or
+/// `probity_engine_shutdown` was since); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE`
+/// (another call with the engine); `PROBITY_RESULT_BAD_ARGUMENT` (`capacity` is 0);
+/// `PROBITY_RESULT_BAD_POINTER` (`outputs`, `length` or `next`, or an array of more than 1
+/// GiB); `PROBITY_RESULT_BAD_SIZE` (of the first of `outputs`).
 ///
 /// # Safety
 /// `outputs` may be written, `capacity` structs of as many bytes as the first one
@@ -509,9 +577,12 @@ pub unsafe extern "C" fn probity_engine_step(
     })
 }
 
-/// Gives the next thing that the engine asks, in order;
-/// `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent
-/// until the next call with this engine.
+/// Gives the next thing that the engine asks, in order. What it points to is lent until the
+/// next call with this engine. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (there is no more);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine);
+/// `PROBITY_RESULT_BAD_POINTER` (`output`); `PROBITY_RESULT_BAD_SIZE` (of `output`).
 ///
 /// # Safety
 /// `output` may be written, as many bytes as its size says.
@@ -535,7 +606,12 @@ pub unsafe extern "C" fn probity_engine_output(
     })
 }
 
-/// Tells what is known of a target.
+/// Tells what is known of a target. Its sentence is lent until the next call with this engine.
+/// Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NO_TARGET` (none has this id);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine);
+/// `PROBITY_RESULT_BAD_POINTER` (`state`); `PROBITY_RESULT_BAD_SIZE` (of `state`).
 ///
 /// # Safety
 /// `state` may be written, as many bytes as its size says.
@@ -586,7 +662,12 @@ unsafe impl Sized_ for probity_engine_stats {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Tells what the engine has done and holds. Looks at every target.
+/// Tells what the engine has done and holds. Looks at every target. `now` is in nanoseconds of
+/// the host's clock. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+/// call with the engine); `PROBITY_RESULT_BAD_POINTER` (`stats`); `PROBITY_RESULT_BAD_SIZE`
+/// (of `stats`).
 ///
 /// # Safety
 /// `stats` may be written, as many bytes as its size says.
@@ -613,7 +694,12 @@ pub unsafe extern "C" fn probity_engine_stats_of(
     })
 }
 
-/// Schedules no more runs; those in flight go on.
+/// Schedules no more runs; those in flight go on, and those that wait for room are reported as
+/// `shutdown`. `now` is in nanoseconds of the host's clock. Threads: any, one at a time for
+/// each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+/// call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_drain(engine: probity_engine, now: u64) -> probity_result {
     work(engine, |host| {
@@ -623,8 +709,12 @@ pub extern "C" fn probity_engine_drain(engine: probity_engine, now: u64) -> prob
     })
 }
 
-/// Schedules no more runs and reports those in flight as `shutdown`; what is
-/// left to do is asked by `probity_engine_output`.
+/// Schedules no more runs and reports those in flight as `shutdown`; what is left to do is
+/// asked by `probity_engine_step` or `probity_engine_output`. The handle is still to be freed.
+/// `now` is in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+/// call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_shutdown(engine: probity_engine, now: u64) -> probity_result {
     work(engine, |host| {

@@ -62,14 +62,19 @@ unsafe impl Sized_ for probity_closed {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Tells the addresses of a name (`PROBITY_OUTPUT_RESOLVE`), at least one; ports
-/// are ignored.
+/// Tells the addresses of a name (`PROBITY_OUTPUT_RESOLVE`), at least one; ports are ignored.
+/// They are only looked at during the call.
 ///
 /// Of this and all functions that tell the engine something: what names a run
 /// that is over or a connection that is not open is ignored, and any number of
 /// them may be called before the outputs are looked at. `now` is the reading of
 /// the host's clock nearest to the event, in nanoseconds. Threads: any, one at a
 /// time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over, and where names are the
+/// engine's); `PROBITY_RESULT_BAD_ARGUMENT` (`length` is 0, or a family is neither 4 nor 6);
+/// `PROBITY_RESULT_BAD_POINTER` (`addresses`); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (another call with the engine).
 ///
 /// # Safety
 /// `addresses` must point to `length` addresses.
@@ -93,9 +98,13 @@ pub unsafe extern "C" fn probity_engine_resolved(
     })
 }
 
-/// Tells that a name has no address. `reason` is the number of one of `dns_*`, or
-/// of what the host lacks: `no_descriptors`, `no_source_port`, `no_memory`,
-/// `local_denied`, `local_tls`.
+/// Tells that a name has no address. `reason` is the number of one of `dns_*`, or of what the
+/// host lacks: `no_descriptors`, `no_source_port`, `no_memory`, `local_denied`, `local_tls`.
+/// `now` is in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over, and where names are the
+/// engine's); `PROBITY_RESULT_BAD_ARGUMENT` (`reason` is none of these);
+/// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_unresolved(
     engine: probity_engine,
@@ -117,8 +126,13 @@ pub extern "C" fn probity_engine_unresolved(
     })
 }
 
-/// Tells that a connection (`PROBITY_OUTPUT_OPEN`) is established; for
-/// datagrams, that the socket exists.
+/// Tells that a connection (`PROBITY_OUTPUT_OPEN`) is established; for datagrams, that the
+/// socket exists. `now` is in nanoseconds of the host's clock. Threads: any, one at a time for
+/// each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+/// open); `PROBITY_RESULT_BAD_ARGUMENT` (`conn` is above 255); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_opened(
     engine: probity_engine,
@@ -129,9 +143,16 @@ pub extern "C" fn probity_engine_opened(
     boundary::guard(move || tell(engine, run, Input::Opened(number(conn)?), now))
 }
 
-/// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
-/// certificate accepted. Only where the host does TLS, else
-/// `PROBITY_RESULT_BAD_ARGUMENT`.
+/// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the certificate accepted.
+/// Only where the host does TLS. `info` is copied. `now` is in nanoseconds of the host's
+/// clock. Threads: any, one at a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+/// open); `PROBITY_RESULT_BAD_ARGUMENT` (TLS is the library's, a version is not known, of
+/// which the engine's log says more, a text is not UTF-8, or `conn` is above 255);
+/// `PROBITY_RESULT_BAD_POINTER` (`info` or a text in it); `PROBITY_RESULT_BAD_SIZE` (of
+/// `info`); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the
+/// engine).
 ///
 /// # Safety
 /// `info` must point to as many bytes as its size says, its texts must have
@@ -157,7 +178,12 @@ pub unsafe extern "C" fn probity_engine_secured(
 }
 
 /// Tells that the system has taken all that was to be sent on a connection
-/// (`PROBITY_OUTPUT_FLUSH`).
+/// (`PROBITY_OUTPUT_FLUSH`). `now` is in nanoseconds of the host's clock. Threads: any, one at
+/// a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+/// open); `PROBITY_RESULT_BAD_ARGUMENT` (`conn` is above 255); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (another call with the engine).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_engine_flushed(
     engine: probity_engine,
@@ -168,9 +194,15 @@ pub extern "C" fn probity_engine_flushed(
     boundary::guard(move || tell(engine, run, Input::Flushed(number(conn)?), now))
 }
 
-/// Tells what was received: bytes of a stream in pieces of any size, or one
-/// datagram. They are only looked at during the call. Where TLS is the library's
-/// they are the socket's, else plain text.
+/// Tells what was received: bytes of a stream in pieces of any size, or one datagram. They are
+/// only looked at during the call. Where TLS is the library's they are the socket's, else
+/// plain text. `now` is in nanoseconds of the host's clock. Threads: any, one at a time for
+/// each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+/// open); `PROBITY_RESULT_BAD_ARGUMENT` (`conn` is above 255); `PROBITY_RESULT_BAD_POINTER`
+/// (`bytes`); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the
+/// engine).
 ///
 /// # Safety
 /// `bytes` must have their length.
@@ -201,12 +233,22 @@ pub unsafe extern "C" fn probity_engine_data(
     })
 }
 
-/// Tells that a connection has ended or could not be made. The host has released
-/// what it held for it, and tells nothing of it afterwards. Where a send has failed, what
-/// has arrived is to be read and told first: a peer may answer, and close, before it has
-/// read all. When there is nothing more to be read the error is told, and not when the peer
-/// closes, which it may never do. `PROBITY_CLOSED_TLS` is a `PROBITY_RESULT_BAD_ARGUMENT`
-/// where TLS is the library's, which then sees for itself what the end of the stream means.
+/// Tells that a connection has ended or could not be made. The host has released what it held
+/// for it, and tells nothing of it afterwards. Where a send has failed, what has arrived is to
+/// be read and told first: a peer may answer, and close, before it has read all. When there is
+/// nothing more to be read the error is told, and not when the peer closes, which it may never
+/// do. Where TLS is the library's it sees for itself what the end of the stream means. What
+/// `closed` says is copied. `now` is in nanoseconds of the host's clock. Threads: any, one at
+/// a time for each engine.
+///
+/// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+/// open); `PROBITY_RESULT_BAD_ARGUMENT` (`why` is none of its values, or `reason` of those
+/// that go with it; `PROBITY_CLOSED_TLS` where TLS is the library's; a version is not known; a
+/// text is not UTF-8; `conn` is above 255; of an errno and a version the engine's log says
+/// more); `PROBITY_RESULT_UNSUPPORTED` (`PROBITY_CLOSED_ERRNO` in Wasm, and in builds without
+/// threads); `PROBITY_RESULT_BAD_POINTER` (`closed`, `closed.tls`, or a text in them);
+/// `PROBITY_RESULT_BAD_SIZE` (of `closed` or `closed.tls`); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (another call with the engine).
 ///
 /// # Safety
 /// `closed` must point to as many bytes as its size says, its texts must have

@@ -5,9 +5,10 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 /// What every address is a multiple of: enough for all structs.
 const ALIGN: usize = 16;
 
-/// Gives `size` bytes of zeros in the module's memory, to be given back by
-/// `probity_deallocate`; NULL if there are none, or for size 0. Only in the Wasm
-/// build.
+/// Gives `size` bytes of zeros in the module's memory, which are the host's until it gives
+/// them back by `probity_deallocate`. Only in the Wasm build. Threads: the module has one.
+///
+/// Results: the address, a multiple of 16; NULL if there is no room, or for size 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_allocate(size: usize) -> *mut u8 {
     match Layout::from_size_align(size, ALIGN) {
@@ -17,8 +18,10 @@ pub extern "C" fn probity_allocate(size: usize) -> *mut u8 {
     }
 }
 
-/// Takes back what `probity_allocate` gave for that `size`. NULL is legal. Only in
-/// the Wasm build, where nobody can keep a host from harming itself.
+/// Takes back what `probity_allocate` gave for that `size`. NULL is legal. Only in the Wasm
+/// build, where nobody can keep a host from harming itself. Threads: the module has one.
+///
+/// Results: none. It cannot fail.
 ///
 /// # Safety
 /// `data` must be NULL or come from `probity_allocate(size)`, and not be given

@@ -114,8 +114,9 @@ impl probity_result {
 /// How functions of this crate fail.
 pub(crate) type Result<T> = std::result::Result<T, probity_result>;
 
-/// Says in words what a result is. The text is constant and lives for ever.
-/// A number that is none gets an empty text. Threads: any.
+/// Says in words what a result is. The text is constant and lives for ever. Threads: any.
+///
+/// Results: the text; the empty one for a number that is no result.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_result_text(result: i32) -> probity_text {
     let known = TEXTS.iter().find(|(known, _)| *known as i32 == result);

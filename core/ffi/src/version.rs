@@ -12,28 +12,37 @@ pub const PROBITY_ABI_VERSION: u32 = 1;
 
 /// The ABI version of the library that was loaded, to be compared with
 /// `PROBITY_ABI_VERSION` of the header. Threads: any.
+///
+/// Results: the number, 1 or more. It cannot fail.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_abi_version() -> u32 {
     PROBITY_ABI_VERSION
 }
 
-/// The version of the library in words, `0.1.0`. Constant. Threads: any.
+/// The version of the library in words, `0.1.0`. The text is constant and lives for ever.
+/// Threads: any.
+///
+/// Results: the text. It cannot fail.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_version() -> probity_text {
     boundary::lend_text(env!("CARGO_PKG_VERSION"))
 }
 
-/// The stable name of a reason (`probity_report.reason`), fit to be the label of
-/// a metric: `connect_refused`, `timeout_transfer`. The numbers of reasons may
-/// change with the version of the library, the names do not. Empty for 0, which
-/// is no reason, and for numbers that are none. core/engine/README.md lists them.
-/// Constant. Threads: any.
+/// The stable name of a reason (`probity_report.reason`), fit to be the label of a metric:
+/// `connect_refused`, `timeout_transfer`. The numbers of reasons may change with the version
+/// of the library, the names do not. core/engine/README.md lists them. The text is constant
+/// and lives for ever. Threads: any.
+///
+/// Results: the name; the empty text for 0, which is no reason, and for numbers that are none.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_reason_name(reason: u32) -> probity_text {
     boundary::lend_text(reason_from(reason).map_or("", Reason::name))
 }
 
-/// The number of the reason that has this name, 0 if none has. Threads: any.
+/// The number of the reason that has this name. It is only looked at during the call. Threads:
+/// any.
+///
+/// Results: the number, 1 or more; 0 if no reason has that name, or `name` cannot be read.
 ///
 /// # Safety
 /// `name` must point to as many bytes as it says.
@@ -47,8 +56,10 @@ pub unsafe extern "C" fn probity_reason_number(name: probity_text) -> u32 {
     known.copied().map_or(0, reason_number)
 }
 
-/// The name of a phase (`PROBITY_PHASE_...`): `resolve`, `connect`, `tls`,
-/// `processing`, `transfer`. Empty for other numbers. Constant. Threads: any.
+/// The name of a phase (`PROBITY_PHASE_...`): `resolve`, `connect`, `tls`, `processing`,
+/// `transfer`. The text is constant and lives for ever. Threads: any.
+///
+/// Results: the name; the empty text for other numbers.
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_phase_name(phase: u32) -> probity_text {
     let phase = Phase::ALL.get(phase as usize);
