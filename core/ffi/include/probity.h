@@ -27,14 +27,16 @@
 //
 // With the functions `probity_driver_...` threads of the library do all that.
 //
-// Programs are compiled and linked with `pkg-config --cflags --libs probity`.
+// Programs are compiled and linked with `pkg-config --cflags --libs probity`, as C99 or
+// C++11 or later.
 //
 // CONVENTIONS
 //
 // Results. Every function that can fail returns a `probity_result`; outputs are
-// written on success only. Functions that take a `probity_buffer *error` say in it
-// what was expected and what was found where the result does not say it all, and leave
-// it empty where it does; NULL means that nobody wants to know.
+// written on success only, unless the function says otherwise. Functions that take a
+// `probity_buffer *error` say in it what was expected and what was found where the result
+// does not say it all, and leave it empty where it does; NULL, or one that cannot be
+// written to, means that nobody wants to know.
 //
 // Handles are numbers in a struct. A handle that was never given out, was freed
 // or is in use by another call gets a result, never undefined behaviour. Each is
@@ -59,7 +61,7 @@
 // looked at during the call, and copied if it is needed longer.
 //
 // Threads. Every function may be called from any thread, and from a callback of
-// the library. An engine is used by one call at a time: another one at the same
+// the library, where those that would wait for others are refused. An engine is used by one call at a time: another one at the same
 // moment gets PROBITY_RESULT_IN_USE and does nothing. A driver is used by any number.
 // No function may be called from a signal handler.
 //
@@ -80,11 +82,17 @@
 // Times are nanoseconds (uint64_t): moments since an origin of the host's choice,
 // on a clock that never goes back, and durations.
 //
-// The library has no state of the process but the table of its handles and, where it
-// does TLS, what it has read of the system's roots and of modules for that, and a table of
-// names in certificates, made once (a leak check that counts what is "possibly lost" names
-// it, with 1.3 KB): no logger, no signal handlers, and nothing that is kept for a thread but what Rust's
-// standard library keeps of it and, for a driver's own, that it is one. What it has to say about itself goes to the log callback of an engine or a driver.
+// The library itself has no state of the process but the table of its handles: no logger, no
+// signal handlers. What it has to say about itself goes to the log callback of an engine or a
+// driver. What it is made of keeps more until the process ends: where it does TLS, what was
+// read of the system's roots and of modules for that, and a table of names in certificates;
+// once a module has an expression in CEL, the tables and caches of the parser of that (a few
+// hundred KiB, which grow a little with expressions that are new to it). A leak check that
+// counts what is "possibly lost" names both, with 1.3 KB and 42 KB; nothing of that is lost.
+// For a thread is kept whether it is a driver's, in how many callbacks it is, and what
+// Rust's standard library, locks and regular expressions keep of it.
+//
+// Memory. Where there is none left, the process is aborted, as Rust's allocator does.
 
 
 #ifndef PROBITY_H
@@ -821,12 +829,16 @@ extern "C" {
 // what names it later gets `PROBITY_RESULT_NO_MODULE`, and a job of this file that does is
 // a mistake.
 //
-// `files` is one of `PROBITY_FILES_...`. On `PROBITY_RESULT_BAD_CONFIG` `error`
-// has a line for each mistake: file, line, column, field, what was expected and
-// what was found.
+// `files` is one of `PROBITY_FILES_...`.
 //
-// Ownership: the handle is the caller's, to be freed by `probity_config_free`;
-// texts are copied. Threads: any.
+// Ownership: the handle is the caller's, to be freed by `probity_config_free`; texts are
+// copied. Threads: any, also at the same moment; it waits for the files that it reads.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_CONFIG` (`error` has a line for each
+// mistake: file, line, column, field, what was expected and what was found; a thread that the
+// system does not give for an expression in CEL is one, too); `PROBITY_RESULT_BAD_ARGUMENT`
+// (`files` is none of these, or a text is not UTF-8); `PROBITY_RESULT_BAD_POINTER` (`config`
+// or a text); `PROBITY_RESULT_FULL` (there are 4,294,967,295 configurations).
 //
 // # Safety
 // Texts must have their lengths; `config` and `error` may be written.
@@ -836,19 +848,28 @@ probity_result probity_config_parse(struct probity_text name,
                                     struct probity_config *config,
                                     struct probity_buffer *error);
 
-// Frees a configuration. Engines and drivers keep what they took from it;
-// texts that it lent are gone. Threads: any.
+// Frees a configuration. Engines and drivers keep what they took from it; texts that it lent
+// are gone. Threads: any, also while calls of others use it.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`.
 probity_result probity_config_free(struct probity_config config);
 
-// Tells how many targets the jobs of a configuration have. Threads: any.
+// Tells how many targets the jobs of a configuration have. Threads: any, also at the same
+// moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_BAD_POINTER`
+// (`count`).
 //
 // # Safety
 // `count` may be written.
 probity_result probity_config_targets(struct probity_config config, size_t *count);
 
-// Tells which target has a place in the list, from 0. `PROBITY_RESULT_NOTHING`
-// beyond the end. Texts are lent until the configuration is freed. Threads:
-// any.
+// Tells which target has a place in the list, from 0. Texts are lent until the configuration
+// is freed. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (`index` is beyond the end);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_BAD_POINTER` (`entry`);
+// `PROBITY_RESULT_BAD_SIZE` (of `entry`).
 //
 // # Safety
 // `entry` may be written, as many bytes as its size says.
@@ -860,7 +881,14 @@ probity_result probity_config_target(struct probity_config config,
 // resolved as `/etc/resolv.conf` and `/etc/hosts` say, which are looked at again every
 // five seconds.
 //
-// Ownership: the handle is the caller's, to be freed by `probity_driver_free`.
+// Ownership: the handle is the caller's, to be freed by `probity_driver_free`; `config` is
+// copied. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_SYSTEM` (it has refused a thread, a
+// descriptor or randomness: `error` says which); `PROBITY_RESULT_BAD_ARGUMENT` (more than
+// 1,024 workers, or `reserved` is not 0); `PROBITY_RESULT_BAD_POINTER` (`config` or
+// `driver`); `PROBITY_RESULT_BAD_SIZE` (of `config`); `PROBITY_RESULT_FULL` (there are
+// 4,294,967,295 drivers).
 //
 // # Safety
 // `config` must point to as many bytes as its size says; `context` and `log_context`
@@ -869,48 +897,78 @@ probity_result probity_driver_start(const struct probity_driver_config *config,
                                     struct probity_driver *driver,
                                     struct probity_buffer *error);
 
-// Ends a driver and frees it: runs in flight are reported as `shutdown` to
-// those who wait for them. When it returns no callback is being called, nor will
-// be, unless it was called from a callback of this driver: it waits for those that are,
-// notices that were not delivered yet included, and for calls of other threads with this
-// driver. From a callback of another driver it must not be called, nor may
-// `probity_driver_shutdown` or `probity_driver_render`: two that wait for each other wait
-// for ever.
+// Ends a driver and frees it: runs in flight are reported as `shutdown` to those who wait for
+// them. When it returns no callback is being called, nor will be, unless it was called from a
+// callback of this driver: it waits for those that are, notices that were not delivered yet
+// included, and for calls of other threads with this driver. Threads: any, also in a callback
+// of this driver, but not in one of another handle: two that wait for each other would wait for
+// ever.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE` (also while another thread frees
+// it); `PROBITY_RESULT_IN_USE` (from its log callback, or a callback of another handle: nothing
+// was done).
 probity_result probity_driver_free(struct probity_driver driver);
 
-// Ends a driver in order: no new runs; those in flight finish, or are reported as
-// `shutdown` when `grace` nanoseconds are over. Returns when the workers have
-// ended; from a callback of a run or a copy, at once. The handle is still to be freed.
+// Ends a driver in order: no new runs; those in flight finish, or are reported as `shutdown`
+// when `grace` nanoseconds are over. Returns when the workers have ended; from a callback of
+// a run or a copy of any driver, at once. A second call can only make the time shorter. The
+// handle is still to be freed. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK` (also if it has stopped before); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (from its log callback: nothing was done).
 probity_result probity_driver_shutdown(struct probity_driver driver, uint64_t grace);
 
-// Ends start-up: from now on targets are due, those that were added before
-// spread over their intervals from here.
+// Ends start-up: from now on targets are due, those that were added before spread over their
+// intervals from here. Waits while a worker has 1,024 requests to take already, but not in a
+// callback of a run or a copy. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (the driver has stopped);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its log callback).
 probity_result probity_driver_begin(struct probity_driver driver);
 
-// Tells the time of the driver's clock, in nanoseconds: that of notices, reports
-// and states.
+// Tells the time of the driver's clock, in nanoseconds since it was started: that of notices,
+// reports and states. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from
+// its log callback); `PROBITY_RESULT_BAD_POINTER` (`now`).
 //
 // # Safety
 // `now` may be written.
 probity_result probity_driver_now(struct probity_driver driver, uint64_t *now);
 
-// Makes the targets of a configuration's jobs those of the driver, in place of
-// the ones of the last call. Targets that have not changed keep their state,
-// schedule and histogram; those of `probity_driver_add` are left alone. Returns
-// before the workers have made the changes. `PROBITY_RESULT_UNAVAILABLE` if the driver has
-// stopped: then nothing is changed that anybody would see. `PROBITY_RESULT_IN_USE` while
-// another thread applies, or a callback does meanwhile: nothing was done.
+// Makes the targets of a configuration's jobs those of the driver, in place of the ones of
+// the last call. Targets that have not changed keep their state, schedule and histogram;
+// those of `probity_driver_add` are left alone. Returns before the workers have made the
+// changes: a target beyond the 2,000,000 that a worker has room for gets a notice: unknown,
+// `overload`. The configuration may be freed afterwards. Waits while a worker has 1,024
+// requests to take already, but not in a callback of a run or a copy. Threads: any, one at a
+// time for each driver.
 //
 // What is compared is the last call's list: a target of it that was removed by its id comes
 // back when its entry changes, and one that was added by itself with the id of an entry is
 // that entry's.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (the driver has stopped: then
+// nothing is changed that anybody would see); `PROBITY_RESULT_IN_USE` (while another thread
+// applies, or a callback does meanwhile, and from its log callback: nothing was done);
+// `PROBITY_RESULT_BAD_HANDLE` (the driver or the configuration).
 probity_result probity_driver_apply(struct probity_driver driver, struct probity_config config);
 
-// Adds a target, or changes the one of the same id, which keeps its state. `id`
-// (NULL: nobody wants to know) is set to the id by which it is known. `error` says
-// what is wrong with the target. Texts are copied. Threads that change one target at the
-// same time are not told apart: which of them is the last for its runs may not be so for the
-// labels with which it is rendered.
+// Adds a target, or changes the one of the same id, which keeps its state. `id` (NULL: nobody
+// wants to know) is set to the id by which it is known. `error` says what is wrong with the
+// target. Texts are copied, and the configuration may be freed afterwards. Returns before the
+// worker has done it: a target beyond the 2,000,000 that a worker has room for gets a notice:
+// unknown, `overload`. Waits while a worker has 1,024 requests to take already, but not in a
+// callback of a run or a copy. Threads: any, also at the same moment. Threads that change one
+// target at the same time are not told apart: which of them is the last for its runs may not
+// be so for the labels with which it is rendered.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (a field of the target is not
+// valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE` (`error` says which there are, or
+// why it cannot be used); `PROBITY_RESULT_UNAVAILABLE` (the driver has stopped);
+// `PROBITY_RESULT_BAD_HANDLE` (the driver or `target.config`); `PROBITY_RESULT_IN_USE` (from
+// its log callback); `PROBITY_RESULT_BAD_POINTER` (`target`, a text in it, or an `id` that is
+// not aligned); `PROBITY_RESULT_BAD_SIZE` (of `target`).
 //
 // # Safety
 // `target` must point to as many bytes as its size says; `id` and `error` may be
@@ -920,14 +978,37 @@ probity_result probity_driver_add(struct probity_driver driver,
                                   uint64_t *id,
                                   struct probity_buffer *error);
 
-// Forgets a target; one that is not known is no error. A run in flight ends as
-// `cancelled`. Returns before the worker has done it.
+// Forgets a target. A run in flight ends as `cancelled`. Returns before the worker has done
+// it. Waits while a worker has 1,024 requests to take already, but not in a callback of a run
+// or a copy. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK` (also if no target has this id); `PROBITY_RESULT_UNAVAILABLE`
+// (the driver has stopped); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its
+// log callback).
 probity_result probity_driver_remove(struct probity_driver driver, uint64_t id);
 
-// Runs one check outside any schedule; `target.id` and thresholds are ignored, and of the
-// interval only counts that a timeout of 0 is no longer than it. `done` is called exactly once if this returns `PROBITY_RESULT_OK`, and
-// never otherwise; with outcome unknown and reason `overload` if too many such
-// runs are in flight, `shutdown` if the driver ends first.
+// Runs one check outside any schedule; `target.id`, the initial delay and thresholds are
+// ignored (but refused where they are not valid), and of the interval only counts that a
+// timeout of 0 is no longer than it. `error` says what is wrong with the target. Texts are
+// copied, and the configuration may be freed afterwards. `done` is called exactly once if
+// this returns `PROBITY_RESULT_OK`, perhaps before it does, and never otherwise. The call
+// never waits. Threads: any, also at the same moment.
+//
+// A request waits in the inbox of a worker, which has room for 1,024, until the worker takes
+// it. A burst of thousands that comes faster than that fills all inboxes: then this gives
+// `PROBITY_RESULT_UNAVAILABLE`, and may be tried again in a moment. A request that a worker
+// takes while too many such runs are in flight gets its report at once, with outcome unknown
+// and reason `overload`: there is room for 16 to 1,024, by the limit of descriptors, and for
+// as many more as `in_flight` exceeds the targets, an equal share of which is each worker's.
+// The reason is `shutdown` if the driver ends first.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (all inboxes are full, or the
+// driver has stopped, which is for good, and said in its log); `PROBITY_RESULT_BAD_ARGUMENT`
+// (a field of the target is not valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE`
+// (`error` says which there are, or why it cannot be used); `PROBITY_RESULT_BAD_HANDLE` (the
+// driver or `target.config`); `PROBITY_RESULT_IN_USE` (from its log callback);
+// `PROBITY_RESULT_BAD_POINTER` (`done`, `target`, or a text in it); `PROBITY_RESULT_BAD_SIZE`
+// (of `target`).
 //
 // # Safety
 // `target` must point to as many bytes as its size says; `context` may be used on
@@ -938,19 +1019,28 @@ probity_result probity_driver_run(struct probity_driver driver,
                                   void *context,
                                   struct probity_buffer *error);
 
-// Gives the descriptor that is readable while there are notices, for the host's
-// poll, select or epoll. It is the library's: not to be read, written or closed,
-// and gone with the driver. `PROBITY_RESULT_NOTHING` if the driver was started
-// with a callback.
+// Gives the descriptor that is readable while there are notices, for the host's poll, select
+// or epoll. It is the library's: not to be read, written or closed, and gone with the driver.
+// Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (the driver was started with a
+// callback); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its log callback);
+// `PROBITY_RESULT_BAD_POINTER` (`descriptor`).
 //
 // # Safety
 // `descriptor` may be written.
 probity_result probity_driver_descriptor(struct probity_driver driver, int32_t *descriptor);
 
-// Takes the oldest notice, `PROBITY_RESULT_NOTHING` when there is none, and
-// `PROBITY_RESULT_NOT_BEGUN` when there will be none because `probity_driver_begin` was
-// not called though there are targets. Never waits. Its sentence is written to `detail` (NULL: nobody wants to know). At most
-// 65,536 wait; later ones are lost and counted.
+// Takes the oldest notice. Never waits. Its sentence is written to `detail` (NULL: nobody
+// wants to know). At most 65,536 wait; later ones are lost and counted. Threads: any, also at
+// the same moment: each notice is given once.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (there is none; always, if the
+// driver was started with a callback); `PROBITY_RESULT_NOT_BEGUN` (there will be none,
+// because `probity_driver_begin` was not called though there are targets);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from its log callback);
+// `PROBITY_RESULT_BAD_POINTER` (`notice`, or a `detail` that is not aligned or has no data);
+// `PROBITY_RESULT_BAD_SIZE` (of `notice`).
 //
 // # Safety
 // `notice` may be written, as many bytes as its size says; `detail` may be NULL
@@ -959,15 +1049,25 @@ probity_result probity_driver_notice(struct probity_driver driver,
                                      struct probity_notice *notice,
                                      struct probity_buffer *detail);
 
-// Tells how many notices were lost since the start, because nobody took them.
+// Tells how many notices were lost since the start, because nobody took them, or `on_notice`
+// took too long. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (from
+// its log callback); `PROBITY_RESULT_BAD_POINTER` (`lost`).
 //
 // # Safety
 // `lost` may be written.
 probity_result probity_driver_lost(struct probity_driver driver, uint64_t *lost);
 
-// Copies the state of all targets, in parts between the workers' turns, and hands
-// it to `each`. `PROBITY_RESULT_UNAVAILABLE` if too many copies are under way or
-// the driver has stopped: then `each` is not called.
+// Copies the state of all targets, in parts between the workers' turns, and hands it to
+// `each`, with what it points to lent for the duration of the call. If the driver ends
+// meanwhile these are the targets that were copied before. Never waits. Threads: any, also at
+// the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (256 copies are under way, those
+// of `probity_driver_render` among them, a worker has 1,024 requests to take already, or the
+// driver has stopped: then `each` is not called); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (from its log callback); `PROBITY_RESULT_BAD_POINTER` (`each`).
 //
 // # Safety
 // `context` may be used on another thread until `each` was called with NULL.
@@ -975,11 +1075,15 @@ probity_result probity_driver_fleet(struct probity_driver driver,
                                     probity_state_callback each,
                                     void *context);
 
-// Writes the series of all targets to `text`, in Prometheus' text format 0.0.4:
-// those of blackbox_exporter, `probity_target_up` and `probity_results_total`. If
-// `text.length >= text.capacity` something is missing: call it again with more
-// room. Waits for the workers; from a callback it would wait for ever, and is
-// `PROBITY_RESULT_IN_USE`.
+// Writes the series of all targets to `text`, in Prometheus' text format 0.0.4: those of
+// blackbox_exporter, `probity_target_up` and `probity_results_total`. If `text.length >=
+// text.capacity` something is missing: call it again with more room. Waits for the workers;
+// if the driver ends meanwhile, the text has the targets that were copied before. Threads:
+// any, also at the same moment; not from a callback, in which it might wait for ever.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (as for `probity_driver_fleet`);
+// `PROBITY_RESULT_IN_USE` (from a callback: nothing was done); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_BAD_POINTER` (`text` or its data).
 //
 // # Safety
 // `text` may be written.
@@ -989,8 +1093,15 @@ probity_result probity_driver_render(struct probity_driver driver, struct probit
 // clock: nanoseconds since an origin of its choice, monotonic. No target is due
 // before `probity_engine_begin`.
 //
-// Ownership: the handle is the caller's, to be freed by `probity_engine_free`.
-// Threads: any.
+// Ownership: the handle is the caller's, to be freed by `probity_engine_free`; the seed and
+// texts are copied. Threads: any, also at the same moment.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (the seed has not 32 bytes, a
+// text is not UTF-8, or `names`, `tls` or `reserved` is none of its values);
+// `PROBITY_RESULT_BAD_POINTER` (`config`, what it points to, or `engine`);
+// `PROBITY_RESULT_BAD_SIZE` (of `config`); `PROBITY_RESULT_UNSUPPORTED`
+// (`PROBITY_TLS_LIBRARY` in a build without TLS; the log is told, too); `PROBITY_RESULT_FULL`
+// (there are 4,294,967,295 engines).
 //
 // # Safety
 // `config` must point to as many bytes as its size says, and what it points to
@@ -1004,22 +1115,32 @@ probity_result probity_engine_new(const struct probity_engine_config *config,
 // any, and from a log callback; a call that is using it goes on, and gives
 // `PROBITY_RESULT_BAD_HANDLE` where it would have succeeded: what it has written points
 // to what is gone.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`.
 probity_result probity_engine_free(struct probity_engine engine);
 
-// Ends start-up: from now on targets are due; those that were added before are
-// spread over their intervals from here. Threads: any, one at a time for each
-// engine, as for all functions below.
+// Ends start-up: from now on targets are due; those that were added before are spread over
+// their intervals from here. `now` is in nanoseconds of the host's clock, and one before the
+// latest counts as that, as everywhere but in `probity_engine_stats_of`. Threads: any, one at
+// a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+// call with the engine).
 probity_result probity_engine_begin(struct probity_engine engine, uint64_t now);
 
-// Makes the targets of a configuration's jobs those of the engine, in place of
-// the ones of the last call. Targets that have not changed keep their state,
-// schedule and histogram; those of `probity_engine_add` are left alone.
-// `PROBITY_RESULT_FULL` if there is no room for all of them; those that there was
-// room for are there.
+// Makes the targets of a configuration's jobs those of the engine, in place of the ones of
+// the last call. Targets that have not changed keep their state, schedule and histogram;
+// those of `probity_engine_add` are left alone. The configuration may be freed afterwards.
+// `now` is in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
 //
 // What is compared is the last call's list: a target of it that was removed by its id comes
 // back when its entry changes, and one that was added by itself with the id of an entry is
 // that entry's.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_FULL` (there is no room for all of them:
+// those that there was room for are there, and the next call tries the others again);
+// `PROBITY_RESULT_BAD_HANDLE` (the engine or the configuration); `PROBITY_RESULT_IN_USE`
+// (another call with the engine).
 probity_result probity_engine_apply(struct probity_engine engine,
                                     struct probity_config config,
                                     uint64_t now);
@@ -1028,7 +1149,17 @@ probity_result probity_engine_apply(struct probity_engine engine,
 // (NULL: nobody wants to know) is set to the id by which it is known. The first
 // run comes within an interval, at a moment that derives from the id.
 //
-// `error` says what is wrong with the target. Texts are copied.
+// `error` says what is wrong with the target. Texts are copied, and the configuration may be
+// freed afterwards. `now` is in nanoseconds of the host's clock. Threads: any, one at a time
+// for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (a field of the target is not
+// valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE` (`error` says which there are, or
+// why it cannot be used); `PROBITY_RESULT_FULL` (as many targets as
+// `probity_engine_config.targets` says are there, and none has this id);
+// `PROBITY_RESULT_BAD_HANDLE` (the engine or `target.config`); `PROBITY_RESULT_IN_USE`
+// (another call with the engine); `PROBITY_RESULT_BAD_POINTER` (`target`, a text in it, or an
+// `id` that is not aligned); `PROBITY_RESULT_BAD_SIZE` (of `target`).
 //
 // # Safety
 // `target` must point to as many bytes as its size says; `id` and `error` may
@@ -1039,12 +1170,27 @@ probity_result probity_engine_add(struct probity_engine engine,
                                   uint64_t *id,
                                   struct probity_buffer *error);
 
-// Forgets a target. A run in flight is reported as `cancelled`. An id that is
-// not known is `PROBITY_RESULT_NO_TARGET`.
+// Forgets a target. A run in flight is reported as `cancelled`. `now` is in nanoseconds of
+// the host's clock. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NO_TARGET` (none has this id);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_remove(struct probity_engine engine, uint64_t id, uint64_t now);
 
-// Starts one run outside any schedule; `target.id` and thresholds are ignored, and of
-// the interval only counts that a timeout of 0 is no longer than it. `run` is set to its number; its report has target 0.
+// Starts one run outside any schedule; `target.id`, the initial delay and thresholds are
+// ignored (but refused where they are not valid), and of the interval only counts that a
+// timeout of 0 is no longer than it. `error` says what is wrong with the target. Texts are
+// copied, and the configuration may be freed afterwards. `run` is set to its number; its
+// report has target 0. `now` is in nanoseconds of the host's clock. Threads: any, one at a
+// time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_ARGUMENT` (a field of the target is not
+// valid, or a text not UTF-8); `PROBITY_RESULT_NO_MODULE` (`error` says which there are, or
+// why it cannot be used); `PROBITY_RESULT_FULL` (as many such runs are in flight as
+// `probity_engine_config.once_in_flight` says, and as many more as its `in_flight` exceeds
+// the targets); `PROBITY_RESULT_BAD_HANDLE` (the engine or `target.config`);
+// `PROBITY_RESULT_IN_USE` (another call with the engine); `PROBITY_RESULT_BAD_POINTER`
+// (`target`, a text in it, or `run`); `PROBITY_RESULT_BAD_SIZE` (of `target`).
 //
 // # Safety
 // As for `probity_engine_add`; `run` may be written.
@@ -1054,36 +1200,54 @@ probity_result probity_engine_run(struct probity_engine engine,
                                   uint64_t *run,
                                   struct probity_buffer *error);
 
-// Ends a run early; it is reported as `cancelled`. One that is over is left
-// alone.
+// Ends a run early; it is reported as `cancelled`. One that is over is left alone. `now` is
+// in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for one that is over, or never was);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_cancel(struct probity_engine engine, uint64_t run, uint64_t now);
 
-// Makes a target due now, and counts its interval from here.
-// `PROBITY_RESULT_NOT_BEGUN` before `probity_engine_begin`: nothing was done.
+// Makes a target due now, and counts its interval from here. One that is in flight is due
+// again when that run is over. `now` is in nanoseconds of the host's clock. Threads: any, one
+// at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NO_TARGET` (none has this id);
+// `PROBITY_RESULT_NOT_BEGUN` (before `probity_engine_begin`, and after `probity_engine_drain`
+// or `probity_engine_shutdown`: nothing was done); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_trigger(struct probity_engine engine, uint64_t id, uint64_t now);
 
 // Expires what is late and starts what is due. To be called when the time of
-// `probity_engine_next_timeout` has come, after all events that are ready were
-// told. At most 64 runs are started by one call; if more are due the next
-// time-out says so.
+// `probity_engine_next_timeout` has come, after all events that are ready were told. At most
+// 64 runs that come due are started by one call, and on top those that have waited for room;
+// if more are due the next time-out says so. `now` is in nanoseconds of the host's clock.
+// Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+// call with the engine).
 probity_result probity_engine_handle_timeout(struct probity_engine engine, uint64_t now);
 
-// Tells when `probity_engine_handle_timeout` should be called next, in
-// nanoseconds of the host's clock; it may be past. `PROBITY_RESULT_NOTHING` if
-// only an event can change anything, and then `at` is `UINT64_MAX`; it is, too, with
-// `PROBITY_RESULT_NOT_BEGUN`: there are targets, no run is in flight, and
-// `probity_engine_begin` was not called.
+// Tells when `probity_engine_handle_timeout` should be called next, in nanoseconds of the
+// host's clock; it may be past. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (only an event can change anything:
+// `at` is `UINT64_MAX`); `PROBITY_RESULT_NOT_BEGUN` (`at` likewise: no output waits, there
+// are targets, no run is in flight, and `probity_engine_begin` was not called, or
+// `probity_engine_drain` or `probity_engine_shutdown` was since);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine);
+// `PROBITY_RESULT_BAD_POINTER` (`at`).
 //
 // # Safety
 // `at` may be written.
 probity_result probity_engine_next_timeout(struct probity_engine engine, uint64_t *at);
 
-// Tells whether a run has still to work on what it was given. A host leaves
-// further data of such a run in the socket until `probity_engine_handle_timeout`
-// was called, and then asks again; one that is given more than 256 KiB all the
-// same works it off within that call, for as long as it takes.
-// `PROBITY_RESULT_OK`: it is behind. `PROBITY_RESULT_NOTHING`: it is not, or is
-// over.
+// Tells whether a run has still to work on what it was given. A host leaves further data of
+// such a run in the socket until `probity_engine_handle_timeout` was called, and then asks
+// again; one that is given more than 256 KiB all the same works it off within that call, for
+// as long as it takes. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (it is behind); `PROBITY_RESULT_NOTHING` (it is not, or is
+// over); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t run);
 
 // Does in one call what a turn of a host's loop needs: gives the outputs that there
@@ -1094,20 +1258,28 @@ probity_result probity_engine_is_behind(struct probity_engine engine, uint64_t r
 // and the time has come all the same, `next` is not after `now`, and the next call begins
 // with that. It tells when it should be called next, as `probity_engine_next_timeout` does.
 //
-// `outputs` is an array. The size of its first struct, set by the caller, is that of
-// all of them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to
-// how many there are, which may be 0. `next` is set to 0 if there are more to come
-// (carry these out, and call it again), to the time at which something is due, or to
-// `UINT64_MAX` if only an event can change anything. Events that are told after this
-// call may have new outputs: a host calls it after it has told some, and when
-// `next` has come, all events first that are ready then: what has not been told by the
-// time of its deadline was not there in time. `PROBITY_RESULT_NOT_BEGUN`, with `length` 0 and `next` `UINT64_MAX`:
-// there are targets, no run is in flight, and `probity_engine_begin` was not called.
+// `outputs` is an array. The size of its first struct, set by the caller, is that of all of
+// them; `capacity` is 1 or more, and 16 to 64 are plenty. `length` is set to how many there
+// are, which may be 0. `next` is set to 0 if there are more to come (carry these out, and
+// call it again), to the time at which something is due, in nanoseconds of the host's clock,
+// or to `UINT64_MAX` if only an event can change anything. Events that are told after this
+// call may have new outputs: a host calls it after it has told some, and when `next` has
+// come, all events first that are ready then: what has not been told by the time of its
+// deadline was not there in time. `now` is in nanoseconds of the host's clock. Threads: any,
+// one at a time for each engine.
 //
 // Outputs are to be carried out in order, and before anything is told but what comes
 // of carrying them out, such as a connection that fails at once. So long is lent what
 // they point to: until the first call with the engine that is made when all of them
 // have been carried out or, for an output that is the last, because of it.
+//
+// Results: `PROBITY_RESULT_OK` (also with `length` 0); `PROBITY_RESULT_NOT_BEGUN` (`length`
+// is 0 and `next` `UINT64_MAX`: there are targets, no run is in flight, and
+// `probity_engine_begin` was not called, or `probity_engine_drain` or
+// `probity_engine_shutdown` was since); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE`
+// (another call with the engine); `PROBITY_RESULT_BAD_ARGUMENT` (`capacity` is 0);
+// `PROBITY_RESULT_BAD_POINTER` (`outputs`, `length` or `next`, or an array of more than 1
+// GiB); `PROBITY_RESULT_BAD_SIZE` (of the first of `outputs`).
 //
 // # Safety
 // `outputs` may be written, `capacity` structs of as many bytes as the first one
@@ -1119,15 +1291,23 @@ probity_result probity_engine_step(struct probity_engine engine,
                                    size_t *length,
                                    uint64_t *next);
 
-// Gives the next thing that the engine asks, in order;
-// `PROBITY_RESULT_NOTHING` when there is no more. What it points to is lent
-// until the next call with this engine.
+// Gives the next thing that the engine asks, in order. What it points to is lent until the
+// next call with this engine. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NOTHING` (there is no more);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine);
+// `PROBITY_RESULT_BAD_POINTER` (`output`); `PROBITY_RESULT_BAD_SIZE` (of `output`).
 //
 // # Safety
 // `output` may be written, as many bytes as its size says.
 probity_result probity_engine_output(struct probity_engine engine, struct probity_output *output);
 
-// Tells what is known of a target.
+// Tells what is known of a target. Its sentence is lent until the next call with this engine.
+// Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_NO_TARGET` (none has this id);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine);
+// `PROBITY_RESULT_BAD_POINTER` (`state`); `PROBITY_RESULT_BAD_SIZE` (of `state`).
 //
 // # Safety
 // `state` may be written, as many bytes as its size says.
@@ -1135,7 +1315,12 @@ probity_result probity_engine_target(struct probity_engine engine,
                                      uint64_t id,
                                      struct probity_target_state *state);
 
-// Tells what the engine has done and holds. Looks at every target.
+// Tells what the engine has done and holds. Looks at every target. `now` is in nanoseconds of
+// the host's clock. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+// call with the engine); `PROBITY_RESULT_BAD_POINTER` (`stats`); `PROBITY_RESULT_BAD_SIZE`
+// (of `stats`).
 //
 // # Safety
 // `stats` may be written, as many bytes as its size says.
@@ -1143,21 +1328,35 @@ probity_result probity_engine_stats_of(struct probity_engine engine,
                                        uint64_t now,
                                        struct probity_engine_stats *stats);
 
-// Schedules no more runs; those in flight go on.
+// Schedules no more runs; those in flight go on, and those that wait for room are reported as
+// `shutdown`. `now` is in nanoseconds of the host's clock. Threads: any, one at a time for
+// each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+// call with the engine).
 probity_result probity_engine_drain(struct probity_engine engine, uint64_t now);
 
-// Schedules no more runs and reports those in flight as `shutdown`; what is
-// left to do is asked by `probity_engine_output`.
+// Schedules no more runs and reports those in flight as `shutdown`; what is left to do is
+// asked by `probity_engine_step` or `probity_engine_output`. The handle is still to be freed.
+// `now` is in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another
+// call with the engine).
 probity_result probity_engine_shutdown(struct probity_engine engine, uint64_t now);
 
-// Tells the addresses of a name (`PROBITY_OUTPUT_RESOLVE`), at least one; ports
-// are ignored.
+// Tells the addresses of a name (`PROBITY_OUTPUT_RESOLVE`), at least one; ports are ignored.
+// They are only looked at during the call.
 //
 // Of this and all functions that tell the engine something: what names a run
 // that is over or a connection that is not open is ignored, and any number of
 // them may be called before the outputs are looked at. `now` is the reading of
 // the host's clock nearest to the event, in nanoseconds. Threads: any, one at a
 // time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over, and where names are the
+// engine's); `PROBITY_RESULT_BAD_ARGUMENT` (`length` is 0, or a family is neither 4 nor 6);
+// `PROBITY_RESULT_BAD_POINTER` (`addresses`); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (another call with the engine).
 //
 // # Safety
 // `addresses` must point to `length` addresses.
@@ -1167,24 +1366,40 @@ probity_result probity_engine_resolved(struct probity_engine engine,
                                        size_t length,
                                        uint64_t now);
 
-// Tells that a name has no address. `reason` is the number of one of `dns_*`, or
-// of what the host lacks: `no_descriptors`, `no_source_port`, `no_memory`,
-// `local_denied`, `local_tls`.
+// Tells that a name has no address. `reason` is the number of one of `dns_*`, or of what the
+// host lacks: `no_descriptors`, `no_source_port`, `no_memory`, `local_denied`, `local_tls`.
+// `now` is in nanoseconds of the host's clock. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over, and where names are the
+// engine's); `PROBITY_RESULT_BAD_ARGUMENT` (`reason` is none of these);
+// `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_unresolved(struct probity_engine engine,
                                          uint64_t run,
                                          uint32_t reason,
                                          uint64_t now);
 
-// Tells that a connection (`PROBITY_OUTPUT_OPEN`) is established; for
-// datagrams, that the socket exists.
+// Tells that a connection (`PROBITY_OUTPUT_OPEN`) is established; for datagrams, that the
+// socket exists. `now` is in nanoseconds of the host's clock. Threads: any, one at a time for
+// each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+// open); `PROBITY_RESULT_BAD_ARGUMENT` (`conn` is above 255); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_opened(struct probity_engine engine,
                                      uint64_t run,
                                      uint32_t conn,
                                      uint64_t now);
 
-// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the
-// certificate accepted. Only where the host does TLS, else
-// `PROBITY_RESULT_BAD_ARGUMENT`.
+// Tells that a handshake (`PROBITY_OUTPUT_SECURE`) is complete and the certificate accepted.
+// Only where the host does TLS. `info` is copied. `now` is in nanoseconds of the host's
+// clock. Threads: any, one at a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+// open); `PROBITY_RESULT_BAD_ARGUMENT` (TLS is the library's, a version is not known, of
+// which the engine's log says more, a text is not UTF-8, or `conn` is above 255);
+// `PROBITY_RESULT_BAD_POINTER` (`info` or a text in it); `PROBITY_RESULT_BAD_SIZE` (of
+// `info`); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the
+// engine).
 //
 // # Safety
 // `info` must point to as many bytes as its size says, its texts must have
@@ -1196,15 +1411,26 @@ probity_result probity_engine_secured(struct probity_engine engine,
                                       uint64_t now);
 
 // Tells that the system has taken all that was to be sent on a connection
-// (`PROBITY_OUTPUT_FLUSH`).
+// (`PROBITY_OUTPUT_FLUSH`). `now` is in nanoseconds of the host's clock. Threads: any, one at
+// a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+// open); `PROBITY_RESULT_BAD_ARGUMENT` (`conn` is above 255); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (another call with the engine).
 probity_result probity_engine_flushed(struct probity_engine engine,
                                       uint64_t run,
                                       uint32_t conn,
                                       uint64_t now);
 
-// Tells what was received: bytes of a stream in pieces of any size, or one
-// datagram. They are only looked at during the call. Where TLS is the library's
-// they are the socket's, else plain text.
+// Tells what was received: bytes of a stream in pieces of any size, or one datagram. They are
+// only looked at during the call. Where TLS is the library's they are the socket's, else
+// plain text. `now` is in nanoseconds of the host's clock. Threads: any, one at a time for
+// each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+// open); `PROBITY_RESULT_BAD_ARGUMENT` (`conn` is above 255); `PROBITY_RESULT_BAD_POINTER`
+// (`bytes`); `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another call with the
+// engine).
 //
 // # Safety
 // `bytes` must have their length.
@@ -1214,12 +1440,22 @@ probity_result probity_engine_data(struct probity_engine engine,
                                    struct probity_bytes bytes,
                                    uint64_t now);
 
-// Tells that a connection has ended or could not be made. The host has released
-// what it held for it, and tells nothing of it afterwards. Where a send has failed, what
-// has arrived is to be read and told first: a peer may answer, and close, before it has
-// read all. When there is nothing more to be read the error is told, and not when the peer
-// closes, which it may never do. `PROBITY_CLOSED_TLS` is a `PROBITY_RESULT_BAD_ARGUMENT`
-// where TLS is the library's, which then sees for itself what the end of the stream means.
+// Tells that a connection has ended or could not be made. The host has released what it held
+// for it, and tells nothing of it afterwards. Where a send has failed, what has arrived is to
+// be read and told first: a peer may answer, and close, before it has read all. When there is
+// nothing more to be read the error is told, and not when the peer closes, which it may never
+// do. Where TLS is the library's it sees for itself what the end of the stream means. What
+// `closed` says is copied. `now` is in nanoseconds of the host's clock. Threads: any, one at
+// a time for each engine.
+//
+// Results: `PROBITY_RESULT_OK` (also for a run that is over or a connection that is not
+// open); `PROBITY_RESULT_BAD_ARGUMENT` (`why` is none of its values, or `reason` of those
+// that go with it; `PROBITY_CLOSED_TLS` where TLS is the library's; a version is not known; a
+// text is not UTF-8; `conn` is above 255; of an errno and a version the engine's log says
+// more); `PROBITY_RESULT_UNSUPPORTED` (`PROBITY_CLOSED_ERRNO` in Wasm, and in builds without
+// threads); `PROBITY_RESULT_BAD_POINTER` (`closed`, `closed.tls`, or a text in them);
+// `PROBITY_RESULT_BAD_SIZE` (of `closed` or `closed.tls`); `PROBITY_RESULT_BAD_HANDLE`;
+// `PROBITY_RESULT_IN_USE` (another call with the engine).
 //
 // # Safety
 // `closed` must point to as many bytes as its size says, its texts must have
@@ -1231,15 +1467,18 @@ probity_result probity_engine_closed(struct probity_engine engine,
                                      uint64_t now);
 
 #if defined(__wasm__)
-// Gives `size` bytes of zeros in the module's memory, to be given back by
-// `probity_deallocate`; NULL if there are none, or for size 0. Only in the Wasm
-// build.
+// Gives `size` bytes of zeros in the module's memory, which are the host's until it gives
+// them back by `probity_deallocate`. Only in the Wasm build. Threads: the module has one.
+//
+// Results: the address, a multiple of 16; NULL if there is no room, or for size 0.
 uint8_t *probity_allocate(size_t size);
 #endif
 
 #if defined(__wasm__)
-// Takes back what `probity_allocate` gave for that `size`. NULL is legal. Only in
-// the Wasm build, where nobody can keep a host from harming itself.
+// Takes back what `probity_allocate` gave for that `size`. NULL is legal. Only in the Wasm
+// build, where nobody can keep a host from harming itself. Threads: the module has one.
+//
+// Results: none. It cannot fail.
 //
 // # Safety
 // `data` must be NULL or come from `probity_allocate(size)`, and not be given
@@ -1247,32 +1486,44 @@ uint8_t *probity_allocate(size_t size);
 void probity_deallocate(uint8_t *data, size_t size);
 #endif
 
-// Says in words what a result is. The text is constant and lives for ever.
-// A number that is none gets an empty text. Threads: any.
+// Says in words what a result is. The text is constant and lives for ever. Threads: any.
+//
+// Results: the text; the empty one for a number that is no result.
 struct probity_text probity_result_text(int32_t result);
 
 // The ABI version of the library that was loaded, to be compared with
 // `PROBITY_ABI_VERSION` of the header. Threads: any.
+//
+// Results: the number, 1 or more. It cannot fail.
 uint32_t probity_abi_version(void);
 
-// The version of the library in words, `0.1.0`. Constant. Threads: any.
+// The version of the library in words, `0.1.0`. The text is constant and lives for ever.
+// Threads: any.
+//
+// Results: the text. It cannot fail.
 struct probity_text probity_version(void);
 
-// The stable name of a reason (`probity_report.reason`), fit to be the label of
-// a metric: `connect_refused`, `timeout_transfer`. The numbers of reasons may
-// change with the version of the library, the names do not. Empty for 0, which
-// is no reason, and for numbers that are none. core/engine/README.md lists them.
-// Constant. Threads: any.
+// The stable name of a reason (`probity_report.reason`), fit to be the label of a metric:
+// `connect_refused`, `timeout_transfer`. The numbers of reasons may change with the version
+// of the library, the names do not. core/engine/README.md lists them. The text is constant
+// and lives for ever. Threads: any.
+//
+// Results: the name; the empty text for 0, which is no reason, and for numbers that are none.
 struct probity_text probity_reason_name(uint32_t reason);
 
-// The number of the reason that has this name, 0 if none has. Threads: any.
+// The number of the reason that has this name. It is only looked at during the call. Threads:
+// any.
+//
+// Results: the number, 1 or more; 0 if no reason has that name, or `name` cannot be read.
 //
 // # Safety
 // `name` must point to as many bytes as it says.
 uint32_t probity_reason_number(struct probity_text name);
 
-// The name of a phase (`PROBITY_PHASE_...`): `resolve`, `connect`, `tls`,
-// `processing`, `transfer`. Empty for other numbers. Constant. Threads: any.
+// The name of a phase (`PROBITY_PHASE_...`): `resolve`, `connect`, `tls`, `processing`,
+// `transfer`. The text is constant and lives for ever. Threads: any.
+//
+// Results: the name; the empty text for other numbers.
 struct probity_text probity_phase_name(uint32_t phase);
 
 #ifdef __cplusplus

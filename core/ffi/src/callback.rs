@@ -1,5 +1,6 @@
 //! Functions of the host that are called from here.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,16 @@ pub(crate) struct Context(pub(crate) *mut c_void);
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether the calling thread is in a callback of any handle.
+#[cfg(feature = "driver")]
+pub(crate) fn is_in_any() -> bool {
+    DEPTH.get() > 0
+}
 
 /// Threads that are in a callback of the host.
 #[derive(Default)]
@@ -34,7 +45,9 @@ impl InCallback {
     pub(crate) fn call(&self, host: impl FnOnce()) {
         let this = thread::current().id();
         let outermost = self.lock().insert(this);
+        DEPTH.set(DEPTH.get() + 1);
         host();
+        DEPTH.set(DEPTH.get() - 1);
         if outermost {
             self.lock().remove(&this);
         }

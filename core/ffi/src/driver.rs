@@ -17,7 +17,7 @@ use ::probity_engine::{Report, TargetId};
 use probity_spec::{Delta, Target};
 
 use crate::boundary::{self, Place, Said, Sized_};
-use crate::callback::{Context, InCallback};
+use crate::callback::{self, Context, InCallback};
 use crate::calls::Calls;
 use crate::config::{self, probity_config, probity_target};
 use crate::handle::Table;
@@ -252,17 +252,20 @@ fn running(driver: probity_driver) -> Result<Call> {
 /// them. When it returns no callback is being called, nor will be, unless it was called from a
 /// callback of this driver: it waits for those that are, notices that were not delivered yet
 /// included, and for calls of other threads with this driver. Threads: any, also in a callback
-/// of this driver; from a callback of another driver it must not be called, nor may
-/// `probity_driver_shutdown` or `probity_driver_render`: two that wait for each other wait for
+/// of this driver, but not in one of another handle: two that wait for each other would wait for
 /// ever.
 ///
 /// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE` (also while another thread frees
-/// it); `PROBITY_RESULT_IN_USE` (from its log callback: nothing was done).
+/// it); `PROBITY_RESULT_IN_USE` (from its log callback, or a callback of another handle: nothing
+/// was done).
 #[unsafe(no_mangle)]
 pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result {
     boundary::guard(|| {
         // This call is not one to be waited for.
         let running = Arc::clone(&running(driver)?.0);
+        if callback::is_in_any() && !running.in_callback.is_this_thread() {
+            return Err(probity_result::InUse);
+        }
         DRIVERS.remove(driver.bits)?;
         running.end();
         Ok(())
@@ -271,9 +274,8 @@ pub extern "C" fn probity_driver_free(driver: probity_driver) -> probity_result 
 
 /// Ends a driver in order: no new runs; those in flight finish, or are reported as `shutdown`
 /// when `grace` nanoseconds are over. Returns when the workers have ended; from a callback of
-/// a run or a copy, at once. A second call can only make the time shorter. The handle is still
-/// to be freed. Threads: any, also at the same moment; not from a callback of another driver,
-/// see `probity_driver_free`.
+/// a run or a copy of any driver, at once. A second call can only make the time shorter. The
+/// handle is still to be freed. Threads: any, also at the same moment.
 ///
 /// Results: `PROBITY_RESULT_OK` (also if it has stopped before); `PROBITY_RESULT_BAD_HANDLE`;
 /// `PROBITY_RESULT_IN_USE` (from its log callback: nothing was done).
@@ -653,11 +655,10 @@ pub unsafe extern "C" fn probity_driver_fleet(
 /// blackbox_exporter, `probity_target_up` and `probity_results_total`. If `text.length >=
 /// text.capacity` something is missing: call it again with more room. Waits for the workers;
 /// if the driver ends meanwhile, the text has the targets that were copied before. Threads:
-/// any, also at the same moment; not from a callback: from one of this driver it would wait
-/// for ever, and does nothing; from one of another, see `probity_driver_free`.
+/// any, also at the same moment; not from a callback, in which it might wait for ever.
 ///
 /// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_UNAVAILABLE` (as for `probity_driver_fleet`);
-/// `PROBITY_RESULT_IN_USE` (from a callback of this driver); `PROBITY_RESULT_BAD_HANDLE`;
+/// `PROBITY_RESULT_IN_USE` (from a callback: nothing was done); `PROBITY_RESULT_BAD_HANDLE`;
 /// `PROBITY_RESULT_BAD_POINTER` (`text` or its data).
 ///
 /// # Safety
@@ -672,7 +673,7 @@ pub unsafe extern "C" fn probity_driver_render(
         // SAFETY: the caller's promise.
         let place = unsafe { Place::new(text) }?;
         let running = running(driver)?;
-        if running.in_callback.is_this_thread() {
+        if callback::is_in_any() {
             return Err(probity_result::InUse);
         }
         let labels = || Arc::clone(&lock(&running.labels));

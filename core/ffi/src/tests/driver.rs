@@ -465,6 +465,46 @@ fn callbacks_that_call_back_get_codes_and_may_end_their_driver() {
     assert_eq!(probity_config_free(config), Ok);
 }
 
+/// From a callback of one driver.
+unsafe extern "C" fn done_ends_the_other(context: *mut c_void, _: *const probity_report) {
+    // SAFETY: what the test gave.
+    let host = unsafe { &*context.cast::<Host>() };
+    let mut buffer = probity_buffer {
+        data: null_mut(),
+        capacity: 0,
+        length: 0,
+    };
+    // SAFETY: a place of this function.
+    let rendered = unsafe { probity_driver_render(host.driver(), &mut buffer) };
+    let got = vec![
+        ("render", rendered),
+        ("free", probity_driver_free(host.driver())),
+    ];
+    let _ = host.got.lock().expect("nobody panics").send(got);
+}
+
+/// Whose callbacks did it to each other would wait for ever.
+#[test]
+fn a_callback_does_not_wait_for_another_driver() {
+    let config = jobs();
+    let (host, got) = Host::new(config);
+    let host: &Host = Box::leak(host);
+    let (one, other) = (start(|_| ()), start(|_| ()));
+    host.has(other);
+    // SAFETY: it lives as long as the process.
+    let asked = unsafe {
+        let wanted = target(config, "http://127.0.0.1:1/");
+        let done = Some(done_ends_the_other as _);
+        probity_driver_run(one, &wanted, done, host.context(), null_mut())
+    };
+    assert_eq!(asked, Ok);
+    let got = got.recv_timeout(Duration::from_secs(60));
+    assert_eq!(got.unwrap(), [("render", InUse), ("free", InUse)]);
+    assert_eq!(probity_driver_free(other), Ok);
+    assert_eq!(probity_driver_free(one), Ok);
+    assert_eq!(probity_config_free(config), Ok);
+}
+
 /// A driver, and whether the callback that changes it is over.
 struct Busy {
     driver: probity_driver,
