@@ -144,14 +144,73 @@ fn config(class: Class, instances: u32) -> Config {
     config
 }
 
-/// What takes much longer than its instruction.
+/// What takes much longer than an instruction does: so dear that a unit of fuel lasts for
+/// well below a nanosecond, whatever it is burnt with.
+///
+/// Where a call leads to cannot be told: to what makes a handle or drops one, say, which
+/// is none of the guest's code, and takes as long as forty instructions.
 fn cost() -> OperatorCost {
-    OperatorCost {
-        MemoryGrow: 50,
-        TableGrow: 50,
-        ..OperatorCost::default()
+    let mut cost = OperatorCost::default();
+    for (dear, units) in [
+        // Those call us.
+        (&mut cost.RefFunc, 200),
+        (&mut cost.ElemDrop, 60),
+        (&mut cost.MemoryGrow, 50),
+        (&mut cost.TableGrow, 50),
+        (&mut cost.MemoryFill, 255),
+        (&mut cost.MemoryCopy, 10),
+        (&mut cost.TableInit, 10),
+        (&mut cost.Call, CALL),
+        (&mut cost.CallIndirect, CALL),
+        (&mut cost.ReturnCall, CALL),
+        (&mut cost.ReturnCallIndirect, CALL),
+        // The processor takes its time for those, each of which waits for the last.
+        (&mut cost.I32DivS, DIVISION),
+        (&mut cost.I32DivU, DIVISION),
+        (&mut cost.I32RemS, DIVISION),
+        (&mut cost.I32RemU, DIVISION),
+        (&mut cost.I64DivS, DIVISION),
+        (&mut cost.I64DivU, DIVISION),
+        (&mut cost.I64RemS, DIVISION),
+        (&mut cost.I64RemU, DIVISION),
+        (&mut cost.F32Div, DIVISION),
+        (&mut cost.F64Div, DIVISION),
+        (&mut cost.F32x4Div, DIVISION),
+        (&mut cost.F64x2Div, DIVISION),
+        (&mut cost.F32Sqrt, DIVISION),
+        (&mut cost.F64Sqrt, DIVISION),
+        (&mut cost.F32x4Sqrt, DIVISION),
+        (&mut cost.F64x2Sqrt, DIVISION),
+        (&mut cost.F32Ceil, ROUNDING),
+        (&mut cost.F32Floor, ROUNDING),
+        (&mut cost.F32Trunc, ROUNDING),
+        (&mut cost.F32Nearest, ROUNDING),
+        (&mut cost.F64Ceil, ROUNDING),
+        (&mut cost.F64Floor, ROUNDING),
+        (&mut cost.F64Trunc, ROUNDING),
+        (&mut cost.F64Nearest, ROUNDING),
+        (&mut cost.F32x4Ceil, ROUNDING),
+        (&mut cost.F32x4Floor, ROUNDING),
+        (&mut cost.F32x4Trunc, ROUNDING),
+        (&mut cost.F32x4Nearest, ROUNDING),
+        (&mut cost.F64x2Ceil, ROUNDING),
+        (&mut cost.F64x2Floor, ROUNDING),
+        (&mut cost.F64x2Trunc, ROUNDING),
+        (&mut cost.F64x2Nearest, ROUNDING),
+        (&mut cost.I32x4TruncSatF32x4S, ROUNDING),
+        (&mut cost.I32x4TruncSatF32x4U, ROUNDING),
+        (&mut cost.I32x4TruncSatF64x2SZero, ROUNDING),
+        (&mut cost.I32x4TruncSatF64x2UZero, ROUNDING),
+    ] {
+        *dear = units;
     }
+    cost
 }
+
+/// See [`cost`].
+const CALL: u8 = 40;
+const DIVISION: u8 = 12;
+const ROUNDING: u8 = 6;
 
 #[cfg(test)]
 mod tests {
