@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_file_with_a_check_that_cannot_be_loaded_is_refused,
         a_file_that_becomes_bad_changes_nothing,
         a_file_that_becomes_another_check_is_used_by_the_next_run,
+        there_are_no_more_instances_than_descriptors,
         a_check_that_breaks_fails_no_target,
         a_script_probes_a_fleet_and_who_is_asked_for,
         a_check_is_shown_and_tried,
@@ -277,6 +278,17 @@ fn a_file_that_becomes_another_check_is_used_by_the_next_run() {
     });
     tell.send(()).expect("a peer");
     assert_eq!(length(), Some(14.0));
+    server.stop();
+}
+
+fn there_are_no_more_instances_than_descriptors() {
+    let (folder, peer) = (folder(&Guest::default()), peer());
+    folder.write("probity.yml", &config(&folder, "", &peer));
+    let server = Probity::serve_within(600, &folder.config(), &[&cache(&folder)]);
+    let own = server.samples("/metrics");
+    assert_eq!(own.value("probity_wasm_instances_max", &[]), Some(600.0));
+    let said = ["level=WARN", "fewer instances", "instances=600", "ulimit"];
+    assert_eq!(server.log().lines(&said).len(), 1, "{:?}", server.log());
     server.stop();
 }
 
