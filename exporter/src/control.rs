@@ -4,14 +4,14 @@
 //! One task owns all of it, so that a reload, a change of a discovery file
 //! and the start-up never overlap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use probity_driver::{Change, Notice};
-use probity_engine::config::Files as _;
+use probity_engine::config::{Cause, Files as _};
 use probity_engine::{Outcome, Reason, TargetId};
 use probity_spec::{
     DEFAULT, Delta, File, FileSd, Fleet, Groups, Job, LoadError, SystemFiles, Target,
@@ -159,6 +159,9 @@ pub struct Control {
     complaint: Option<(String, Option<u64>)>,
     /// What the files of its modules looked like.
     stamps: Stamps,
+    /// The modules whose files are not those in use, for with them the file would be
+    /// refused.
+    refused: BTreeSet<String>,
     /// See [`Source::directory`].
     base: PathBuf,
     groups: Groups,
@@ -189,6 +192,7 @@ impl Control {
             checksum,
             complaint: None,
             stamps,
+            refused: BTreeSet::new(),
             groups: Groups::default(),
             found: BTreeMap::new(),
             discovery: Discovery::start(),
@@ -269,7 +273,7 @@ impl Control {
     /// Reads the configuration again if its file is not what was read last. An
     /// unreadable file is told of by the reload that it leads to.
     async fn poll(&mut self) {
-        if self.is_unchanged() {
+        if self.is_unchanged() && self.refused.is_empty() {
             // Also one that was bad meanwhile and is again what is in force.
             self.app.reloaded(true, unix_now());
             self.mended();
@@ -301,9 +305,12 @@ impl Control {
     }
 
     async fn reload(&mut self) -> Result<(), String> {
-        if self.is_unchanged() {
+        let is_unchanged = self.is_unchanged();
+        if is_unchanged {
             // What it refers to may have changed all the same.
             self.refresh().await;
+        }
+        if is_unchanged && self.refused.is_empty() {
             self.rediscover().await;
             self.app.reloaded(true, unix_now());
             self.mended();
@@ -360,12 +367,14 @@ impl Control {
         self.file = file;
         self.checksum = checksum;
         self.stamps = stamps;
+        self.refused.clear();
         self.found = found;
         self.apply().await
     }
 
     /// Reads the files of modules again that are not what they were. Those
-    /// that cannot be used leave their modules unready.
+    /// that cannot be used leave their modules unready, or as they were where a
+    /// reload would be refused for them.
     async fn refresh(&mut self) {
         let old = tokio::task::block_in_place(|| self.reread());
         if old.is_empty() {
@@ -380,11 +389,16 @@ impl Control {
         let old = self.stamps.old(&self.file);
         for name in &old {
             let host = Host::default();
+            self.refused.remove(name);
             match self.file.refresh(name, &host) {
                 Ok(warnings) => {
                     for warning in warnings {
                         tracing::warn!(module = name, warning, "A file of a module is damaged");
                     }
+                }
+                Err(error) if error.cause == Cause::Mistake => {
+                    self.refused.insert(name.clone());
+                    tracing::warn!(module = name, warning = %error, "A file of a module cannot be used, and the module stays what it was");
                 }
                 Err(error) => {
                     tracing::warn!(module = name, warning = %error, "A file of a module cannot be used");

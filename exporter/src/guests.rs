@@ -90,7 +90,7 @@ mod with {
             true => tracing::warn!(
                 instances = most,
                 wanted = config.instances,
-                "there is room for fewer instances of checks in Wasm: vm.max_map_count, or the address space, has no more"
+                "there is room for fewer instances of checks in Wasm: vm.max_map_count, `ulimit -n` or the address space has no more"
             ),
             false => tracing::info!(instances = most, "there is room for checks in Wasm"),
         }

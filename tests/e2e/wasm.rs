@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -17,6 +18,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials!("wasm":
         a_check_probes_a_fleet_and_who_is_asked_for,
         a_file_with_a_check_that_cannot_be_loaded_is_refused,
+        a_file_that_becomes_bad_changes_nothing,
+        a_file_that_becomes_another_check_is_used_by_the_next_run,
+        there_are_no_more_instances_than_descriptors,
         a_check_that_breaks_fails_no_target,
         a_script_probes_a_fleet_and_who_is_asked_for,
         a_check_is_shown_and_tried,
@@ -169,6 +173,123 @@ fn a_file_with_a_check_that_cannot_be_loaded_is_refused() {
     assert_eq!(checked.code, Some(1));
     let words = "expected WebAssembly (a component or a core module)";
     assert!(checked.stderr.contains(words), "{}", checked.stderr);
+}
+
+/// Though the configuration is what it was.
+fn a_file_that_becomes_bad_changes_nothing() {
+    let (folder, peer) = (folder(&Guest::answering(MEASURES)), peer());
+    let path = folder.path().join("toy.wasm");
+    let good = fs::read(&path).expect("a file");
+    let shown = run(&["wasm", "inspect", path.to_str().expect("text")]).stdout;
+    let digest = shown.split("sha256 ").nth(1).expect("a digest").trim();
+    let digest = digest.split_whitespace().next().expect("a digest");
+    let pinned = config(&folder, &format!("      sha256: {digest}"), &peer);
+    folder.write("probity.yml", &pinned);
+    let flags = [
+        &*cache(&folder),
+        "--config.enable-auto-reload",
+        "--config.auto-reload-interval=1",
+    ];
+    let server = Probity::serve_with(&folder.config(), &flags);
+    let target = encode(&peer.address.to_string());
+    let works = || {
+        let probed = server.samples(&format!("/probe?module=my-toy&target={target}"));
+        let length = probed.value("probity_check_my_toy_depth_bytes", &[]);
+        assert_eq!(length, Some(7.0));
+    };
+    let successful = || {
+        let own = server.samples("/metrics");
+        own.value("blackbox_exporter_config_last_reload_successful", &[])
+    };
+    works();
+    let another = Guest::default().module();
+    let unpinned = config(&folder, "", &peer);
+    for (text, bad, words) in [
+        (
+            &pinned,
+            &*another,
+            "probity.yml:6:15: modules.my-toy.wasm.sha256: ",
+        ),
+        (
+            &unpinned,
+            b"no check at all",
+            "probity.yml:5:13: modules.my-toy.wasm.path: ",
+        ),
+    ] {
+        folder.write("probity.yml", text);
+        server.reload().ok();
+        fs::write(&path, bad).expect("a file");
+        // At every time.
+        for _ in 0..2 {
+            let refused = server.reload();
+            assert_eq!(refused.status, 500, "{}", refused.text());
+            assert!(refused.text().contains(words), "{}", refused.text());
+            assert_eq!(successful(), Some(0.0));
+            works();
+        }
+        // Nor is it forgotten by who looks without being told.
+        std::thread::sleep(Duration::from_millis(1_500));
+        assert_eq!(successful(), Some(0.0));
+        works();
+        fs::write(&path, &good).expect("a file");
+        server.reload().ok();
+        assert_eq!(successful(), Some(1.0));
+        works();
+    }
+    let unknown = server.targets("")[0]["results"]["unknown"].as_u64();
+    assert_eq!(unknown, Some(0));
+    server.stop();
+}
+
+fn a_file_that_becomes_another_check_is_used_by_the_next_run() {
+    let folder = folder(&Guest::answering(MEASURES));
+    // It answers when it is told to.
+    let (asked, was_asked) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let gate = Mutex::new((asked, told));
+    let slow = Peer::new(move |mut conn| {
+        let mut who = [0; 3];
+        if conn.stream.read_exact(&mut who).is_ok() {
+            let (asked, told) = &*gate.lock().expect("a gate");
+            let _ = asked.send(());
+            let _ = told.recv();
+            conn.send(b"nobody\n");
+        }
+        conn.drain();
+    });
+    let jobless = config(&folder, "", &slow);
+    let jobless = jobless.split("jobs:").next().expect("modules");
+    folder.write("probity.yml", jobless);
+    let server = Probity::serve_with(&folder.config(), &[&cache(&folder)]);
+    let target = encode(&slow.address.to_string());
+    let length = || {
+        let probed = server.samples(&format!("/probe?module=my-toy&target={target}"));
+        probed.value("probity_check_my_toy_depth_bytes", &[])
+    };
+    let twice = "(i32.mul (local.get $p1) (i32.const 2))";
+    let twice = Guest::answering(MEASURES.replace("(local.get $p1)", twice));
+    std::thread::scope(|scope| {
+        let before = scope.spawn(length);
+        was_asked.recv().expect("a run");
+        fs::write(folder.path().join("toy.wasm"), twice.module()).expect("a file");
+        server.reload().ok();
+        tell.send(()).expect("a peer");
+        assert_eq!(before.join().expect("an answer"), Some(7.0));
+    });
+    tell.send(()).expect("a peer");
+    assert_eq!(length(), Some(14.0));
+    server.stop();
+}
+
+fn there_are_no_more_instances_than_descriptors() {
+    let (folder, peer) = (folder(&Guest::default()), peer());
+    folder.write("probity.yml", &config(&folder, "", &peer));
+    let server = Probity::serve_within(600, &folder.config(), &[&cache(&folder)]);
+    let own = server.samples("/metrics");
+    assert_eq!(own.value("probity_wasm_instances_max", &[]), Some(600.0));
+    let said = ["level=WARN", "fewer instances", "instances=600", "ulimit"];
+    assert_eq!(server.log().lines(&said).len(), 1, "{:?}", server.log());
+    server.stop();
 }
 
 fn a_check_that_breaks_fails_no_target() {

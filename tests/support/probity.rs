@@ -46,6 +46,19 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
+/// One that serves, on a port that is free.
+fn serve(config: &Path, flags: &[&str]) -> Command {
+    let config = config.to_str().expect("a path of text");
+    let mut args = vec![
+        "serve",
+        "--config.file",
+        config,
+        "--web.listen-address=127.0.0.1:0",
+    ];
+    args.extend(flags);
+    command(&args)
+}
+
 /// What a command that ends by itself has said.
 #[derive(Debug)]
 pub struct Ended {
@@ -205,15 +218,29 @@ impl Probity {
     /// # Panics
     /// If it does not start.
     pub fn serve_in(config: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let config = config.to_str().expect("a path of text");
-        let mut args = vec![
-            "serve",
-            "--config.file",
-            config,
-            "--web.listen-address=127.0.0.1:0",
-        ];
-        args.extend(flags);
-        let server = Self::spawn(command(&args).envs(variables.iter().copied()));
+        let mut command = serve(config, flags);
+        Self::ready(command.envs(variables.iter().copied()))
+    }
+
+    /// As [`Probity::serve_with`], where it may have only so many descriptors.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn serve_within(descriptors: u32, config: &Path, flags: &[&str]) -> Self {
+        let served = serve(config, flags);
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
+            .arg(served.get_program())
+            .args(served.get_args())
+            .envs(served.get_envs().filter_map(|(name, it)| Some((name, it?))))
+            .stdin(Stdio::null());
+        Self::ready(&mut shell)
+    }
+
+    fn ready(command: &mut Command) -> Self {
+        let server = Self::spawn(command);
         until("the server is ready", || {
             (server.get("/-/ready").status == 200).then_some(())
         });

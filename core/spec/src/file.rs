@@ -123,7 +123,8 @@ impl File {
     ///
     /// # Errors
     /// Why it cannot be used with what its files hold now; its runs are
-    /// unknown then.
+    /// unknown then. For what would be a mistake in the file, were it read now
+    /// ([`Cause::Mistake`]), the module stays what it was.
     pub fn refresh(&mut self, name: &str, files: &dyn Files) -> Result<Vec<String>, ConfigError> {
         let Some(named) = self.modules.valid.get_mut(name) else {
             return Ok(Vec::new());
@@ -245,6 +246,12 @@ impl NamedModule {
         let result = self.config.compile(&recorded);
         let warnings = recorded.warnings();
         self.files = recorded.paths();
+        if let (None, Err(error)) = (node, &result)
+            && error.cause == Cause::Mistake
+        {
+            // What would not have been loaded is not put in the place of what was.
+            return result.map(|_| warnings);
+        }
         self.rejection = None;
         self.module = match &result {
             Ok(module) => Some(module.clone()),

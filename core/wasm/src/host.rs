@@ -21,7 +21,8 @@ use crate::{convert, load, pool};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Instances at once, of all checks together. There are fewer where a process
-    /// may not have as many memory mappings, two for each: see [`Stats::most`].
+    /// may not have as many memory mappings, two for each, or descriptors, one for the
+    /// connection of each: see [`Stats::most`].
     pub instances: u32,
     /// The same of scripts, at most 256. Their pool is made when the first one is loaded.
     pub scripts: u32,

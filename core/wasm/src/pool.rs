@@ -3,6 +3,7 @@
 use std::fs;
 
 use probity_engine::guest::Class;
+use rustix::process::{Resource, getrlimit};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig,
 };
@@ -59,18 +60,21 @@ const FEWEST: u32 = 16;
 /// How many instances there is room for, of those that were asked for.
 ///
 /// Where a process may have no further mapping, every allocation fails, not only
-/// ours: so far it must not get.
+/// ours: so far it must not get. And a run needs a connection, so that more instances than
+/// descriptors would never be used.
 pub(crate) fn room(wanted: u32) -> u32 {
     let most = fs::read_to_string("/proc/sys/vm/max_map_count");
     let most = most.ok().and_then(|text| text.trim().parse().ok());
-    clamp(wanted, most)
+    // The hard limit: the driver raises the other to it, now or later.
+    clamp(wanted, most, getrlimit(Resource::Nofile).maximum)
 }
 
-fn clamp(wanted: u32, mappings: Option<u32>) -> u32 {
+fn clamp(wanted: u32, mappings: Option<u32>, descriptors: Option<u64>) -> u32 {
     let most = mappings.map_or(u32::MAX, |mappings| {
         mappings.saturating_sub(MAPPINGS_LEFT) / MAPPINGS_EACH
     });
-    wanted.min(most).max(1)
+    let connections = descriptors.and_then(|most| u32::try_from(most).ok());
+    wanted.min(most).min(connections.unwrap_or(u32::MAX)).max(1)
 }
 
 /// An engine with a pool of so many instances, or of as many as the address space
@@ -81,7 +85,7 @@ fn clamp(wanted: u32, mappings: Option<u32>) -> u32 {
 pub(crate) fn engine(class: Class, instances: u32) -> Result<(Engine, u32), String> {
     let mut instances = match class {
         Class::Native => room(instances),
-        Class::Script => instances.clamp(1, MOST_SCRIPTS),
+        Class::Script => room(instances).min(MOST_SCRIPTS),
     };
     loop {
         match Engine::new(&config(class, instances)) {
@@ -144,30 +148,94 @@ fn config(class: Class, instances: u32) -> Config {
     config
 }
 
-/// What takes much longer than its instruction.
+/// What takes much longer than an instruction does: so dear that a unit of fuel lasts for
+/// well below a nanosecond, whatever it is burnt with.
+///
+/// Where a call leads to cannot be told: to what makes a handle or drops one, say, which
+/// is none of the guest's code, and takes as long as forty instructions.
 fn cost() -> OperatorCost {
-    OperatorCost {
-        MemoryGrow: 50,
-        TableGrow: 50,
-        ..OperatorCost::default()
+    let mut cost = OperatorCost::default();
+    for (dear, units) in [
+        // Those call us.
+        (&mut cost.RefFunc, 200),
+        (&mut cost.ElemDrop, 60),
+        (&mut cost.MemoryGrow, 50),
+        (&mut cost.TableGrow, 50),
+        (&mut cost.MemoryFill, 255),
+        (&mut cost.MemoryCopy, 10),
+        (&mut cost.TableInit, 10),
+        (&mut cost.Call, CALL),
+        (&mut cost.CallIndirect, CALL),
+        (&mut cost.ReturnCall, CALL),
+        (&mut cost.ReturnCallIndirect, CALL),
+        // The processor takes its time for those, each of which waits for the last.
+        (&mut cost.I32DivS, DIVISION),
+        (&mut cost.I32DivU, DIVISION),
+        (&mut cost.I32RemS, DIVISION),
+        (&mut cost.I32RemU, DIVISION),
+        (&mut cost.I64DivS, DIVISION),
+        (&mut cost.I64DivU, DIVISION),
+        (&mut cost.I64RemS, DIVISION),
+        (&mut cost.I64RemU, DIVISION),
+        (&mut cost.F32Div, DIVISION),
+        (&mut cost.F64Div, DIVISION),
+        (&mut cost.F32x4Div, DIVISION),
+        (&mut cost.F64x2Div, DIVISION),
+        (&mut cost.F32Sqrt, DIVISION),
+        (&mut cost.F64Sqrt, DIVISION),
+        (&mut cost.F32x4Sqrt, DIVISION),
+        (&mut cost.F64x2Sqrt, DIVISION),
+        (&mut cost.F32Ceil, ROUNDING),
+        (&mut cost.F32Floor, ROUNDING),
+        (&mut cost.F32Trunc, ROUNDING),
+        (&mut cost.F32Nearest, ROUNDING),
+        (&mut cost.F64Ceil, ROUNDING),
+        (&mut cost.F64Floor, ROUNDING),
+        (&mut cost.F64Trunc, ROUNDING),
+        (&mut cost.F64Nearest, ROUNDING),
+        (&mut cost.F32x4Ceil, ROUNDING),
+        (&mut cost.F32x4Floor, ROUNDING),
+        (&mut cost.F32x4Trunc, ROUNDING),
+        (&mut cost.F32x4Nearest, ROUNDING),
+        (&mut cost.F64x2Ceil, ROUNDING),
+        (&mut cost.F64x2Floor, ROUNDING),
+        (&mut cost.F64x2Trunc, ROUNDING),
+        (&mut cost.F64x2Nearest, ROUNDING),
+        (&mut cost.I32x4TruncSatF32x4S, ROUNDING),
+        (&mut cost.I32x4TruncSatF32x4U, ROUNDING),
+        (&mut cost.I32x4TruncSatF64x2SZero, ROUNDING),
+        (&mut cost.I32x4TruncSatF64x2UZero, ROUNDING),
+    ] {
+        *dear = units;
     }
+    cost
 }
+
+/// See [`cost`].
+const CALL: u8 = 40;
+const DIVISION: u8 = 12;
+const ROUNDING: u8 = 6;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn mappings_bound_the_instances() {
-        for (wanted, mappings, room) in [
-            (10_000, Some(65_530), 10_000),
-            (100_000, Some(65_530), 28_669),
-            (10_000, Some(8_192), 1),
-            (10_000, Some(100), 1),
-            (10_000, None, 10_000),
-            (0, None, 1),
+    fn mappings_and_descriptors_bound_the_instances() {
+        for (wanted, mappings, descriptors, room) in [
+            (10_000, Some(65_530), Some(20_000), 10_000),
+            (100_000, Some(65_530), Some(1 << 20), 28_669),
+            (10_000, Some(8_192), None, 1),
+            (10_000, Some(100), None, 1),
+            (10_000, None, None, 10_000),
+            (10_000, Some(65_530), Some(600), 600),
+            (10_000, Some(8_392), Some(600), 100),
+            (10_000, None, Some(1 << 40), 10_000),
+            (10_000, None, Some(0), 1),
+            (0, None, None, 1),
         ] {
-            assert_eq!(clamp(wanted, mappings), room, "{wanted} {mappings:?}");
+            let found = clamp(wanted, mappings, descriptors);
+            assert_eq!(found, room, "{wanted} {mappings:?} {descriptors:?}");
         }
     }
 }

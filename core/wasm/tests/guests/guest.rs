@@ -10,6 +10,8 @@ pub(crate) struct Guest {
     /// (0 connected, 1 data, 2 secured, 3 timer, 4 closed), `$now`, `$p0` (the
     /// address of data, the number of a timer) and `$p1` (the length of data).
     pub(crate) on_event: String,
+    /// What it imports on top: those come first in the text format.
+    pub(crate) imports: &'static str,
     /// Further fields of the module.
     pub(crate) fields: String,
     /// The version of the world.
@@ -38,6 +40,7 @@ impl Guest {
     pub(crate) fn answering(on_event: impl Into<String>) -> Self {
         Self {
             on_event: on_event.into(),
+            imports: "",
             fields: String::new(),
             version: "0.1.0",
             realloc: "(global.get $next)
@@ -50,6 +53,7 @@ impl Guest {
     pub(crate) fn text(&self) -> String {
         let Self {
             on_event,
+            imports,
             fields,
             version,
             realloc,
@@ -59,6 +63,7 @@ impl Guest {
         format!(
             r#"(module
   (import "[export]{world}" "[resource-new]session" (func $new (param i32) (result i32)))
+  {imports}
   (memory (export "memory") 1)
   (global $next (mut i32) (i32.const 4096))
   (global $count (mut i32) (i32.const 0))
