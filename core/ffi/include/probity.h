@@ -543,8 +543,8 @@ typedef struct probity_address {
 typedef struct probity_tls_info {
     // Bytes of this struct.
     size_t size;
-    // `TLS 1.2` or `TLS 1.3`; as OpenSSL's SSL_get_version writes them they are
-    // understood too. Another one is a `PROBITY_RESULT_BAD_ARGUMENT`, of which the
+    // `TLS 1.2` or `TLS 1.3` (or 1.0, or 1.1); as OpenSSL's SSL_get_version writes them
+    // they are understood too. Another one is a `PROBITY_RESULT_BAD_ARGUMENT`, of which the
     // engine's log says more.
     struct probity_text version;
     // IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`: what OpenSSL's

@@ -95,8 +95,8 @@ impl probity_address {
 pub struct probity_tls_info {
     /// Bytes of this struct.
     pub size: usize,
-    /// `TLS 1.2` or `TLS 1.3`; as OpenSSL's SSL_get_version writes them they are
-    /// understood too. Another one is a `PROBITY_RESULT_BAD_ARGUMENT`, of which the
+    /// `TLS 1.2` or `TLS 1.3` (or 1.0, or 1.1); as OpenSSL's SSL_get_version writes them
+    /// they are understood too. Another one is a `PROBITY_RESULT_BAD_ARGUMENT`, of which the
     /// engine's log says more.
     pub version: probity_text,
     /// IANA name of the cipher suite, `TLS_AES_128_GCM_SHA256`: what OpenSSL's
