@@ -16,7 +16,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::load::Life;
+use crate::load::{self, Life};
 
 /// What a component is made of: the digest of a file, and for which instances.
 pub(crate) type Key = ([u8; 32], Life, Class);
@@ -108,6 +108,7 @@ impl Cache {
         let mut hasher = std::hash::SipHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        load::WAY.hash(&mut hasher);
         let name: String = source.iter().map(|byte| format!("{byte:02x}")).collect();
         let (life, class) = (life.name(), class.name());
         self.folder.join(format!(

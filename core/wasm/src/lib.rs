@@ -40,6 +40,7 @@ mod host;
 mod house;
 mod instance;
 mod load;
+mod looks;
 mod meter;
 mod plugin;
 mod pool;

@@ -8,8 +8,14 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 use wit_component::ComponentEncoder;
 
+use crate::looks;
+
 /// Bytes of a file: larger ones are not compiled.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// How code is made of a file: another number for another way, so that none that was kept
+/// is taken for it.
+pub(crate) const WAY: u32 = 1;
 
 /// The interface that a check exports, and the versions of it that are spoken.
 const INTERFACE: &str = "probity:check/guest";
@@ -143,7 +149,7 @@ fn exports_kept(bytes: &[u8], exports: ExportSectionReader<'_>) -> Result<Vec<u8
 }
 
 /// A length as WebAssembly has it (LEB128).
-fn push_length(to: &mut Vec<u8>, mut length: usize) {
+pub(crate) fn push_length(to: &mut Vec<u8>, mut length: usize) {
     while length > 0x7f {
         to.push(length as u8 | 0x80);
         length >>= 7;
@@ -155,7 +161,7 @@ fn imported(what: &str, name: &str) -> String {
     format!("imports the {what} {name:?}: expected a check without imports")
 }
 
-fn malformed(error: wasmparser::BinaryReaderError) -> String {
+pub(crate) fn malformed(error: wasmparser::BinaryReaderError) -> String {
     format!("expected WebAssembly, found a mistake: {error}")
 }
 
@@ -168,7 +174,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
-    let component = Component::new(engine, bytes);
+    let component = Component::new(engine, looks::added(bytes)?);
     let component = component
         .map_err(|error| format!("expected a component that can be compiled: {error:#}"))?;
     check_world(engine, &component)?;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use probity_engine::guest::{Event, FaultKind, Source};
+use probity_engine::guest::{Event, FaultKind, Limits, Source};
 
 use crate::support::{Guest, Run, host, source};
 
@@ -175,6 +175,49 @@ fn a_burst_of_guests_that_break_leaves_nothing_behind() {
         }
     }
     assert_eq!((host.stats().live, host.stats().full), (0, 0));
+}
+
+/// More than an event may take in functions without a loop, after which nothing is called.
+#[test]
+fn a_guest_that_goes_straight_on_is_stopped_too() {
+    let dear = "(drop (ref.func $answer))";
+    let long = "(local.set $now (i64.div_u (i64.const 9) (i64.or (local.get $now) (i64.const 3))))";
+    // A thousand operators each, of which the last are never come to.
+    let passes_over = format!(
+        "(block {} (br_if 0 (i32.const 1)) {})",
+        long.repeat(100),
+        long.repeat(67)
+    );
+    let comes_back = format!(
+        "(func $back (param i32)
+           (if (local.get 0) (then (call $back (i32.sub (local.get 0) (i32.const 1)))))
+           {})",
+        "(local.set 0 (i32.div_u (i32.const 9) (i32.or (local.get 0) (i32.const 3))))".repeat(150)
+    );
+    let host = host();
+    for on_event in [
+        dear.repeat(700),
+        long.repeat(9_000),
+        passes_over.repeat(64),
+        "(call $back (i32.const 70))".into(),
+    ] {
+        let guest = Guest {
+            fields: format!("(elem declare func $answer) {comes_back}"),
+            ..Guest::answering(format!("{on_event} (i32.const 280)"))
+        };
+        let module = guest.module();
+        let plugin = host.load(&Source {
+            limits: Limits {
+                fuel_per_event: 100_000,
+                ..Limits::DEFAULT
+            },
+            ..source(&module)
+        });
+        let mut run = Run::open(&plugin.unwrap()).unwrap();
+        let what = &on_event[..25];
+        let fault = run.on(Event::Connected).expect_err(what);
+        assert_eq!(fault.kind, FaultKind::Fuel, "{what}: {fault}");
+    }
 }
 
 /// What makes and drops handles of its own sessions, which is none of the guest's code.

@@ -1,0 +1,153 @@
+//! Guests look at their fuel wherever they could go on for long.
+//!
+//! wasmtime has them look where a function or a loop begins: one that has neither is never
+//! stopped, and a function that has called itself a thousand times burns what it likes on
+//! its way back. An empty loop is a look, and nothing besides.
+
+use std::borrow::Cow;
+
+use wasmparser::{BinaryReader, BinaryReaderError, FunctionBody, Operator};
+
+use crate::load::{malformed, push_length};
+
+/// `loop end`
+const LOOK: [u8; 3] = [0x03, 0x40, 0x0b];
+/// Operators in a row, at most.
+const EVERY: usize = 1_000;
+/// Components in components.
+const DEEPEST: usize = 32;
+
+/// What a file begins with: that it is WebAssembly, and of which kind.
+const HEADER: usize = 8;
+const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+/// Sections that have code in them, of modules and of components.
+const CODE: u8 = 10;
+const CORE_MODULE: u8 = 1;
+const NESTED: u8 = 4;
+
+/// The component with looks in all of its functions.
+///
+/// # Errors
+/// What is no WebAssembly.
+pub(crate) fn added(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    within(bytes, DEEPEST)
+}
+
+fn within(bytes: &[u8], deepest: usize) -> Result<Vec<u8>, String> {
+    let deepest = deepest.checked_sub(1).ok_or_else(|| {
+        format!("expected components in components at most {DEEPEST} deep, found more")
+    })?;
+    let (header, sections) = bytes
+        .split_at_checked(HEADER)
+        .ok_or("expected WebAssembly, found a file that is cut short")?;
+    let is_component = header[4..] == COMPONENT;
+    let mut made = Vec::with_capacity(bytes.len());
+    made.extend_from_slice(header);
+    let mut reader = BinaryReader::new(sections, HEADER);
+    while !reader.eof() {
+        let number = reader.read_u8().map_err(malformed)?;
+        let contents = sized(&mut reader).map_err(malformed)?;
+        let contents = match (is_component, number) {
+            (true, CORE_MODULE | NESTED) => Cow::Owned(within(contents, deepest)?),
+            (false, CODE) => Cow::Owned(code(contents).map_err(malformed)?),
+            _ => Cow::Borrowed(contents),
+        };
+        made.push(number);
+        push_sized(&mut made, &contents);
+    }
+    Ok(made)
+}
+
+fn code(contents: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut reader = BinaryReader::new(contents, 0);
+    let functions = reader.read_var_u32()?;
+    let mut made = Vec::with_capacity(contents.len());
+    push_length(&mut made, functions as usize);
+    for _ in 0..functions {
+        push_sized(&mut made, &function(sized(&mut reader)?)?);
+    }
+    // Should there be more it is a mistake, which the compiler finds.
+    made.extend_from_slice(&contents[reader.original_position()..]);
+    Ok(made)
+}
+
+fn function(body: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    let reader = FunctionBody::new(BinaryReader::new(body, 0));
+    let mut operators = reader.get_operators_reader()?;
+    let mut made = body[..operators.original_position()].to_vec();
+    let mut line = Line::default();
+    while !operators.eof() {
+        let begin = operators.original_position();
+        let operator = operators.read()?;
+        made.extend_from_slice(&body[begin..operators.original_position()]);
+        // Behind the last of them nothing may stand.
+        if line.wants_look(&operator) && !operators.eof() {
+            made.extend_from_slice(&LOOK);
+        }
+    }
+    Ok(made)
+}
+
+/// How long a function has gone on without a look, whatever way it took.
+#[derive(Default)]
+struct Line {
+    /// Operators since the last look.
+    operators: usize,
+    /// Of each block that is open: whether there was a look in it, which who leaves it
+    /// early passes over.
+    blocks: Vec<bool>,
+}
+
+impl Line {
+    /// Whether there is to be a look behind the next operator.
+    fn wants_look(&mut self, operator: &Operator<'_>) -> bool {
+        self.operators += 1;
+        let wants = match operator {
+            Operator::Block { .. } | Operator::If { .. } | Operator::TryTable { .. } => {
+                self.blocks.push(false);
+                false
+            }
+            // Is one.
+            Operator::Loop { .. } => {
+                self.looked();
+                self.blocks.push(false);
+                false
+            }
+            Operator::End => self.blocks.pop().unwrap_or(false),
+            // Who comes back may have burnt anything, and what calls us takes long.
+            Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::CallRef { .. }
+            | Operator::RefFunc { .. }
+            | Operator::ElemDrop { .. }
+            | Operator::MemoryGrow { .. }
+            | Operator::MemoryFill { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableInit { .. } => true,
+            _ => false,
+        };
+        let wants = wants || self.operators >= EVERY;
+        if wants {
+            self.looked();
+        }
+        wants
+    }
+
+    fn looked(&mut self) {
+        self.operators = 0;
+        if let Some(block) = self.blocks.last_mut() {
+            *block = true;
+        }
+    }
+}
+
+fn sized<'a>(reader: &mut BinaryReader<'a>) -> Result<&'a [u8], BinaryReaderError> {
+    let length = reader.read_var_u32()?;
+    reader.read_bytes(length as usize)
+}
+
+fn push_sized(to: &mut Vec<u8>, contents: &[u8]) {
+    push_length(to, contents.len());
+    to.extend_from_slice(contents);
+}
