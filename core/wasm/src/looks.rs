@@ -107,7 +107,10 @@ fn function(body: &[u8], imported: u32) -> Result<Vec<u8>, BinaryReaderError> {
         {
             made.push(PAYMENT);
         }
-        made.extend_from_slice(&body[begin..operators.original_position()]);
+        // Its own would be charged like ours, and do nothing.
+        if !matches!(operator, Operator::Nop) {
+            made.extend_from_slice(&body[begin..operators.original_position()]);
+        }
         // Behind the last of them nothing may stand.
         if line.wants_look(&operator) && !operators.eof() {
             made.extend_from_slice(&LOOK);
