@@ -3,15 +3,21 @@
 //! wasmtime has them look where a function or a loop begins: one that has neither is never
 //! stopped, and a function that has called itself a thousand times burns what it likes on
 //! its way back. An empty loop is a look, and nothing besides.
+//!
+//! And calls of functions that are imported, which are ours, are paid for: see `pool.rs`.
 
 use std::borrow::Cow;
 
-use wasmparser::{BinaryReader, BinaryReaderError, FunctionBody, Operator};
+use wasmparser::{
+    BinaryReader, BinaryReaderError, FunctionBody, ImportSectionReader, Operator, TypeRef,
+};
 
 use crate::load::{malformed, push_length};
 
 /// `loop end`
 const LOOK: [u8; 3] = [0x03, 0x40, 0x0b];
+/// `nop`
+const PAYMENT: u8 = 0x01;
 /// Operators in a row, at most.
 const EVERY: usize = 1_000;
 /// Components in components.
@@ -20,7 +26,8 @@ const DEEPEST: usize = 32;
 /// What a file begins with: that it is WebAssembly, and of which kind.
 const HEADER: usize = 8;
 const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
-/// Sections that have code in them, of modules and of components.
+/// Sections that matter, of modules and of components.
+const IMPORTS: u8 = 2;
 const CODE: u8 = 10;
 const CORE_MODULE: u8 = 1;
 const NESTED: u8 = 4;
@@ -43,13 +50,17 @@ fn within(bytes: &[u8], deepest: usize) -> Result<Vec<u8>, String> {
     let is_component = header[4..] == COMPONENT;
     let mut made = Vec::with_capacity(bytes.len());
     made.extend_from_slice(header);
+    let mut imported = 0;
     let mut reader = BinaryReader::new(sections, HEADER);
     while !reader.eof() {
         let number = reader.read_u8().map_err(malformed)?;
         let contents = sized(&mut reader).map_err(malformed)?;
+        if !is_component && number == IMPORTS {
+            imported = functions(contents).map_err(malformed)?;
+        }
         let contents = match (is_component, number) {
             (true, CORE_MODULE | NESTED) => Cow::Owned(within(contents, deepest)?),
-            (false, CODE) => Cow::Owned(code(contents).map_err(malformed)?),
+            (false, CODE) => Cow::Owned(code(contents, imported).map_err(malformed)?),
             _ => Cow::Borrowed(contents),
         };
         made.push(number);
@@ -58,20 +69,31 @@ fn within(bytes: &[u8], deepest: usize) -> Result<Vec<u8>, String> {
     Ok(made)
 }
 
-fn code(contents: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+/// How many functions are imported: those have the first numbers.
+fn functions(contents: &[u8]) -> Result<u32, BinaryReaderError> {
+    let mut functions = 0;
+    let imports = ImportSectionReader::new(BinaryReader::new(contents, 0))?;
+    for import in imports.into_imports() {
+        let is_function = matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_));
+        functions += u32::from(is_function);
+    }
+    Ok(functions)
+}
+
+fn code(contents: &[u8], imported: u32) -> Result<Vec<u8>, BinaryReaderError> {
     let mut reader = BinaryReader::new(contents, 0);
     let functions = reader.read_var_u32()?;
     let mut made = Vec::with_capacity(contents.len());
     push_length(&mut made, functions as usize);
     for _ in 0..functions {
-        push_sized(&mut made, &function(sized(&mut reader)?)?);
+        push_sized(&mut made, &function(sized(&mut reader)?, imported)?);
     }
     // Should there be more it is a mistake, which the compiler finds.
     made.extend_from_slice(&contents[reader.original_position()..]);
     Ok(made)
 }
 
-fn function(body: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+fn function(body: &[u8], imported: u32) -> Result<Vec<u8>, BinaryReaderError> {
     let reader = FunctionBody::new(BinaryReader::new(body, 0));
     let mut operators = reader.get_operators_reader()?;
     let mut made = body[..operators.original_position()].to_vec();
@@ -79,7 +101,16 @@ fn function(body: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     while !operators.eof() {
         let begin = operators.original_position();
         let operator = operators.read()?;
-        made.extend_from_slice(&body[begin..operators.original_position()]);
+        if let Operator::Call { function_index } | Operator::ReturnCall { function_index } =
+            operator
+            && function_index < imported
+        {
+            made.push(PAYMENT);
+        }
+        // Its own would be charged like ours, and do nothing.
+        if !matches!(operator, Operator::Nop) {
+            made.extend_from_slice(&body[begin..operators.original_position()]);
+        }
         // Behind the last of them nothing may stand.
         if line.wants_look(&operator) && !operators.eof() {
             made.extend_from_slice(&LOOK);

@@ -293,6 +293,21 @@ fn burning(dear: &str) -> Guest {
     }
 }
 
+/// A `nop` stands for what an imported function takes.
+#[test]
+fn what_does_nothing_costs_nothing() {
+    let host = host();
+    let fuel = |idle: &str| {
+        let module = Guest::answering(format!("{idle} (i32.const 280)")).module();
+        let plugin = host.load(&source(&module)).unwrap();
+        let mut run = Run::open(&plugin).unwrap();
+        let before = host.stats().fuel;
+        run.on(Event::Connected).unwrap();
+        host.stats().fuel - before
+    };
+    assert_eq!(fuel(&"(nop)".repeat(1_000)), fuel(""));
+}
+
 /// A worker does nothing else while a guest burns its fuel, whatever it burns it
 /// with. Less than 3 ms was measured, 64 where nothing was dearer than an instruction; the
 /// bound leaves room for slow machines. The quickest of several calls: others may have
