@@ -8,7 +8,7 @@
 //! cargo run --release -p probity-cost -- --write   writes baseline.txt
 //! cargo run --release -p probity-cost -- --wasm    also times the engine in Node
 //! ```
-//! A rise of more than 5 % is an error, and so is a check over the C ABI that takes 12 %
+//! A rise of more than 5 % is an error, and so is a check over the C ABI that takes 10 %
 //! more than one without.
 
 mod count;

@@ -331,7 +331,7 @@ enum probity_result
     PROBITY_RESULT_UNAVAILABLE = -10,
     // The system refused a resource: a thread, a descriptor, randomness.
     PROBITY_RESULT_SYSTEM = -11,
-    // A defect of this library: a call has panicked. What it was working on
+    // A defect of this library: a call has panicked, which any may. What it was working on
     // cannot be used any more, only freed.
     PROBITY_RESULT_PANICKED = -12,
     // This build of the library does not have what is asked for: a Wasm module has no
@@ -421,8 +421,8 @@ typedef struct probity_notice {
     struct probity_text detail;
 } probity_notice;
 
-// Called on a thread of the library, for one notice after another. It may call
-// any function of the library, and must not wait.
+// Called on a thread of the library, for one notice after another. It may call functions of
+// the library as a report's may, and must not wait.
 typedef void (*probity_notice_callback)(void *context, const struct probity_notice *notice);
 
 // A line for the host's log. It is lent, with all that it points to, for the
@@ -450,7 +450,7 @@ typedef struct probity_log {
 // library: it may be called by several threads at once. From within it functions
 // with the handle that it is about do nothing and give `PROBITY_RESULT_IN_USE`, if
 // nothing else is wrong; only freeing an engine works, from the end of the call that
-// is under way. Other handles may be used.
+// is under way. Other handles may be used, but no driver rendered or freed.
 typedef void (*probity_log_callback)(void *context, const struct probity_log *log);
 
 // What a driver is started with. Begin with zeros and the size.
@@ -625,8 +625,8 @@ typedef struct probity_report {
     size_t facts_length;
 } probity_report;
 
-// Called once with the report of a run, on a thread of the library. It may call
-// any function of the library, and must not wait. The report is lent for the
+// Called once with the report of a run, on a thread of the library. It may call any function
+// of the library (render, and free of another driver, are refused), and must not wait. The report is lent for the
 // duration of the call.
 typedef void (*probity_report_callback)(void *context, const struct probity_report *report);
 
@@ -659,7 +659,7 @@ typedef struct probity_target_state {
 } probity_target_state;
 
 // Called for one target after another, sorted by id, on a thread of the library,
-// and then once with NULL. It may call any function of the library; checks do not
+// and then once with NULL. It may call functions of the library as a report's may; checks do not
 // wait for it.
 typedef void (*probity_state_callback)(void *context, const struct probity_target_state *state);
 
@@ -901,7 +901,7 @@ probity_result probity_driver_start(const struct probity_driver_config *config,
 // them. When it returns no callback is being called, nor will be, unless it was called from a
 // callback of this driver: it waits for those that are, notices that were not delivered yet
 // included, and for calls of other threads with this driver. Threads: any, also in a callback
-// of this driver, but not in one of another handle: two that wait for each other would wait for
+// of this driver (but its log's), and not in one of another handle: two that wait for each other would wait for
 // ever.
 //
 // Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE` (also while another thread frees

@@ -252,7 +252,7 @@ fn running(driver: probity_driver) -> Result<Call> {
 /// them. When it returns no callback is being called, nor will be, unless it was called from a
 /// callback of this driver: it waits for those that are, notices that were not delivered yet
 /// included, and for calls of other threads with this driver. Threads: any, also in a callback
-/// of this driver, but not in one of another handle: two that wait for each other would wait for
+/// of this driver (but its log's), and not in one of another handle: two that wait for each other would wait for
 /// ever.
 ///
 /// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE` (also while another thread frees
@@ -430,8 +430,8 @@ pub extern "C" fn probity_driver_remove(driver: probity_driver, id: u64) -> prob
     })
 }
 
-/// Called once with the report of a run, on a thread of the library. It may call
-/// any function of the library, and must not wait. The report is lent for the
+/// Called once with the report of a run, on a thread of the library. It may call any function
+/// of the library (render, and free of another driver, are refused), and must not wait. The report is lent for the
 /// duration of the call.
 pub type probity_report_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, report: *const probity_report)>;
@@ -601,7 +601,7 @@ pub unsafe extern "C" fn probity_driver_lost(
 }
 
 /// Called for one target after another, sorted by id, on a thread of the library,
-/// and then once with NULL. It may call any function of the library; checks do not
+/// and then once with NULL. It may call functions of the library as a report's may; checks do not
 /// wait for it.
 pub type probity_state_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, state: *const probity_target_state)>;

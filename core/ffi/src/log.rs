@@ -54,7 +54,7 @@ unsafe impl Sized_ for probity_log {
 /// library: it may be called by several threads at once. From within it functions
 /// with the handle that it is about do nothing and give `PROBITY_RESULT_IN_USE`, if
 /// nothing else is wrong; only freeing an engine works, from the end of the call that
-/// is under way. Other handles may be used.
+/// is under way. Other handles may be used, but no driver rendered or freed.
 pub type probity_log_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, log: *const probity_log)>;
 

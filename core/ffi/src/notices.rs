@@ -49,8 +49,8 @@ unsafe impl Sized_ for probity_notice {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Called on a thread of the library, for one notice after another. It may call
-/// any function of the library, and must not wait.
+/// Called on a thread of the library, for one notice after another. It may call functions of
+/// the library as a report's may, and must not wait.
 pub type probity_notice_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, notice: *const probity_notice)>;
 

@@ -45,7 +45,7 @@ pub enum probity_result {
     Unavailable = -10,
     /// The system refused a resource: a thread, a descriptor, randomness.
     System = -11,
-    /// A defect of this library: a call has panicked. What it was working on
+    /// A defect of this library: a call has panicked, which any may. What it was working on
     /// cannot be used any more, only freed.
     Panicked = -12,
     /// This build of the library does not have what is asked for: a Wasm module has no
