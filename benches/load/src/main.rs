@@ -9,15 +9,15 @@
 //! - *raw* is a non-blocking loop straight on epoll that connects, sends, reads,
 //!   closes and does nothing else; for TLS it is rustls on a pipe of memory.
 //! - *engine* is the driver with one worker and as many targets, which are due so often that
-//!   it makes 7 of 10 checks that the bare loop has just made: the core is busy, and no check
-//!   waits for another. So fewer are in flight at once than *raw* has, which costs it a
+//!   it makes 7 of 10 checks that the bare loop has just made: the core is busy, and no target
+//!   is kept from its next run. So fewer are in flight at once than *raw* has, which costs it a
 //!   little, because it waits oftener.
 //! - *`/probe`* is the program that is built beside this one, and blackbox_exporter
 //!   where it is installed, each a process on the first core with one configuration,
 //!   asked on as many connections as there are checks in flight. They are kept, and
 //!   the clients are on the last core.
 //!
-//! Figures are medians over the rounds; ratios are of neighbours in time, but for those of
+//! Figures of what has rounds are medians over them; ratios are of neighbours in time, but for those of
 //! engine and blackbox_exporter, which are of medians. CPU is that of the whole process, from
 //! the kernel's accounts; how much of it was user space is sampled by ticks. A rate per
 //! second of CPU is what one core could do that did nothing else.

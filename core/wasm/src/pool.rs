@@ -149,7 +149,7 @@ fn config(class: Class, instances: u32) -> Config {
 }
 
 /// What takes much longer than an instruction does: so dear that a unit of fuel lasts for
-/// well below a nanosecond, whatever it is burnt with.
+/// a nanosecond or so at most, whatever it is burnt with.
 ///
 /// What makes a handle or drops one is none of the guest's code, and takes as long as
 /// dozens of instructions. Where such a function is called a `nop` stands, which pays for it
