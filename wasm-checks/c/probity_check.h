@@ -103,6 +103,7 @@ typedef struct probity_out probity_out;
 static void probity_send(probity_out *out, probity_text bytes);
 /* Secures the connection. Nothing may be sent until probity_secured. */
 static void probity_start_tls(probity_out *out);
+/* After a millisecond at least. */
 static void probity_set_timer(probity_out *out, uint32_t id, uint32_t after_ms);
 /* Ends the phase that began at the last mark, or when the connection was up. */
 static void probity_mark(probity_out *out, probity_text phase);

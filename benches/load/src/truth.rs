@@ -6,11 +6,12 @@
 //! target took is compared with that, run for run: a server that is late itself is no
 //! error of ours, and what lies on the way and in our own loop is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use probity_driver::{Change, Handle, Row, Stats};
-use probity_engine::{Outcome, Spec};
+use probity_engine::{Outcome, Spec, TargetId};
 
 use crate::Plan;
 use crate::engine::{driver, lag, named, results, rows, stats, upsert};
@@ -86,26 +87,35 @@ impl Exponential {
     }
 }
 
-/// What we said less what was, in microseconds, by kind.
+/// What we said less what was.
 #[derive(Debug, Default)]
-struct Errors([Vec<i64>; KINDS.len()]);
+struct Errors {
+    /// In microseconds, by kind.
+    by_kind: [Vec<i64>; KINDS.len()],
+    /// How many runs each target had when it was last compared.
+    compared: HashMap<TargetId, u64>,
+}
 
 impl Errors {
-    /// Adds the last run of each target of which both sides know the same.
+    /// Adds the last run of each target of which both sides know the same, if it was not
+    /// added before.
     fn add(&mut self, farm: &mut Farm, handle: &Handle) -> Result<(), String> {
         let rows = rows(handle)?;
         let slept = farm.slept(false)?;
         for row in &rows {
             let id = row.id.0 as usize;
-            if let Some(error) = slept.get(id).and_then(|slept| error(row, *slept)) {
-                self.0[id % KINDS.len()].push(error);
+            let runs = row.results().iter().sum();
+            if let Some(error) = slept.get(id).and_then(|slept| error(row, *slept))
+                && self.compared.insert(row.id, runs) != Some(runs)
+            {
+                self.by_kind[id % KINDS.len()].push(error);
             }
         }
         Ok(())
     }
 
     fn of_all(&self) -> Vec<i64> {
-        self.0.concat()
+        self.by_kind.concat()
     }
 }
 
@@ -146,7 +156,7 @@ fn tell(rate: u32, errors: Errors, [before, after]: [Stats; 2], spent: f64, repo
     let p99 = quantile(compared, 0.99);
     report.add(name("latency error, p99"), p99, "us", bar(1_000.0));
     if rate == JUDGED {
-        for (kind, errors) in KINDS.iter().zip(errors.0) {
+        for (kind, errors) in KINDS.iter().zip(errors.by_kind) {
             for (which, part) in [("median", 0.5), ("p99", 0.99)] {
                 let name = name(&format!("latency error of {kind}, {which}"));
                 report.add(name, quantile(errors.clone(), part), "us", Bar::None);

@@ -41,7 +41,7 @@ pub const ERRANDS_WAITING: usize = 1_024;
 pub const DEFERRED_PER_TURN: usize = 256;
 
 /// Targets looked at for a copy of the fleet in one turn.
-pub const ROWS_PER_TURN: usize = 1_024;
+pub const ROWS_PER_TURN: usize = 256;
 
 /// Groups whose histograms are copied in one turn: up to 250 KiB each.
 pub const GROUPS_PER_TURN: usize = 4;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Poll, Token};
+use probity_engine::limits::STARTS_PER_TURN;
 use probity_engine::{
     Closed, Conn, Engine, GroupId, Input, Instant, Outcome, Output, Phase, Reason, Report,
     ResolveError, RunId, TargetId,
@@ -235,7 +236,18 @@ impl Worker {
             if self.engine.poll_timeout().is_none_or(|at| at > now) {
                 return;
             }
-            self.engine.handle_timeout(now);
+            self.engine.handle_deadlines(now);
+            self.drain();
+            self.start_due();
+        }
+    }
+
+    /// Starts what is due, each run with its own reading of the clock.
+    fn start_due(&mut self) {
+        for _ in 0..STARTS_PER_TURN {
+            if !self.engine.start_due(self.clock.now()) {
+                return;
+            }
             self.drain();
         }
     }

@@ -30,6 +30,8 @@ use crate::tls::TlsInfo;
 pub const MAX_ACTIONS: u32 = 32;
 /// Timers of a run that are set at once.
 pub const MAX_TIMERS: usize = 8;
+/// The time of one at least: a guest that wants none at all would be called in every turn.
+pub const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 /// Samples of one run.
 pub const MAX_SAMPLES: u32 = 16;
 /// Bytes of the value of a sample's label.
@@ -336,7 +338,8 @@ pub enum Action<'a> {
     Send(&'a [u8]),
     /// Secure the connection, once in a run.
     StartTls,
-    /// Tell it of [`Event::Timer`] so long from now; a timer that is set is moved.
+    /// Tell it of [`Event::Timer`] so long from now, or after [`SHORTEST_TIMER`] if that is
+    /// longer; a timer that is set is moved.
     SetTimer(u32, Duration),
     /// End the phase that began at the last mark, or at [`Event::Connected`].
     Mark(&'a str),
@@ -634,7 +637,9 @@ impl Rules {
                 ));
             }
             Action::StartTls => self.securing = Securing::Handshake,
-            Action::SetTimer(id, after) => self.set_timer(id, now.saturating_add(after))?,
+            Action::SetTimer(id, after) => {
+                self.set_timer(id, now.saturating_add(after.max(SHORTEST_TIMER)))?;
+            }
             Action::Mark(phase) if !description.phases.iter().any(|it| it == phase) => {
                 return Err(broken(format!(
                     "marks the phase {phase:?}, which its description has not"

@@ -76,7 +76,7 @@
 //!
 //! - Every run reports exactly once, at the latest when
 //!   [`Engine::handle_timeout`] is called for its deadline (timers fire up to
-//!   1.05 ms late, never early), and nothing is asked on behalf of a run after
+//!   131 us late, never early), and nothing is asked on behalf of a run after
 //!   its report.
 //! - Every connection that is opened is closed: by [`Output::Close`] or by the
 //!   world's own [`Input::Closed`].

@@ -8,9 +8,10 @@
 //!
 //! # How it works
 //!
-//! Time is cut into ticks of 2^20 ns (1.05 ms). A timer belongs to the first
+//! Time is cut into ticks of 2^17 ns (131 us). A timer belongs to the first
 //! tick that begins at or after its deadline, which is why it is never early
-//! and less than a tick late. Ticks are written in base 64; the wheel has one
+//! and less than a tick late: runs that begin together get in each other's way, and
+//! what that costs is in the latencies that they tell. Ticks are written in base 64; the wheel has one
 //! level per digit and a timer lives on the level of the highest digit in
 //! which its tick differs from the current one, in the slot that this digit
 //! names. Two facts follow and carry the whole file:
@@ -24,7 +25,7 @@
 //! Eight levels are 48 bits of ticks, more than [`Instant`] can express, so no
 //! deadline is ever out of range. Empty stretches are never walked.
 //!
-//! The price is paid in lumps: a slot of level 2 is 4.3 s wide, and all its
+//! The price is paid in lumps: a slot of level 3 is 34 s wide, and all its
 //! timers are dealt out at the moment that time enters it.
 
 use alloc::vec::Vec;
@@ -33,11 +34,11 @@ use core::fmt;
 use crate::time::Instant;
 
 /// log2 of the tick in nanoseconds.
-const TICK_BITS: u32 = 20;
+const TICK_BITS: u32 = 17;
 /// log2 of the number of slots in a level: one bit of a `u64` for each.
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-/// Enough for the 45 bits of the last tick.
+/// Enough for the 48 bits of the last tick.
 const LEVELS: usize = 8;
 /// No node.
 const NIL: u32 = u32::MAX;

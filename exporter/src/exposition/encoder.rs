@@ -159,13 +159,70 @@ impl<W: Write> Encoder<W> {
         self.write_measured(|encoder| series(&mut Histograms { encoder }))
     }
 
-    fn write_measured(&mut self, series: impl Fn(&mut Self) -> io::Result<()>) -> io::Result<()> {
-        if let Back::Proto(proto) = &mut self.format {
-            proto.measure();
-            series(self)?;
+    /// Writes many families of gauges, with the series that `series` gives of each of
+    /// `things`. Where the format needs to know the length of a family first, all of them
+    /// are measured in one walk through `things`: it is the walk that takes long.
+    /// `header` says name and help; otherwise as [`Encoder::write_family`].
+    ///
+    /// # Errors
+    /// As [`Encoder::write_family`].
+    pub fn write_gauges<'f, F, T>(
+        &mut self,
+        families: &'f [F],
+        header: impl Fn(&'f F) -> (&'f str, &'f str),
+        things: &[T],
+        series: impl Fn(&mut Family<'_, W>, &F, &T) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.close()?;
+        let mut lengths = vec![0; families.len()];
+        if let Back::Proto(_) = self.format {
+            for thing in things {
+                for (family, length) in families.iter().zip(&mut lengths) {
+                    *length +=
+                        self.measure(|encoder| series(&mut Family { encoder }, family, thing))?;
+                }
+            }
         }
+        for (family, length) in families.iter().zip(lengths) {
+            let (name, help) = header(family);
+            self.open(&Header::new(name, help, Kind::Gauge))?;
+            self.write_announced(length, |encoder| {
+                let mut out = Family { encoder };
+                things
+                    .iter()
+                    .try_for_each(|thing| series(&mut out, family, thing))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_measured(&mut self, series: impl Fn(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        let length = self.measure(&series)?;
+        self.write_announced(length, series)
+    }
+
+    /// How many bytes these series are where that has to be known before they are
+    /// written, or 0.
+    fn measure(&mut self, series: impl Fn(&mut Self) -> io::Result<()>) -> io::Result<usize> {
+        let Back::Proto(proto) = &mut self.format else {
+            return Ok(0);
+        };
+        proto.measure();
+        series(self)?;
+        match &self.format {
+            Back::Proto(proto) => Ok(proto.measured()),
+            Back::Text(_) => Ok(0),
+        }
+    }
+
+    /// Writes the series of the open family, which were measured, and ends it.
+    fn write_announced(
+        &mut self,
+        length: usize,
+        series: impl Fn(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
         if let Back::Proto(proto) = &mut self.format {
-            proto.announce(&mut self.out.buffer);
+            proto.announce(length, &mut self.out.buffer);
         }
         series(self)?;
         self.close()

@@ -82,15 +82,21 @@ impl Proto {
         self.metrics = Metrics::Measured(0);
     }
 
-    /// Writes what precedes the metrics that were measured. They come now.
-    pub(super) fn announce(&mut self, out: &mut Vec<u8>) {
-        if let Metrics::Measured(len) = self.metrics {
-            if len > 0 {
-                varint(out, (self.header.len() + len) as u64);
-                out.extend_from_slice(&self.header);
-            }
-            self.metrics = Metrics::Announced(len);
+    /// How many bytes they are so far, each with tag and length.
+    pub(super) fn measured(&self) -> usize {
+        match self.metrics {
+            Metrics::Measured(len) => len,
+            _ => 0,
         }
+    }
+
+    /// Writes what precedes metrics of so many bytes. They come now.
+    pub(super) fn announce(&mut self, len: usize, out: &mut Vec<u8>) {
+        if len > 0 {
+            varint(out, (self.header.len() + len) as u64);
+            out.extend_from_slice(&self.header);
+        }
+        self.metrics = Metrics::Announced(len);
     }
 
     /// Ends the family, if there is one with metrics: if they were held, appends what

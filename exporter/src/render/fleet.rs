@@ -15,7 +15,7 @@ use probity_spec::Labels;
 
 use super::buckets::Buckets;
 pub use super::families::TAKEN;
-use super::families::{FAMILIES, Origin, Sight};
+use super::families::{self, FAMILIES, Origin, Sight};
 use super::samples;
 use crate::exposition::labels::InvalidLabelName;
 use crate::exposition::{Encoder, Kind, LabelSet};
@@ -187,20 +187,17 @@ pub fn write<W: Write>(encoder: &mut Encoder<W>, index: &Index, rows: &[Row]) ->
 }
 
 fn write_probes<W: Write>(encoder: &mut Encoder<W>, lines: &Lines<'_>) -> io::Result<()> {
-    for family in FAMILIES.iter() {
-        encoder.write_family(family.name, family.help, Kind::Gauge, |out| {
-            for line in &lines.all {
-                if (family.is_minimal() || !lines.index.job(line.entry).minimal)
-                    && let Some(sight) = line.sight()
-                {
-                    family.samples(&sight, line.labels(), |extra, value| {
-                        out.sample(line.labels(), extra, value)
-                    })?;
-                }
-            }
-            Ok(())
-        })?;
-    }
+    let header = |family: &'static families::Family| (family.name, family.help);
+    encoder.write_gauges(&FAMILIES, header, &lines.all, |out, family, line| {
+        if (family.is_minimal() || !lines.index.job(line.entry).minimal)
+            && let Some(sight) = line.sight()
+        {
+            family.samples(&sight, line.labels(), |extra, value| {
+                out.sample(line.labels(), extra, value)
+            })?;
+        }
+        Ok(())
+    })?;
     let seen = lines.full().filter(|(_, line)| line.sight().is_some());
     let runs = seen.map(|(job, line)| (line.labels(), &*job.module, &line.last.samples));
     samples::write(encoder, runs)

@@ -44,8 +44,8 @@ impl Out {
         self.act(Action::StartTls);
     }
 
-    /// Wakes the check so long from now, to the millisecond; at most 8 timers at
-    /// once. A timer that is set already is moved.
+    /// Wakes the check so long from now, to the millisecond and after one at least; at
+    /// most 8 timers at once. A timer that is set already is moved.
     pub fn set_timer(&mut self, id: u32, after: Duration) {
         let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
         self.act(Action::SetTimer(Timer { id, after_ms }));

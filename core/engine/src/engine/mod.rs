@@ -440,6 +440,20 @@ impl Engine {
     /// runs are started by one call, so that a burst never keeps a driver from
     /// its sockets; if more are due, [`Engine::poll_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_deadlines(now);
+        for _ in 0..STARTS_PER_TURN {
+            if !self.start_due(now) {
+                break;
+            }
+        }
+    }
+
+    /// All of [`Engine::handle_timeout`] but starting what is due.
+    ///
+    /// For a host that reads its clock before each [`Engine::start_due`], and does what
+    /// is asked after it: to open a connection takes time, and runs that have begun
+    /// together would be told the time that those before them took as their target's.
+    pub fn handle_deadlines(&mut self, now: Instant) {
         self.release_reported();
         while let Some(slot) = self.deadlines.expire(now) {
             self.expire(slot, now);
@@ -450,13 +464,19 @@ impl Engine {
         self.work(now);
         // Before those that come due now, and before waiting is given up.
         while self.start_queued(now) {}
-        for _ in 0..STARTS_PER_TURN {
-            let Some(slot) = self.due.expire(now) else {
-                break;
-            };
-            self.come_due(slot, now);
-        }
         self.settle(now);
+    }
+
+    /// Starts one run that is due, if there is one; or does in its place what its target
+    /// has come to, as to report that there was no room for it. `false`: none was due.
+    pub fn start_due(&mut self, now: Instant) -> bool {
+        self.release_reported();
+        let Some(slot) = self.due.expire(now) else {
+            return false;
+        };
+        self.come_due(slot, now);
+        self.settle(now);
+        true
     }
 
     /// When [`Engine::handle_timeout`] should be called next; `None` if only

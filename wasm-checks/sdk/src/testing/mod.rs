@@ -123,7 +123,7 @@ impl<C: Check> Run<C> {
             match action {
                 Action::Send(bytes) => self.sent.extend(bytes),
                 Action::SetTimer(timer) => {
-                    let due = self.now + Duration::from_millis(timer.after_ms.into());
+                    let due = self.now + Duration::from_millis(timer.after_ms.max(1).into());
                     self.timers.retain(|(id, _)| *id != timer.id);
                     self.timers.push((timer.id, due));
                 }

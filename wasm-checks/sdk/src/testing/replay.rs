@@ -68,7 +68,7 @@ fn said(action: Action) -> transcript::Action {
         Action::Send(bytes) => transcript::Action::Send(bytes),
         Action::StartTls => transcript::Action::StartTls,
         Action::SetTimer(timer) => {
-            let after = Duration::from_millis(timer.after_ms.into());
+            let after = Duration::from_millis(timer.after_ms.max(1).into());
             transcript::Action::SetTimer(timer.id, after)
         }
         Action::Mark(phase) => transcript::Action::Mark(phase),
