@@ -75,6 +75,9 @@
 //!   most](probity_engine::limits::SIGNATURE_WORK) between two batches, and after a
 //!   flood one for each batch for which timers have waited.
 //!
+//! A run begins at the reading just before its connection is opened: the
+//! starts of a turn have one each, so that none is billed what those before it took.
+//!
 //! A worker that is not busy does nothing of this, and the reading is off by
 //! what waking up takes. A run starts, and a deadline is noticed, up to 1 ms
 //! late on top, because `epoll_wait` counts in milliseconds and is made to

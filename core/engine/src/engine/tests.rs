@@ -19,7 +19,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_secs(10);
-const TICK: Duration = Duration::from_nanos(1 << 20);
+const TICK: Duration = Duration::from_nanos(1 << 17);
 const ID: TargetId = TargetId(7);
 
 fn at(seconds: f64) -> Instant {

@@ -31,7 +31,7 @@ pub use schedule::OnSchedule;
 use probity_engine::{Engine, Input, Instant, Limits, Output, RunId, Spec, TargetId};
 
 /// How much a timer may be late: a tick of the engine's wheel.
-pub const TICK: Duration = Duration::from_nanos(1 << 20);
+pub const TICK: Duration = Duration::from_nanos(1 << 17);
 
 /// Something that happened between world and engine.
 #[derive(Debug)]
