@@ -139,6 +139,32 @@ fn runs_are_due_at_an_offset_and_every_period() {
 }
 
 #[test]
+fn a_run_is_not_billed_what_the_start_before_it_took() {
+    let mut engine = engine();
+    for id in 0..2 {
+        engine.upsert(TargetId(id), tcp(), Instant::ZERO).unwrap();
+    }
+    engine.begin(Instant::ZERO);
+    let late = at(9.9999);
+    engine.handle_deadlines(late);
+    assert!(drain(&mut engine).opened.is_empty(), "none of them starts");
+
+    let mut runs = Vec::new();
+    let mut now = late;
+    while engine.start_due(now) {
+        // To open a connection takes so long.
+        now += SECOND / 100;
+        runs.extend(drain(&mut engine).opened);
+    }
+    assert_eq!(runs.len(), 2, "one with each call");
+    for (run, conn) in runs {
+        engine.handle_input(run, Input::Opened(conn), now);
+    }
+    let totals = drain(&mut engine).reports.into_iter().map(|it| it.2);
+    assert_eq!(totals.collect::<Vec<_>>(), [SECOND / 50, SECOND / 100]);
+}
+
+#[test]
 fn the_first_run_waits_for_the_initial_delay() {
     let mut engine = engine();
     engine.begin(Instant::ZERO);
