@@ -204,7 +204,7 @@ impl Host {
         if let Some(component) = cache.and_then(|cache| cache.load(engine, key)) {
             return Ok(component);
         }
-        let component = load::component(engine, bytes, key.1)?;
+        let component = load::component(engine, bytes, key.1, &pool::shape(key.2))?;
         if let Some(cache) = cache {
             // The check is there all the same, and is compiled again next time.
             let _ = cache.store(engine, key, &component);

@@ -34,6 +34,7 @@
 //! # Ok::<(), String>(())
 //! ```
 
+mod bounds;
 mod cache;
 mod convert;
 mod host;

@@ -8,7 +8,8 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 use wit_component::ComponentEncoder;
 
-use crate::looks;
+use crate::pool::Shape;
+use crate::{bounds, looks};
 
 /// Bytes of a file: larger ones are not compiled.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
@@ -45,7 +46,12 @@ impl Life {
 ///
 /// # Errors
 /// What was expected, and what was found.
-pub(crate) fn component(engine: &Engine, bytes: &[u8], life: Life) -> Result<Component, String> {
+pub(crate) fn component(
+    engine: &Engine,
+    bytes: &[u8],
+    life: Life,
+    shape: &Shape,
+) -> Result<Component, String> {
     if bytes.len() > MAX_FILE_BYTES {
         let found = bytes.len();
         return Err(format!(
@@ -54,14 +60,14 @@ pub(crate) fn component(engine: &Engine, bytes: &[u8], life: Life) -> Result<Com
     }
     // What reads them is not ours, and a file may be anything.
     let made = catch_unwind(AssertUnwindSafe(|| match encoding(bytes)? {
-        Encoding::Component => compile(engine, bytes),
+        Encoding::Component => compile(engine, bytes, shape),
         Encoding::Module => {
             check_imports(bytes)?;
             let component = match life {
                 Life::OneRun => encode(&without_ends(bytes)?),
                 Life::ManyRuns => encode(bytes),
             };
-            compile(engine, &component?)
+            compile(engine, &component?, shape)
         }
     }));
     made.unwrap_or_else(|_| Err("expected a check in Wasm, found what cannot be read".into()))
@@ -173,7 +179,8 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
     })
 }
 
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+fn compile(engine: &Engine, bytes: &[u8], shape: &Shape) -> Result<Component, String> {
+    bounds::check(bytes, shape)?;
     let component = Component::new(engine, looks::added(bytes)?);
     let component = component
         .map_err(|error| format!("expected a component that can be compiled: {error:#}"))?;

@@ -1,0 +1,213 @@
+//! Little files that would grow while they are compiled, until there is no memory or no end:
+//! they are refused before.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::support::refused;
+
+/// Generous: none of them takes 10 ms.
+const MOST_TIME: Duration = Duration::from_secs(5);
+/// Of the whole process: each of them would take more alone.
+const MOST_MEMORY_KIB: u64 = 1 << 20;
+
+/// `each` for the numbers up to `count`, in a row.
+fn row(count: u32, each: impl Fn(u32) -> String) -> String {
+    (0..count).map(each).collect()
+}
+
+/// Each component is in the next one, which instantiates it twice.
+fn nested(depth: u32) -> String {
+    (0..depth).fold("(component $c)".into(), |inner, _| {
+        format!("(component $c {inner} {TWICE})")
+    })
+}
+
+const TWICE: &str = "(instance (instantiate $c)) (instance (instantiate $c))";
+
+/// Each is beside the last one, which it has from outside.
+fn beside(depth: u32) -> String {
+    let more = row(depth, |i| {
+        let next = i + 1;
+        format!("(component $c{next} (alias outer $root $c{i} (component $c)) {TWICE})")
+    });
+    format!("(component $root (component $c0) {more} (instance (instantiate $c{depth})))")
+}
+
+/// Each is made for the last one, which is its argument.
+fn passed(depth: u32) -> String {
+    let more = row(depth, |i| {
+        let next = i + 1;
+        format!(
+            r#"(component $f{next} (import "c" (component $c))
+                 (component $d (alias outer 1 $c (component $c)) {TWICE})
+                 (export "d" (component $d)))
+               (instance $i{next} (instantiate $f{next} (with "c" (component $d{i}))))
+               (alias export $i{next} "d" (component $d{next}))"#
+        )
+    });
+    format!("(component (component $d0) {more} (instance (instantiate $d{depth})))")
+}
+
+/// Each is handed out by an instance of what it is in.
+fn handed_out(depth: u32) -> String {
+    let more = row(depth, |i| {
+        let next = i + 1;
+        format!(
+            r#"(component $f{next}
+                 (component $d (alias outer $root $d{i} (component $c)) {TWICE})
+                 (export "d" (component $d)))
+               (instance $i{next} (instantiate $f{next}))
+               (alias export $i{next} "d" (component $d{next}))"#
+        )
+    });
+    format!("(component $root (component $d0) {more} (instance (instantiate $d{depth})))")
+}
+
+/// Each type is the last one twice.
+fn types(depth: u32) -> String {
+    let more = row(depth, |i| {
+        let next = i + 1;
+        format!("(type $t{next} (tuple $t{i} $t{i}))")
+    });
+    format!(r#"(component (type $t0 u8) {more} (import "f" (func (param "x" $t{depth}))))"#)
+}
+
+/// The same of types of instances.
+fn types_of_instances(depth: u32) -> String {
+    let more = row(depth, |i| {
+        let next = i + 1;
+        format!(
+            r#"(type $t{next} (instance (alias outer $root $t{i} (type $t))
+                 (export "a" (instance (type $t))) (export "b" (instance (type $t)))))"#
+        )
+    });
+    format!(
+        r#"(component $root (type $t0 (instance)) {more} (import "i" (instance (type $t{depth}))))"#
+    )
+}
+
+/// Each type is a list of the last one.
+fn lists(depth: u32) -> String {
+    let more = row(depth, |i| format!("(type $t{} (list $t{i}))", i + 1));
+    format!(r#"(component (type $t0 u8) {more} (import "f" (func (param "x" $t{depth}))))"#)
+}
+
+/// Tables that hold something at their end.
+fn tables(count: u32, elements: u32) -> String {
+    let last = elements - 1;
+    let tables = row(count, |i| {
+        format!("(table $t{i} {elements} funcref) (elem (table $t{i}) (i32.const {last}) func $f)")
+    });
+    format!("(component (core module (func $f) {tables}))")
+}
+
+fn modules(components: u32) -> String {
+    let inner = format!("(component {})", "(core module)".repeat(1_000));
+    format!("(component {})", inner.repeat(components as usize))
+}
+
+fn locals(functions: u32) -> String {
+    let function = format!("(func (local {}))", "i32 ".repeat(50_000));
+    format!(
+        "(component (core module {}))",
+        function.repeat(functions as usize)
+    )
+}
+
+/// The most memory that this process has had.
+fn peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|number| number.parse().ok()).unwrap()
+}
+
+/// What is said of it, soon and without much memory.
+#[track_caller]
+fn defused(name: &str, bytes: &[u8]) -> String {
+    let begun = Instant::now();
+    let why = refused(bytes);
+    let (took, peak) = (begun.elapsed(), peak_kib());
+    assert!(took < MOST_TIME, "{name}: {took:?}: {why}");
+    assert!(peak < MOST_MEMORY_KIB, "{name}: {peak} KiB: {why}");
+    why
+}
+
+#[test]
+fn a_component_that_would_grow_without_end_is_refused() {
+    const LARGE: &str = "bytes besides its modules, with those that are in it written out";
+    const STRANGE: &str =
+        "expected components that are defined where they are used, found one that is ";
+    let strange = |how| format!("{STRANGE}{how}");
+    let rows = [
+        ("nested", nested(28), LARGE.into()),
+        ("barely too deep", nested(14), LARGE.into()),
+        ("beyond all numbers", nested(31), LARGE.into()),
+        ("beside", beside(28), LARGE.into()),
+        ("longer than any number", beside(90), LARGE.into()),
+        ("passed", passed(28), strange("imported")),
+        ("handed out", handed_out(28), strange("exported")),
+        ("types", types(30), "effective type size".into()),
+        (
+            "types of instances",
+            types_of_instances(30),
+            "effective type size".into(),
+        ),
+        ("large types", types(18), "imports the function".into()),
+        (
+            "large types of instances",
+            types_of_instances(17),
+            "exports probity:check".into(),
+        ),
+        ("lists", lists(1_000), "type nesting is too deep".into()),
+        (
+            "many tables",
+            tables(100, 1 << 20),
+            "at most 3 tables of a module, found 100".into(),
+        ),
+        (
+            "wide tables",
+            tables(3, 1 << 20),
+            "at most 1024 elements, found 1048576".into(),
+        ),
+        (
+            "modules",
+            modules(10),
+            "at most 6 modules, found 10000".into(),
+        ),
+        (
+            "locals",
+            locals(100),
+            "as many locals as bytes (832), found 5000000".into(),
+        ),
+    ];
+    for (name, text, words) in rows {
+        let why = defused(name, &wat::parse_str(text).unwrap());
+        assert!(why.contains(&words), "{name}: {why}\nexpected {words}");
+    }
+    // What is within the bounds is compiled, and is no check for another reason.
+    for (name, text) in [("nested", nested(13)), ("beside", beside(10))] {
+        let why = defused(name, &wat::parse_str(text).unwrap());
+        assert!(why.contains("exports probity:check/guest"), "{name}: {why}");
+    }
+}
+
+/// The types that a core module describes are those of a component too.
+#[test]
+fn a_core_module_that_describes_large_types_is_refused() {
+    let types = row(30, |i| format!("type t{} = tuple<t{i}, t{i}>;\n", i + 1));
+    let wit = format!(
+        "package toy:toy; interface i {{ type t0 = u8; {types} f: func(x: t30); }} world w {{ export i; }}"
+    );
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("toy.wit", &wit).unwrap();
+    let world = resolve.select_world(&[package], Some("w")).unwrap();
+    let mut module = wat::parse_str("(module)").unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let why = defused("described", &module);
+    assert!(why.contains("effective type size"), "{why}");
+}
