@@ -35,6 +35,10 @@ pub const MAX_REPEATS: u8 = 16;
 /// paths included. Further ones are not kept.
 pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
+/// Bytes of a file that a configuration refers to: what a host reads for
+/// [`Files::read`](crate::config::Files::read), or compiles as a check in Wasm.
+pub const MAX_FILE_BYTES: usize = 32 * 1024 * 1024;
+
 /// Bytes of the body of a request, from the configuration or a file. What a peer
 /// does not take at once a host can [share](crate::Bytes::Shared) instead of
 /// copying; with HTTP/2 it is lent in frames of 16 KiB at most, each header as a

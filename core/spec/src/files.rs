@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use probity_engine::config::{Expression, Files, NoFiles};
+use probity_engine::limits::MAX_FILE_BYTES;
 
 /// Reads files relative to the working directory, as blackbox_exporter does.
 /// A file may have at most [`SystemFiles::MAX_BYTES`].
@@ -12,8 +13,8 @@ use probity_engine::config::{Expression, Files, NoFiles};
 pub struct SystemFiles;
 
 impl SystemFiles {
-    /// Longest file that is read: 16 MiB.
-    pub const MAX_BYTES: u64 = 16 << 20;
+    /// Longest file that is read: 32 MiB.
+    pub const MAX_BYTES: u64 = MAX_FILE_BYTES as u64;
 }
 
 impl Files for SystemFiles {
@@ -100,7 +101,7 @@ mod tests {
             SystemFiles
                 .read(&path("c"))
                 .unwrap_err()
-                .ends_with("more than 16777216 bytes")
+                .ends_with("more than 33554432 bytes")
         );
     }
 }

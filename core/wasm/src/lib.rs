@@ -61,4 +61,3 @@ mod bindings {
 }
 
 pub use host::{Config, Host, Stats};
-pub use load::MAX_FILE_BYTES;

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use probity_engine::limits::MAX_FILE_BYTES;
 use wasmparser::{Encoding, ExportSectionReader, Parser, Payload, TypeRef};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -10,9 +11,6 @@ use wit_component::ComponentEncoder;
 
 use crate::pool::Shape;
 use crate::{bounds, looks};
-
-/// Bytes of a file: larger ones are not compiled.
-pub const MAX_FILE_BYTES: usize = 32 << 20;
 
 /// How code is made of a file: another number for another way, so that none that was kept
 /// is taken for it.
@@ -53,10 +51,8 @@ pub(crate) fn component(
     shape: &Shape,
 ) -> Result<Component, String> {
     if bytes.len() > MAX_FILE_BYTES {
-        let found = bytes.len();
-        return Err(format!(
-            "expected a check of at most {MAX_FILE_BYTES} bytes, found {found}"
-        ));
+        // As who reads files says it.
+        return Err(format!("it has more than {MAX_FILE_BYTES} bytes"));
     }
     // What reads them is not ours, and a file may be anything.
     let made = catch_unwind(AssertUnwindSafe(|| match encoding(bytes)? {

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use probity_engine::config::Files as _;
 use probity_engine::fact::MetricKind;
 use probity_engine::guest::{Class, Plugin, Refusal, Source};
+use probity_spec::SystemFiles;
 
 use crate::cli::waterfall::printable;
 use crate::guests;
@@ -26,7 +28,7 @@ pub(super) fn main(path: &Path, class: Class) -> Result<u8, String> {
 /// Why it cannot be loaded, in one sentence.
 pub(super) fn load(path: &Path, class: Class) -> Result<(Arc<dyn Plugin>, usize), String> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+    let bytes = SystemFiles.read(&name)?;
     let source = Source {
         path: &name,
         bytes: &bytes,
