@@ -54,6 +54,10 @@ pub const MAX_PHASES: usize = 8;
 pub const MAX_LABELS: usize = 4;
 /// Bytes of a HELP text.
 pub const MAX_HELP_BYTES: usize = 256;
+/// Bytes of a check's own version: it is a label of metrics.
+pub const MAX_VERSION_BYTES: usize = 64;
+/// Bytes of the schema of a configuration.
+pub const MAX_SCHEMA_BYTES: usize = 32 * 1024;
 /// The metric that [`Action::Mark`] fills: a check has none of this name.
 pub const PHASE_METRIC: &str = "phase_duration_seconds";
 
@@ -175,7 +179,7 @@ pub enum Refusal {
 pub struct Description {
     /// Its name.
     pub name: String,
-    /// Its own version.
+    /// Its own version; may be empty.
     pub version: String,
     /// Port of targets that are written without one.
     pub default_port: Option<u16>,
@@ -194,9 +198,22 @@ impl Description {
     /// What was expected, and what was found.
     pub fn check(&self) -> Result<(), String> {
         if !is_name(&self.name, '-', 32) {
-            let name = &self.name;
+            let name = sentence(&self.name);
             return Err(format!(
                 "expected a name of at most 32 of a-z, 0-9 and -, found {name:?}"
+            ));
+        }
+        let is_graphic = self.version.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_graphic || self.version.len() > MAX_VERSION_BYTES {
+            let version = sentence(&self.version);
+            return Err(format!(
+                "expected a version of at most {MAX_VERSION_BYTES} visible characters of ASCII, found {version:?}"
+            ));
+        }
+        if self.config_schema.len() > MAX_SCHEMA_BYTES {
+            let found = self.config_schema.len();
+            return Err(format!(
+                "expected a schema of at most {MAX_SCHEMA_BYTES} bytes, found {found}"
             ));
         }
         if self.default_port == Some(0) {
@@ -219,7 +236,8 @@ impl Description {
         }
         match self.phases.iter().find(|phase| !is_name(phase, '_', 32)) {
             Some(phase) => Err(format!(
-                "expected names of phases of at most 32 of a-z, 0-9 and _, found {phase:?}"
+                "expected names of phases of at most 32 of a-z, 0-9 and _, found {:?}",
+                sentence(phase)
             )),
             None => Ok(()),
         }
@@ -235,7 +253,8 @@ fn check_metric(metric: &Metric) -> Result<(), String> {
     } = metric;
     if !is_name(name, '_', 64) {
         return Err(format!(
-            "expected names of metrics of at most 64 of a-z, 0-9 and _, found {name:?}"
+            "expected names of metrics of at most 64 of a-z, 0-9 and _, found {:?}",
+            sentence(name)
         ));
     }
     if &**name == PHASE_METRIC {
@@ -266,7 +285,8 @@ fn check_metric(metric: &Metric) -> Result<(), String> {
     for (index, label) in labels.iter().enumerate() {
         if !is_name(label, '_', 32) {
             return Err(format!(
-                "the metric {name}: expected labels of at most 32 of a-z, 0-9 and _, found {label:?}"
+                "the metric {name}: expected labels of at most 32 of a-z, 0-9 and _, found {:?}",
+                sentence(label)
             ));
         }
         if RESERVED.contains(&&**label) || labels[..index].contains(label) {

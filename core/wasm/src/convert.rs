@@ -11,6 +11,15 @@ use probity_engine::tls::TlsInfo;
 
 use crate::bindings::probity::check::types as wire;
 
+/// Bytes of why a check cannot be loaded, or its configuration not be used.
+const MAX_REFUSAL_BYTES: usize = 1024;
+
+/// Cut off where it becomes long: it may be the guest's own, or name what is in it.
+pub(crate) fn refusal(mut why: String) -> String {
+    why.truncate(why.floor_char_boundary(MAX_REFUSAL_BYTES));
+    why
+}
+
 pub(crate) fn description(found: wire::Description) -> Description {
     Description {
         name: found.name,

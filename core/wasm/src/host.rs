@@ -127,9 +127,10 @@ impl Host {
             0 | 1 => Life::OneRun,
             _ => Life::ManyRuns,
         };
-        let pool = self.pool(source.class).map_err(Refusal::Unusable)?;
+        let unusable = |why| Refusal::Unusable(convert::refusal(why));
+        let pool = self.pool(source.class).map_err(unusable)?;
         let compiled = self.compiled(pool, (found, life, source.class), source.bytes);
-        let compiled = compiled.map_err(Refusal::Unusable)?;
+        let compiled = compiled.map_err(unusable)?;
         let loaded = Loaded::new(compiled, source, &pool.room);
         Ok(Arc::new(Check(Arc::new(loaded))))
     }

@@ -150,7 +150,7 @@ impl Plugin for Check {
             })
         });
         match answer {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map_err(convert::refusal),
             Err(fault) => {
                 let name = &self.description().name;
                 Err(format!(

@@ -211,3 +211,12 @@ fn a_core_module_that_describes_large_types_is_refused() {
     let why = defused("described", &module);
     assert!(why.contains("effective type size"), "{why}");
 }
+
+#[test]
+fn what_is_said_of_long_names_is_short() {
+    let name = "x".repeat(90_000);
+    let text = format!(r#"(component (import "{name}" (func)))"#);
+    let why = defused("a name", &wat::parse_str(text).unwrap());
+    assert!(why.starts_with("imports the function \"xxx"), "{why}");
+    assert_eq!(why.len(), 1_024);
+}

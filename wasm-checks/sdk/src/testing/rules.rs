@@ -15,6 +15,8 @@ const MAX_PHASES: usize = 8;
 const MAX_LABELS: usize = 4;
 const MAX_LABEL_BYTES: usize = 128;
 const MAX_HELP_BYTES: usize = 256;
+const MAX_VERSION_BYTES: usize = 64;
+const MAX_SCHEMA_BYTES: usize = 32 * 1024;
 
 /// Labels that Prometheus or probity gives.
 const RESERVED: &[&str] = &[
@@ -45,14 +47,25 @@ impl Rules {
     pub(crate) fn of(description: Description) -> Result<Self, String> {
         let Description {
             name,
+            version,
             metrics,
             phases,
+            config_schema,
             ..
         } = &description;
         if !is_name(name, '-', 32) {
             return Err(format!(
                 "`{name}` is no name of a check: [a-z][a-z0-9-]*, 32 bytes"
             ));
+        }
+        let is_graphic = version.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_graphic || version.len() > MAX_VERSION_BYTES {
+            return Err(format!(
+                "`{version}` is no version: visible ASCII, {MAX_VERSION_BYTES} bytes"
+            ));
+        }
+        if config_schema.len() > MAX_SCHEMA_BYTES {
+            return Err(format!("a schema of more than {MAX_SCHEMA_BYTES} bytes"));
         }
         if metrics.len() > MAX_METRICS || phases.len() > MAX_PHASES {
             return Err(format!(

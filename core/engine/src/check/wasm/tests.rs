@@ -1303,6 +1303,15 @@ fn a_description_keeps_to_the_rules() {
             wrong(&|it| it.name = "x".repeat(33)),
             "a name of at most 32",
         ),
+        (
+            wrong(&|it| it.version = "1".repeat(65)),
+            "a version of at most 64 visible characters of ASCII, found \"111",
+        ),
+        (wrong(&|it| it.version = "1\n2".into()), "found \"1\\n2\""),
+        (
+            wrong(&|it| it.config_schema = " ".repeat(32_769)),
+            "a schema of at most 32768 bytes, found 32769",
+        ),
         (wrong(&|it| it.default_port = Some(0)), "a default port"),
         (
             wrong(&|it| it.metrics = vec![it.metrics[0].clone(); 17]),
@@ -1353,6 +1362,18 @@ fn a_description_keeps_to_the_rules() {
         ),
     ] {
         assert!(found.contains(words), "{found}: expected {words}");
+    }
+    // What is said of it is bounded, however long the name is.
+    let long = "x".repeat(100_000);
+    for found in [
+        wrong(&|it| it.name.clone_from(&long)),
+        wrong(&|it| it.version.clone_from(&long)),
+        wrong(&|it| it.phases.push(long.clone())),
+        metric(&|it| it.name = long.as_str().into()),
+        metric(&|it| it.help = long.as_str().into()),
+        metric(&|it| it.labels[0] = long.as_str().into()),
+    ] {
+        assert!(found.len() < 400, "{found}");
     }
     let mut broken = Scripted::new(|_, _, _| Ok(()));
     Arc::get_mut(&mut broken).unwrap().description.name = "Toy".into();
