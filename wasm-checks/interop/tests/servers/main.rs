@@ -1,9 +1,12 @@
-//! The checks, as Rust, against the servers that they are for. As modules they
-//! are held to the same transcripts.
+//! The checks against the servers that they are for: as Rust, and as the modules that
+//! `build` makes, run by `probity wasm check`, which must come to the same. TLS is for modules
+//! only, because the check as Rust has nobody who secures its connection.
 //!
 //! A server that is not installed is left out, unless `PROBITY_REQUIRE_PEERS`
-//! names it.
+//! names it; so are the modules if they, or the program (`PROBITY`, or that of
+//! `target/debug`), are not built, unless it names `modules`.
 
+mod module;
 mod server;
 
 use std::fs;
@@ -63,6 +66,25 @@ fn redis() {
 }
 
 #[test]
+fn redis_over_tls() {
+    let Some(server) = Server::start("redis-server", None, |it, program| {
+        let port = it.port().to_string();
+        let [key, certificate] = it.certificate("root");
+        let place = ["--bind", "127.0.0.1", "--port", "0", "--tls-port", &port];
+        let files = ["--tls-key-file", &key, "--tls-cert-file", &certificate];
+        let others = ["--tls-auth-clients", "no", "--save", ""];
+        it.command(program, None, &[&place[..], &files, &others].concat())
+    }) else {
+        return;
+    };
+    server.until_modules_up(
+        "redis",
+        r#"{"role": "master"}"#,
+        &["--tls", "--insecure-skip-verify"],
+    );
+}
+
+#[test]
 fn memcached() {
     let Some(server) = Server::start("memcached", None, |it, program| {
         let port = it.port().to_string();
@@ -99,19 +121,43 @@ fn mosquitto() {
     assert!(has(&samples, "session_present", &[], 0.0), "{samples:?}");
 }
 
-#[test]
-fn postgres() {
+/// One with a certificate, or one without.
+fn start_postgres(has_tls: bool) -> Option<Server> {
     let user = "postgres";
-    let Some(server) = Server::start("postgres", Some(user), |it, program| {
+    Server::start("postgres", Some(user), |it, program| {
         let data = it.folder().join("data").display().to_string();
         let initdb = program.with_file_name("initdb");
         it.make(&initdb, user, &["-A", "trust", "-U", "probe", "-D", &data]);
         let sockets = format!("unix_socket_directories={data}");
         let port = it.port().to_string();
-        let place = ["-c", "listen_addresses=127.0.0.1", "-c", &sockets];
-        let arguments = [&["-D", &data, "-p", &port][..], &place].concat();
+        let mut options = vec!["listen_addresses=127.0.0.1".into(), sockets];
+        if has_tls {
+            let [key, certificate] = it.certificate(user);
+            options.push("ssl=on".into());
+            options.push(format!("ssl_key_file={key}"));
+            options.push(format!("ssl_cert_file={certificate}"));
+        }
+        let options = options.iter().flat_map(|option| ["-c", option]);
+        let arguments: Vec<&str> = ["-D", &data, "-p", &port]
+            .into_iter()
+            .chain(options)
+            .collect();
         it.command(program, Some(user), &arguments)
-    }) else {
+    })
+}
+
+#[test]
+fn postgres_over_tls() {
+    let Some(server) = start_postgres(true) else {
+        return;
+    };
+    let session = r#"{"user": "probe", "database": "postgres", "session": true, "tls": true}"#;
+    server.until_modules_up("postgres", session, &["--insecure-skip-verify"]);
+}
+
+#[test]
+fn postgres() {
+    let Some(server) = start_postgres(false) else {
         return;
     };
     let session = r#"{"user": "probe", "database": "postgres", "session": true}"#;
@@ -129,10 +175,10 @@ fn postgres() {
     assert_eq!(reason(&outcome), Some(Reason::Unexpected), "{outcome:?}");
 }
 
-#[test]
-fn mariadb() {
+/// One with a certificate, or one without.
+fn start_mariadb(has_tls: bool) -> Option<Server> {
     let user = "mysql";
-    let Some(server) = Server::start("mariadbd", Some(user), |it, program| {
+    Server::start("mariadbd", Some(user), |it, program| {
         let data = it.folder().join("data");
         let folder = format!("--datadir={}", data.display());
         let root = "--auth-root-authentication-method=normal";
@@ -141,9 +187,31 @@ fn mariadb() {
         let port = format!("--port={}", it.port());
         let socket = format!("--socket={}", data.join("socket").display());
         let address = "--bind-address=127.0.0.1";
-        let arguments = ["--no-defaults", &folder, address, &port, &socket];
+        let mut arguments = vec!["--no-defaults", &folder, address, &port, &socket];
+        let files = has_tls.then(|| {
+            let [key, certificate] = it.certificate(user);
+            [
+                format!("--ssl-key={key}"),
+                format!("--ssl-cert={certificate}"),
+            ]
+        });
+        arguments.extend(files.iter().flatten().map(String::as_str));
         it.command(program, Some(user), &arguments)
-    }) else {
+    })
+}
+
+#[test]
+fn mariadb_over_tls() {
+    let Some(server) = start_mariadb(true) else {
+        return;
+    };
+    let config = r#"{"user": "root", "tls": true}"#;
+    server.until_modules_up("mysql", config, &["--insecure-skip-verify"]);
+}
+
+#[test]
+fn mariadb() {
+    let Some(server) = start_mariadb(false) else {
         return;
     };
     let samples = server.until_up::<Mysql>("{}");
@@ -178,4 +246,24 @@ fn opensmtpd() {
     );
     let (outcome, _) = server.ask::<Smtp>(r#"{"starttls": true}"#);
     assert_eq!(reason(&outcome), Some(Reason::Unexpected), "{outcome:?}");
+}
+
+/// OpenSMTPD of Debian 12 answers every client's handshake with an alert.
+#[test]
+fn aiosmtpd_with_starttls() {
+    let Some(server) = Server::start("aiosmtpd", None, |it, program| {
+        let place = format!("127.0.0.1:{}", it.port());
+        let [key, certificate] = it.certificate("root");
+        let files = ["--tlskey", &key, "--tlscert", &certificate];
+        let sink = ["-c", "aiosmtpd.handlers.Sink"];
+        it.command(
+            program,
+            None,
+            &[&["-n", "-l", &place][..], &files, &sink].concat(),
+        )
+    }) else {
+        return;
+    };
+    let config = r#"{"starttls": true, "require": ["8BITMIME"]}"#;
+    server.until_modules_up("smtp", config, &["--insecure-skip-verify"]);
 }

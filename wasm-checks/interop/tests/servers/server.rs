@@ -12,11 +12,16 @@ use std::time::{Duration, Instant};
 use probity_check::testing::Run;
 use probity_check::{Check, Close, Outcome, Sample};
 
+use crate::module::{self, Seen};
+
 /// Names of programs that must be there.
 const REQUIRED: &str = "PROBITY_REQUIRE_PEERS";
 /// Generous: databases are made meanwhile.
 const PATIENCE: Duration = Duration::from_secs(120);
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a module is compared with its check as Rust: a server may just have noticed
+/// that a connection is gone.
+const COMPARISONS: usize = 20;
 
 /// What a server is started with.
 #[derive(Debug)]
@@ -69,6 +74,25 @@ impl Setup {
         assert!(done, "{}: {}", program.display(), self.log());
     }
 
+    /// A key and a certificate of its own, which a server that runs as `user` may read.
+    pub(crate) fn certificate(&self, user: &str) -> [String; 2] {
+        let [key, certificate] = ["key", "certificate"].map(|name| self.folder.join(name));
+        let openssl = Path::new("openssl");
+        let [key, certificate] = [key, certificate].map(|path| path.display().to_string());
+        let request = ["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"];
+        let kind = ["-pkeyopt", "ec_paramgen_curve:prime256v1"];
+        let files = [
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ];
+        self.make(openssl, user, &[&request[..], &kind, &files].concat());
+        [key, certificate]
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
@@ -89,33 +113,33 @@ impl Server {
         command: impl FnOnce(&Setup, &Path) -> Command,
     ) -> Option<Self> {
         let Some(program) = installed(name) else {
-            let required = env::var(REQUIRED).unwrap_or_default();
-            let required = required.split_whitespace().any(|other| other == name);
-            assert!(!required, "{name} is not installed");
+            assert!(!requires(name), "{name} is not installed");
             println!("skipped: {name} is not installed");
             return None;
         };
-        let folder = env::temp_dir().join(format!("probity-{name}-{}", std::process::id()));
+        let port = free_port();
+        let folder = env::temp_dir().join(format!("probity-{name}-{port}"));
         fs::create_dir_all(&folder).expect("a folder is made");
         if let Some(user) = user.filter(|_| is_root()) {
             let owned = Command::new("chown").arg(user).arg(&folder).status();
             assert!(owned.is_ok_and(|status| status.success()), "chown {user}");
         }
-        let setup = Setup {
-            folder,
-            port: free_port(),
-        };
+        let setup = Setup { folder, port };
         let process = command(&setup, &program).spawn();
         let process = process.unwrap_or_else(|error| panic!("{name}: {error}"));
         Some(Self { setup, process })
     }
 
-    /// Waits until the check says that the server is up; what it reports then.
+    /// Waits until the check says that the server is up; what it reports then. As a module
+    /// it says so too.
     pub(crate) fn until_up<C: Check>(&self, config: &str) -> Vec<Sample> {
         let begun = Instant::now();
         loop {
             match self.try_ask::<C>(config) {
-                Ok((Outcome::Up, samples)) => return samples,
+                Ok((Outcome::Up, samples)) => {
+                    self.compare::<C>(config);
+                    return samples;
+                }
                 other if begun.elapsed() > PATIENCE => {
                     panic!("not up: {other:?}: {}", self.setup.log());
                 }
@@ -124,10 +148,71 @@ impl Server {
         }
     }
 
-    /// One run of the check.
+    /// One run of the check, as Rust; its modules come to the same.
     pub(crate) fn ask<C: Check>(&self, config: &str) -> (Outcome, Vec<Sample>) {
+        self.compare::<C>(config);
+        self.ask_rust::<C>(config)
+    }
+
+    fn ask_rust<C: Check>(&self, config: &str) -> (Outcome, Vec<Sample>) {
         let asked = self.try_ask::<C>(config);
         asked.unwrap_or_else(|error| panic!("{error}: {}", self.setup.log()))
+    }
+
+    /// Holds the modules of a check to what it says as Rust, before and after.
+    fn compare<C: Check>(&self, config: &str) {
+        let Some((program, modules)) = module::of(&C::describe().name) else {
+            return;
+        };
+        let rust = || {
+            let (outcome, samples) = self.ask_rust::<C>(config);
+            Seen::of(&outcome, &samples)
+        };
+        for module in &modules {
+            // What was seen where it is not the same.
+            let differs = || {
+                let before = rust();
+                let seen = self.run(&program, module, config, &[]);
+                let after = rust();
+                let is_same = seen.is_between(&before, &after);
+                (!is_same).then_some([before, seen, after])
+            };
+            let mut last = differs();
+            for _ in 1..COMPARISONS {
+                if last.is_some() {
+                    sleep(Duration::from_millis(50));
+                    last = differs();
+                }
+            }
+            if let Some(seen) = last {
+                panic!("{} {config}: {seen:#?}", module.display());
+            }
+        }
+    }
+
+    /// Waits until the modules of a check, run with these options, say that the server is up:
+    /// over TLS, which the check as Rust has nobody for.
+    pub(crate) fn until_modules_up(&self, check: &str, config: &str, options: &[&str]) {
+        let Some((program, modules)) = module::of(check) else {
+            return;
+        };
+        let begun = Instant::now();
+        for module in &modules {
+            let run = || self.run(&program, module, config, options);
+            let mut seen = run();
+            while seen.verdict() != "up" {
+                let log = || self.setup.log();
+                assert!(begun.elapsed() < PATIENCE, "not up: {seen:?}: {}", log());
+                sleep(Duration::from_millis(50));
+                seen = run();
+            }
+        }
+    }
+
+    fn run(&self, program: &Path, module: &Path, config: &str, options: &[&str]) -> Seen {
+        let cache = self.setup.folder.join("cache");
+        let place = (&*cache, self.setup.port);
+        module::run((program, module), place, config, options)
     }
 
     fn try_ask<C: Check>(&self, config: &str) -> Result<(Outcome, Vec<Sample>), String> {
@@ -162,6 +247,12 @@ impl Drop for Server {
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.setup.folder);
     }
+}
+
+/// Whether what is called so must be there.
+pub(crate) fn requires(name: &str) -> bool {
+    let required = env::var(REQUIRED).unwrap_or_default();
+    required.split_whitespace().any(|other| other == name)
 }
 
 /// Whether there is this sample.
