@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use probity_engine::{Errand, Reason, RunId};
 
 use crate::inbox::{Inbox, mark_thread};
-use crate::limits::{CREW, ERRANDS_WAITING};
+use crate::limits::{CREW, ERRANDS_WAITING, LAST_ERRAND};
 
 /// The niceness of these threads. Elsewhere than on Linux a thread has none of its own.
 const LOWER_PRIORITY: i32 = 10;
@@ -23,6 +23,8 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when there is work, or never will be.
     wanted: Condvar,
+    /// Notified when a thread has ended.
+    ended: Condvar,
     inboxes: Arc<[Inbox]>,
 }
 
@@ -31,6 +33,8 @@ struct State {
     waiting: VecDeque<Job>,
     /// Threads that wait for work.
     idle: usize,
+    /// Threads that have not ended.
+    present: usize,
     threads: Vec<JoinHandle<()>>,
     is_over: bool,
 }
@@ -53,6 +57,7 @@ impl Crew {
         Self(Arc::new(Shared {
             state: Mutex::default(),
             wanted: Condvar::new(),
+            ended: Condvar::new(),
             inboxes,
         }))
     }
@@ -68,7 +73,10 @@ impl Crew {
         }
         if state.idle <= state.waiting.len() && state.threads.len() < CREW {
             match self.hire() {
-                Ok(thread) => state.threads.push(thread),
+                Ok(thread) => {
+                    state.present += 1;
+                    state.threads.push(thread);
+                }
                 // Those that there are do it.
                 Err(_) if !state.threads.is_empty() => {}
                 Err(_) => return Err(Reason::Overload),
@@ -98,11 +106,14 @@ impl Crew {
                 while let Some(job) = shared.next() {
                     shared.do_it(job);
                 }
+                shared.lock().present -= 1;
+                shared.ended.notify_all();
             })
     }
 
     /// Ends the threads, each after what it is doing, and waits for that unless it is told
-    /// not to. What waits is left undone.
+    /// not to, but not for ever: what a guest does cannot be cut short, and its answer is
+    /// wanted by nobody. What waits is left undone.
     pub(crate) fn stop(&self, and_wait: bool) {
         let mut state = self.0.lock();
         state.is_over = true;
@@ -111,7 +122,15 @@ impl Crew {
         drop(state);
         drop(left);
         self.0.wanted.notify_all();
-        if and_wait {
+        if !and_wait || threads.is_empty() {
+            return;
+        }
+        let (state, ended) = (self.0.lock(), &self.0.ended);
+        let waited = ended.wait_timeout_while(state, LAST_ERRAND, |state| state.present > 0);
+        let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        // One that is left holds all that it needs, and ends with its errand or the process.
+        if !waited.timed_out() {
             for thread in threads {
                 // What it panicked with was printed.
                 let _ = thread.join();

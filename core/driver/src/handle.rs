@@ -395,7 +395,8 @@ impl Handle {
 
     /// Ends the driver: no new runs; those in flight finish, or are reported
     /// as `Unknown(shutdown)` when `grace` is over. Returns when the threads
-    /// have ended; on a thread of the driver, at once.
+    /// have ended, but for what a script is at, whose thread is left to it after
+    /// [a second](crate::limits::LAST_ERRAND); on a thread of the driver, at once.
     ///
     /// A second call changes nothing but that grace may become shorter.
     pub fn shutdown(&self, grace: Duration) {

@@ -1,5 +1,7 @@
 //! Every bound of the driver, and how many descriptors there are to spend.
 
+use std::time::Duration;
+
 use probity_engine::Limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -33,6 +35,9 @@ pub const INBOX: usize = 1_024;
 
 /// Threads that do what would keep workers from their sockets for too long.
 pub const CREW: usize = 2;
+
+/// How long the end of a driver waits for what they are doing.
+pub const LAST_ERRAND: Duration = Duration::from_secs(1);
 
 /// What waits for one of them at most; a run with more is `Unknown(overload)`.
 pub const ERRANDS_WAITING: usize = 1_024;
