@@ -40,14 +40,34 @@ pub(crate) fn pin(core: Core) {
 pub(crate) fn beside<T: Send>(
     work: impl FnOnce() -> Result<T, String> + Send,
 ) -> Result<T, String> {
+    apart(|| pin(Core::Last), work)
+}
+
+/// Does something on a thread that gives way to what is measured: that would wait for some
+/// milliseconds otherwise, and one run in a hundred would have them in its latency.
+pub(crate) fn behind<T: Send>(
+    work: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    const LAST: i32 = 19;
+    // As with cores: noisier where it is not allowed.
+    let settle = || {
+        let _ = rustix::process::nice(LAST);
+    };
+    apart(settle, work)
+}
+
+fn apart<T: Send>(
+    settle: impl FnOnce() + Send,
+    work: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            pin(Core::Last);
+            settle();
             work()
         });
         thread
             .join()
-            .unwrap_or_else(|_| Err("a client panicked".into()))
+            .unwrap_or_else(|_| Err("a thread of the benchmark panicked".into()))
     })
 }
 

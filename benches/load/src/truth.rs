@@ -14,6 +14,7 @@ use probity_driver::{Change, Handle, Row, Stats};
 use probity_engine::{Outcome, Spec, TargetId};
 
 use crate::Plan;
+use crate::cpu;
 use crate::engine::{driver, lag, named, results, rows, stats, upsert};
 use crate::farm::{Farm, Slept};
 use crate::report::{Bar, Report};
@@ -44,7 +45,7 @@ pub(crate) fn measure(plan: &Plan, farm: &mut Farm, report: &mut Report) -> Resu
         let begun = Instant::now();
         for _ in 0..plan.rounds {
             std::thread::sleep(INTERVAL);
-            errors.add(farm, &handle)?;
+            cpu::behind(|| errors.add(farm, &handle))?;
         }
         let after = stats(&handle)?;
         let spent = begun.elapsed().as_secs_f64();
