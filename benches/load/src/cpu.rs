@@ -43,17 +43,19 @@ pub(crate) fn beside<T: Send>(
     apart(|| pin(Core::Last), work)
 }
 
-/// Does something on a thread that gives way to what is measured: that would wait for some
-/// milliseconds otherwise, and one run in a hundred would have them in its latency.
+/// Has this thread give way to the others of its core, for good: what is measured would wait
+/// for it for some milliseconds otherwise, and one run in a hundred have them in its latency.
+pub(crate) fn give_way() {
+    const LAST: i32 = 19;
+    // As with cores: noisier where it is not allowed.
+    let _ = rustix::process::nice(LAST);
+}
+
+/// Does something on a thread that [gives way](give_way).
 pub(crate) fn behind<T: Send>(
     work: impl FnOnce() -> Result<T, String> + Send,
 ) -> Result<T, String> {
-    const LAST: i32 = 19;
-    // As with cores: noisier where it is not allowed.
-    let settle = || {
-        let _ = rustix::process::nice(LAST);
-    };
-    apart(settle, work)
+    apart(give_way, work)
 }
 
 fn apart<T: Send>(

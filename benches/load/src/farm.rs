@@ -191,6 +191,7 @@ pub(crate) fn serve() -> io::Result<()> {
     println!("{}", serde_json::to_string(&places)?);
     io::stdout().flush()?;
     std::thread::spawn(move || {
+        cpu::give_way();
         // Whoever started it has ended, or does not listen any more.
         let ended = tell(&sleepers);
         std::process::exit(i32::from(ended.is_err()));
