@@ -360,6 +360,40 @@ fn what_is_measured_first_is_what_is_held_back_otherwise() {
 }
 
 #[test]
+fn gauges_that_are_measured_in_one_walk_are_what_they_are_one_by_one() {
+    let targets = ["a", "b\n", "c"].map(target);
+    let families = [("first", "Of all"), ("none", "Of none"), ("last", "Of two")];
+    let series =
+        |out: &mut Family<'_, Vec<u8>>, (name, _): &(&str, &str), labels: &LabelSet| match *name {
+            "first" => out.sample(labels, &[], 1.0),
+            "last" if labels.as_str() != targets[1].as_str() => {
+                (0..2).try_for_each(|v| out.sample(labels, &[("v", &v.to_string())], 2.0))
+            }
+            _ => Ok(()),
+        };
+    for format in [Format::Text004, Format::OpenMetrics1, Format::Protobuf] {
+        let walked = body(format, &|encoder| {
+            encoder
+                .family("before", "Open", Kind::Untyped)?
+                .sample(&targets[0], &[], 0.0)?;
+            encoder.write_gauges(&families, |family| *family, &targets, series)
+        });
+        let one_by_one = body(format, &|encoder| {
+            encoder
+                .family("before", "Open", Kind::Untyped)?
+                .sample(&targets[0], &[], 0.0)?;
+            families.iter().try_for_each(|family| {
+                let mut out = encoder.family(family.0, family.1, Kind::Gauge)?;
+                targets
+                    .iter()
+                    .try_for_each(|labels| series(&mut out, family, labels))
+            })
+        });
+        assert_eq!(walked, one_by_one, "{format:?}");
+    }
+}
+
+#[test]
 fn a_family_that_is_not_what_was_measured_fails_its_exposition() {
     for change in [-1_i32, 1] {
         let calls = std::cell::Cell::new(0);
