@@ -76,7 +76,9 @@
 //!   flood one for each batch for which timers have waited.
 //!
 //! A run begins at the reading just before its connection is opened: the
-//! starts of a turn have one each, so that none is billed what those before it took.
+//! starts of a turn have one each, so that none is billed what those before it took. Those
+//! that waited for others to end, or for a name, have that of what they waited for, and are
+//! told the opening of those that waited with them.
 //!
 //! A worker that is not busy does nothing of this, and the reading is off by
 //! what waking up takes. A run starts, and a deadline is noticed, up to 1 ms

@@ -10,8 +10,8 @@
 //!
 //! Time is cut into ticks of 2^17 ns (131 us). A timer belongs to the first
 //! tick that begins at or after its deadline, which is why it is never early
-//! and less than a tick late: runs that begin together get in each other's way, and
-//! what that costs is in the latencies that they tell. Ticks are written in base 64; the wheel has one
+//! and less than a tick late. (So short because runs that begin together get in each
+//! other's way, and what that costs is in the latencies that they tell.) Ticks are written in base 64; the wheel has one
 //! level per digit and a timer lives on the level of the highest digit in
 //! which its tick differs from the current one, in the slot that this digit
 //! names. Two facts follow and carry the whole file:

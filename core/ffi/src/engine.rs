@@ -443,7 +443,9 @@ pub extern "C" fn probity_engine_trigger(
 /// Expires what is late and starts what is due. To be called when the time of
 /// `probity_engine_next_timeout` has come, after all events that are ready were told. At most
 /// 64 runs that come due are started by one call, and on top those that have waited for room;
-/// if more are due the next time-out says so. `now` is in nanoseconds of the host's clock.
+/// if more are due the next time-out says so. They all begin at `now`: what the host takes to
+/// open the connections of some of them is in the latencies of the others. `now` is in
+/// nanoseconds of the host's clock.
 /// Threads: any, one at a time for each engine.
 ///
 /// Results: `PROBITY_RESULT_OK`; `PROBITY_RESULT_BAD_HANDLE`; `PROBITY_RESULT_IN_USE` (another

@@ -174,6 +174,7 @@ impl<W: Write> Encoder<W> {
         series: impl Fn(&mut Family<'_, W>, &F, &T) -> io::Result<()>,
     ) -> io::Result<()> {
         self.close()?;
+        // No family is open while they are measured: a value of any kind is as long.
         let mut lengths = vec![0; families.len()];
         if let Back::Proto(_) = self.format {
             for thing in things {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use probity_engine::limits::STARTS_PER_TURN;
 use probity_engine::threshold::Transition;
 use probity_engine::{
     Config, Engine, Errand, Full, Input, Instant, Limits, Outcome, Output, Phase, Report,
@@ -427,11 +428,29 @@ impl World {
             engine.handle_errand(run, Ok(errand), now);
         }
         if self.prober.poll_timeout().is_some_and(|at| at <= now) {
-            self.prober.handle_timeout(now);
+            if self.rng.chance(500_000) {
+                self.prober.handle_timeout(now);
+            } else {
+                self.start_one_by_one();
+            }
             let next = self.prober.poll_timeout();
             self.side.see(&Seen::Turn(next));
         }
         self.drain();
+    }
+
+    /// Handles what is due as the driver does, which carries out what one start asks for
+    /// before the next.
+    fn start_one_by_one(&mut self) {
+        let now = self.side.now;
+        self.prober.engine_mut().handle_deadlines(now);
+        self.drain();
+        for _ in 0..STARTS_PER_TURN {
+            if !self.prober.engine_mut().start_due(now) {
+                break;
+            }
+            self.drain();
+        }
     }
 
     fn tell(&mut self, run: RunId, input: Input<'_>) {

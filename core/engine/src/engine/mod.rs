@@ -468,7 +468,9 @@ impl Engine {
     }
 
     /// Starts one run that is due, if there is one; or does in its place what its target
-    /// has come to, as to report that there was no room for it. `false`: none was due.
+    /// has come to, as to report that there was no room for it. `false`: none was due. A host
+    /// that has sockets to look at calls it at most
+    /// [`STARTS_PER_TURN`](crate::limits::STARTS_PER_TURN) times in a row.
     pub fn start_due(&mut self, now: Instant) -> bool {
         self.release_reported();
         let Some(slot) = self.due.expire(now) else {
