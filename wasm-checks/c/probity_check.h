@@ -100,6 +100,9 @@ typedef enum {
 
 typedef struct probity_out probity_out;
 
+/* Nanoseconds from the start of the run to this event. */
+static uint64_t probity_now_ns(const probity_out *out);
+
 static void probity_send(probity_out *out, probity_text bytes);
 /* Secures the connection. Nothing may be sent until probity_secured. */
 static void probity_start_tls(probity_out *out);
@@ -300,11 +303,16 @@ _Static_assert(sizeof(probity_description) == 44 && sizeof(probity_metric) == 28
 struct probity_out {
   const probity_action *at; /* the list that is handed out */
   size_t length;
+  uint64_t now_ns;
   bool done;
   probity_action actions[PROBITY_MAX_ACTIONS];
 };
 
 static probity_out probity_the_out;
+
+__attribute__((unused)) static uint64_t probity_now_ns(const probity_out *out) {
+  return out->now_ns;
+}
 
 static probity_action *probity_act(probity_out *out, uint8_t what) {
   if (out->done || out->length == PROBITY_MAX_ACTIONS) return NULL;
@@ -625,8 +633,8 @@ __attribute__((export_name(PROBITY_GUEST "[method]session.on-event"))) const pro
 probity_export_on_event(struct probity_run *run, uint64_t now_ns, uint32_t event, uint32_t p0,
                         uint32_t p1, uint32_t p2, uint32_t p3, uint32_t p4, uint32_t p5,
                         uint32_t p6, uint32_t p7, int64_t p8) {
-  (void)now_ns;
   probity_out *out = &probity_the_out;
+  out->now_ns = now_ns;
   out->at = out->actions;
   out->length = 0;
   out->done = false;

@@ -60,7 +60,7 @@ pub(super) fn main(args: &New) -> Result<u8, String> {
 
     cd {name}
     cargo test
-    cargo build --release --target wasm32-unknown-unknown
+    cargo rustc --release --lib --crate-type cdylib --target wasm32-unknown-unknown
 
 The module is target/wasm32-unknown-unknown/release/{module}.wasm"
     );
