@@ -132,7 +132,8 @@ pub trait Session: fmt::Debug + Send {
     ) -> Result<(), Fault>;
 
     /// Fuel that was used since this was last asked, from the opening of the session
-    /// on and also if it broke. The engine takes it for work of its turn: see
+    /// on and also if it broke; where a call took more nanoseconds than fuel, those. The
+    /// engine takes it for work of its turn: see
     /// [`FUEL_PER_BYTE`](crate::limits::FUEL_PER_BYTE).
     fn take_fuel(&mut self) -> u64;
 

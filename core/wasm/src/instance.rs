@@ -23,7 +23,8 @@ const HANDLES_EACH: usize = 64;
 pub(crate) struct Purse {
     /// What is left to it.
     left: u64,
-    /// What was used since this was last asked.
+    /// What was used since this was last asked, or as many nanoseconds as it took if those
+    /// are more.
     used: u64,
 }
 
@@ -40,7 +41,9 @@ impl Purse {
         self.used = self.used.saturating_add(fuel);
     }
 
-    /// Fuel that was used since this was last asked.
+    /// What was used since this was last asked: see [`Session::take_fuel`].
+    ///
+    /// [`Session::take_fuel`]: probity_engine::guest::Session::take_fuel
     pub(crate) const fn take_used(&mut self) -> u64 {
         std::mem::replace(&mut self.used, 0)
     }
@@ -103,6 +106,12 @@ pub(crate) struct Instance {
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.place.ends();
     }
 }
 
@@ -174,9 +183,13 @@ impl Instance {
         let result = set.and_then(|()| call(&mut self.store, self.exports.as_ref()));
         let used = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
         purse.left = purse.left.saturating_sub(used);
-        purse.add_used(used);
+        let took = begun.elapsed();
+        // To make an instance and to end it takes time and no fuel, and so does the kernel
+        // where a page of memory is touched for the first time.
         let meter = self.place.meter();
-        meter.called(used, begun.elapsed());
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        purse.add_used(used.max(nanos).saturating_add(meter.take_owed()));
+        meter.called(used, took);
         result.map_err(|error| {
             let fault = self.fault(&error, when, purse.left == 0);
             meter.broke(&fault);

@@ -4,7 +4,8 @@
 //! stopped, and a function that has called itself a thousand times burns what it likes on
 //! its way back. An empty loop is a look, and nothing besides.
 //!
-//! And calls of functions that are imported, which are ours, are paid for: see `pool.rs`.
+//! And calls of functions that are imported, which are ours, are paid for, and so is the way
+//! into loops of functions with many locals, all of which may have to be moved: see `pool.rs`.
 
 use std::borrow::Cow;
 
@@ -18,6 +19,9 @@ use crate::load::{malformed, push_length};
 const LOOK: [u8; 3] = [0x03, 0x40, 0x0b];
 /// `nop`
 const PAYMENT: u8 = 0x01;
+/// Locals that are moved for nothing, and so many more for each payment.
+const FEW: usize = 64;
+const MOVED: usize = 256;
 /// Operators in a row, at most.
 const EVERY: usize = 1_000;
 /// Components in components.
@@ -98,15 +102,18 @@ fn function(body: &[u8], imported: u32) -> Result<Vec<u8>, BinaryReaderError> {
     let mut operators = reader.get_operators_reader()?;
     let mut made = body[..operators.original_position()].to_vec();
     let mut line = Line::default();
+    let moves = locals(&reader)?.saturating_sub(FEW).div_ceil(MOVED);
     while !operators.eof() {
         let begin = operators.original_position();
         let operator = operators.read()?;
-        if let Operator::Call { function_index } | Operator::ReturnCall { function_index } =
-            operator
-            && function_index < imported
-        {
-            made.push(PAYMENT);
-        }
+        let payments = match operator {
+            Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
+                usize::from(function_index < imported)
+            }
+            Operator::Loop { .. } | Operator::If { .. } => moves,
+            _ => 0,
+        };
+        made.resize(made.len() + payments, PAYMENT);
         // Its own would be charged like ours, and do nothing.
         if !matches!(operator, Operator::Nop) {
             made.extend_from_slice(&body[begin..operators.original_position()]);
@@ -117,6 +124,15 @@ fn function(body: &[u8], imported: u32) -> Result<Vec<u8>, BinaryReaderError> {
         }
     }
     Ok(made)
+}
+
+/// Those of a function besides its parameters.
+fn locals(body: &FunctionBody<'_>) -> Result<usize, BinaryReaderError> {
+    let mut locals = 0_usize;
+    for group in body.get_locals_reader()? {
+        locals = locals.saturating_add(group?.0 as usize);
+    }
+    Ok(locals)
 }
 
 /// How long a function has gone on without a look, whatever way it took.

@@ -3,7 +3,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use probity_engine::guest::{Fault, FaultKind, Figures};
 use probity_engine::histogram::Exponential;
@@ -38,6 +38,8 @@ pub(crate) struct Room {
     full: AtomicU64,
     /// Fuel that was used up.
     fuel: [Own<AtomicU64>; COUNTERS],
+    /// Nanoseconds that instances took to end, which no run was charged for so far.
+    owed: [Own<AtomicU64>; COUNTERS],
     /// Guests that broke.
     faults: AtomicU64,
     /// Instances of scripts whose runs are over. To give back what they have takes time,
@@ -52,6 +54,7 @@ impl Room {
             live: AtomicU32::new(0),
             full: AtomicU64::new(0),
             fuel: Default::default(),
+            owed: Default::default(),
             faults: AtomicU64::new(0),
             gone: Mutex::new(Some(Vec::new())),
         }
@@ -137,7 +140,15 @@ impl Meter {
         let taken = live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         taken.ok()?;
         self.live.fetch_add(1, Ordering::Relaxed);
-        Some(Place(Arc::clone(self)))
+        Some(Place {
+            meter: Arc::clone(self),
+            ends_since: None,
+        })
+    }
+
+    /// Nanoseconds that instances of this thread took to end since this was last asked.
+    pub(crate) fn take_owed(&self) -> u64 {
+        self.room.owed[own_counter()].0.swap(0, Ordering::Relaxed)
     }
 
     /// A call of the guest has ended.
@@ -187,17 +198,32 @@ fn lock(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
 
 /// The place of one instance, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Meter>);
+pub(crate) struct Place {
+    meter: Arc<Meter>,
+    ends_since: Option<Instant>,
+}
 
 impl Place {
     pub(crate) fn meter(&self) -> &Meter {
-        &self.0
+        &self.meter
+    }
+
+    /// What is in it begins to be given back.
+    pub(crate) fn ends(&mut self) {
+        self.ends_since = Some(Instant::now());
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::Relaxed);
-        self.0.room.live.fetch_sub(1, Ordering::Relaxed);
+        let Meter { room, live, .. } = &*self.meter;
+        if let Some(since) = self.ends_since {
+            let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            room.owed[own_counter()]
+                .0
+                .fetch_add(took, Ordering::Relaxed);
+        }
+        live.fetch_sub(1, Ordering::Relaxed);
+        room.live.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Shape {
     pub(crate) tables: u32,
     /// Elements of a table.
     pub(crate) table_elements: usize,
+    /// Bytes of what wasmtime keeps of an instance beside memories and tables.
+    instance: usize,
     /// Bytes of the stack of a call.
     stack: usize,
     /// Whether what memory holds at first is mapped from the module and copied when it is
@@ -34,6 +36,7 @@ pub(crate) const fn shape(class: Class) -> Shape {
             memories: 1,
             tables: 3,
             table_elements: 1_024,
+            instance: 64 << 10,
             stack: 256 << 10,
             is_mapped: false,
         },
@@ -42,6 +45,7 @@ pub(crate) const fn shape(class: Class) -> Shape {
             memories: 4,
             tables: 8,
             table_elements: 20_000,
+            instance: 1 << 20,
             stack: 1 << 20,
             is_mapped: true,
         },
@@ -106,6 +110,7 @@ fn config(class: Class, instances: u32) -> Config {
         memories,
         tables,
         table_elements,
+        instance,
         stack,
         is_mapped,
     } = shape(class);
@@ -121,6 +126,10 @@ fn config(class: Class, instances: u32) -> Config {
         .max_tables_per_module(tables)
         .table_elements(table_elements)
         .max_memory_size(slot as usize)
+        // Of globals, names of functions and the like: no part of its memory, and of the
+        // slot of each instance.
+        .max_core_instance_size(instance)
+        .max_component_instance_size(instance)
         // What a run has touched is cleared by hand. To give it back to the kernel
         // would cost each run two system calls, and workers would wait for each
         // other in them.
@@ -134,7 +143,7 @@ fn config(class: Class, instances: u32) -> Config {
         .memory_guard_size(0)
         .memory_init_cow(is_mapped)
         .consume_fuel(true)
-        .operator_cost(cost())
+        .operator_cost(cost(class))
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .concurrency_support(false)
@@ -154,8 +163,11 @@ fn config(class: Class, instances: u32) -> Config {
 /// What makes a handle or drops one is none of the guest's code, and takes as long as
 /// dozens of instructions. Where such a function is called a `nop` stands, which pays for it
 /// (`looks.rs`); where a call through a table leads to cannot be told.
-fn cost() -> OperatorCost {
+fn cost(class: Class) -> OperatorCost {
     let mut cost = OperatorCost::default();
+    if class == Class::Native {
+        cost_memory(&mut cost);
+    }
     for (dear, units) in [
         // Those call us.
         (&mut cost.RefFunc, 200),
@@ -207,16 +219,121 @@ fn cost() -> OperatorCost {
         (&mut cost.I32x4TruncSatF32x4U, ROUNDING),
         (&mut cost.I32x4TruncSatF64x2SZero, ROUNDING),
         (&mut cost.I32x4TruncSatF64x2UZero, ROUNDING),
+        (&mut cost.F32ConvertI32S, ROUNDING),
+        (&mut cost.F32ConvertI32U, ROUNDING),
+        (&mut cost.F32ConvertI64S, ROUNDING),
+        (&mut cost.F32ConvertI64U, ROUNDING),
+        (&mut cost.F64ConvertI32S, ROUNDING),
+        (&mut cost.F64ConvertI32U, ROUNDING),
+        (&mut cost.F64ConvertI64S, ROUNDING),
+        (&mut cost.F64ConvertI64U, ROUNDING),
+        (&mut cost.I32TruncF32S, ROUNDING),
+        (&mut cost.I32TruncF32U, ROUNDING),
+        (&mut cost.I32TruncF64S, ROUNDING),
+        (&mut cost.I32TruncF64U, ROUNDING),
+        (&mut cost.I64TruncF32S, ROUNDING),
+        (&mut cost.I64TruncF32U, ROUNDING),
+        (&mut cost.I64TruncF64S, ROUNDING),
+        (&mut cost.I64TruncF64U, ROUNDING),
+        (&mut cost.I32TruncSatF32S, ROUNDING),
+        (&mut cost.I32TruncSatF32U, ROUNDING),
+        (&mut cost.I32TruncSatF64S, ROUNDING),
+        (&mut cost.I32TruncSatF64U, ROUNDING),
+        (&mut cost.I64TruncSatF32S, ROUNDING),
+        (&mut cost.I64TruncSatF32U, ROUNDING),
+        (&mut cost.I64TruncSatF64S, ROUNDING),
+        (&mut cost.I64TruncSatF64U, ROUNDING),
+        (&mut cost.F32Min, ROUNDING),
+        (&mut cost.F32Max, ROUNDING),
+        (&mut cost.F64Min, ROUNDING),
+        (&mut cost.F64Max, ROUNDING),
+        (&mut cost.F32x4Min, ROUNDING),
+        (&mut cost.F32x4Max, ROUNDING),
+        (&mut cost.F64x2Min, ROUNDING),
+        (&mut cost.F64x2Max, ROUNDING),
+        (&mut cost.F32x4ConvertI32x4S, ROUNDING),
+        (&mut cost.F32x4ConvertI32x4U, ROUNDING),
+        (&mut cost.F64x2ConvertLowI32x4S, ROUNDING),
+        (&mut cost.F64x2ConvertLowI32x4U, ROUNDING),
+        (&mut cost.I32x4ExtAddPairwiseI16x8S, ROUNDING),
+        (&mut cost.I32x4ExtAddPairwiseI16x8U, ROUNDING),
+        (&mut cost.I16x8ExtAddPairwiseI8x16S, ROUNDING),
+        (&mut cost.I16x8ExtAddPairwiseI8x16U, ROUNDING),
+        (&mut cost.F32Mul, SUBNORMAL),
+        (&mut cost.F64Mul, SUBNORMAL),
+        (&mut cost.F32x4Mul, SUBNORMAL),
+        (&mut cost.F64x2Mul, SUBNORMAL),
+        (&mut cost.F32DemoteF64, SUBNORMAL),
+        (&mut cost.F64PromoteF32, SUBNORMAL),
+        (&mut cost.F32x4DemoteF64x2Zero, SUBNORMAL),
+        (&mut cost.F64x2PromoteLowF32x4, SUBNORMAL),
     ] {
         *dear = units;
     }
     cost
 }
 
+/// What a memory of 2 MiB has takes long where each address comes out of the last load. A
+/// script, on a thread of its own, keeps nobody waiting.
+fn cost_memory(cost: &mut OperatorCost) {
+    for access in [
+        &mut cost.I32Load,
+        &mut cost.I64Load,
+        &mut cost.F32Load,
+        &mut cost.F64Load,
+        &mut cost.I32Load8S,
+        &mut cost.I32Load8U,
+        &mut cost.I32Load16S,
+        &mut cost.I32Load16U,
+        &mut cost.I64Load8S,
+        &mut cost.I64Load8U,
+        &mut cost.I64Load16S,
+        &mut cost.I64Load16U,
+        &mut cost.I64Load32S,
+        &mut cost.I64Load32U,
+        &mut cost.V128Load,
+        &mut cost.V128Load8x8S,
+        &mut cost.V128Load8x8U,
+        &mut cost.V128Load16x4S,
+        &mut cost.V128Load16x4U,
+        &mut cost.V128Load32x2S,
+        &mut cost.V128Load32x2U,
+        &mut cost.V128Load8Splat,
+        &mut cost.V128Load16Splat,
+        &mut cost.V128Load32Splat,
+        &mut cost.V128Load64Splat,
+        &mut cost.V128Load32Zero,
+        &mut cost.V128Load64Zero,
+        &mut cost.V128Load8Lane,
+        &mut cost.V128Load16Lane,
+        &mut cost.V128Load32Lane,
+        &mut cost.V128Load64Lane,
+        &mut cost.I32Store,
+        &mut cost.I64Store,
+        &mut cost.F32Store,
+        &mut cost.F64Store,
+        &mut cost.I32Store8,
+        &mut cost.I32Store16,
+        &mut cost.I64Store8,
+        &mut cost.I64Store16,
+        &mut cost.I64Store32,
+        &mut cost.V128Store,
+        &mut cost.V128Store8Lane,
+        &mut cost.V128Store16Lane,
+        &mut cost.V128Store32Lane,
+        &mut cost.V128Store64Lane,
+    ] {
+        *access = ACCESS;
+    }
+}
+
 /// See [`cost`].
 const IMPORTED: u8 = 60;
 const DIVISION: u8 = 16;
 const ROUNDING: u8 = 6;
+/// Subnormal numbers take some processors 150 cycles.
+const SUBNORMAL: u8 = 40;
+const ACCESS: u8 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,9 @@
 //!
 //! To add a kind: write one file that implements `Kind` and `Check`, and
 //! add a line to the list at the end of this one. Of the kinds at the end of
-//! that list only the sections are read so far.
+//! that list only the sections are read so far. (What a kind is the first to need is
+//! more: for checks in Wasm the words of their interface came, `guest`, with reasons of
+//! their own, and errands, for whoever has work that takes long.)
 
 pub(crate) mod cx;
 pub(crate) mod dial;
