@@ -8,18 +8,18 @@ use probity_engine::Outcome;
 use crate::Plan;
 use crate::cpu;
 use crate::engine::{driver, rows, specs, stats};
-use crate::farm::Farm;
+use crate::farm::Places;
 use crate::report::{Bar, Report};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(), String> {
+pub(crate) fn measure(plan: &Plan, places: &Places, report: &mut Report) -> Result<(), String> {
     let targets: u32 = if plan.quick { 200 } else { 18_000 };
     // All are in flight nearly all the time: when a run is over the next is due.
     let interval = TIMEOUT;
     let changes = specs(
         r#"{"prober":"http"}"#,
-        &farm.places.silent,
+        &places.silent,
         targets,
         interval,
         TIMEOUT,

@@ -16,7 +16,7 @@ use crate::report::{Bar, Report};
 const INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(plan: &Plan, farm: &Farm, report: &mut Report) -> Result<(), String> {
-    alone::run(Alone::Driver, plan, report)?;
+    alone::run(Alone::Driver, plan, &farm.places, report)?;
     match Program::probity() {
         Ok(program) => all_in(plan, farm, &program, report),
         Err(sentence) => {

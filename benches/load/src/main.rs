@@ -199,11 +199,11 @@ fn run(
         Bench::Steady => steady::measure(report)?,
         Bench::Tls => tls::measure(plan, farm, report)?,
         Bench::Probe => probe::measure(plan, farm, *engine, report)?,
-        Bench::Hang => hang::measure(plan, farm, report)?,
+        Bench::Hang => alone::run(Alone::Hang, plan, &farm.places, report)?,
         Bench::Truth => truth::measure(plan, farm, report)?,
         Bench::Idle => idle::measure(plan, farm, report)?,
         Bench::Scrape => scrape::measure(plan, farm, report)?,
-        Bench::Fleet => alone::run(Alone::Engine, plan, report)?,
+        Bench::Fleet => alone::run(Alone::Engine, plan, &farm.places, report)?,
         Bench::Wasm => wasm::measure(plan, farm, report)?,
     }
     Ok(())

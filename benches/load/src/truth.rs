@@ -95,6 +95,8 @@ struct Errors {
     by_kind: [Vec<i64>; KINDS.len()],
     /// How many runs each target had when it was last compared.
     compared: HashMap<TargetId, u64>,
+    /// Runs that were not: they ended between the two answers, or were not made.
+    missed: u32,
 }
 
 impl Errors {
@@ -106,10 +108,12 @@ impl Errors {
         for row in &rows {
             let id = row.id.0 as usize;
             let runs = row.results().iter().sum();
-            if let Some(error) = slept.get(id).and_then(|slept| error(row, *slept))
-                && self.compared.insert(row.id, runs) != Some(runs)
-            {
-                self.by_kind[id % KINDS.len()].push(error);
+            match slept.get(id).and_then(|slept| error(row, *slept)) {
+                None => self.missed += 1,
+                Some(error) if self.compared.insert(row.id, runs) != Some(runs) => {
+                    self.by_kind[id % KINDS.len()].push(error);
+                }
+                Some(_) => {}
             }
         }
         Ok(())
@@ -152,6 +156,8 @@ fn tell(rate: u32, errors: Errors, [before, after]: [Stats; 2], spent: f64, repo
     report.add(name("checks made"), made as f64 / spent, "/s", Bar::None);
     let compared = errors.of_all();
     report.add(name("runs compared"), compared.len() as f64, "", Bar::None);
+    let missed = f64::from(errors.missed);
+    report.add(name("runs not compared"), missed, "", Bar::None);
     let median = quantile(compared.clone(), 0.5);
     report.add(name("latency error, median"), median, "us", bar(100.0));
     let p99 = quantile(compared, 0.99);
