@@ -276,7 +276,7 @@ fn cost(class: Class) -> OperatorCost {
 /// What a memory of 2 MiB has takes long where each address comes out of the last load. A
 /// script, on a thread of its own, keeps nobody waiting.
 fn cost_memory(cost: &mut OperatorCost) {
-    for access in [
+    for load in [
         &mut cost.I32Load,
         &mut cost.I64Load,
         &mut cost.F32Load,
@@ -308,6 +308,10 @@ fn cost_memory(cost: &mut OperatorCost) {
         &mut cost.V128Load16Lane,
         &mut cost.V128Load32Lane,
         &mut cost.V128Load64Lane,
+    ] {
+        *load = LOAD;
+    }
+    for store in [
         &mut cost.I32Store,
         &mut cost.I64Store,
         &mut cost.F32Store,
@@ -323,7 +327,7 @@ fn cost_memory(cost: &mut OperatorCost) {
         &mut cost.V128Store32Lane,
         &mut cost.V128Store64Lane,
     ] {
-        *access = ACCESS;
+        *store = STORE;
     }
 }
 
@@ -333,7 +337,8 @@ const DIVISION: u8 = 16;
 const ROUNDING: u8 = 6;
 /// Subnormal numbers take some processors 150 cycles.
 const SUBNORMAL: u8 = 40;
-const ACCESS: u8 = 16;
+const LOAD: u8 = 10;
+const STORE: u8 = 5;
 
 #[cfg(test)]
 mod tests {

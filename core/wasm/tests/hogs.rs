@@ -88,7 +88,7 @@ fn repeated(body: &str, times: u64) -> String {
 /// One that has each address of its memory from the one before, nowhere near to it.
 fn chasing() -> Guest {
     const LINES: u64 = 31_744;
-    const ACCESS: u64 = 16;
+    const ACCESS: u64 = 10;
     let chase = format!(
         "(local.set $p {}(local.get $p){})",
         "(i32.load ".repeat(UNROLLED as usize),

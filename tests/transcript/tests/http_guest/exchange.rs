@@ -15,7 +15,7 @@ const INTERVAL: u64 = 5_000_000_000;
 
 /// What compiling the expressions of a module takes, once for every run.
 const FUEL_PER_EVENT: u64 = 20_000_000;
-const FUEL_PER_RUN: u64 = 40_000_000;
+const FUEL_PER_RUN: u64 = 150_000_000;
 
 /// What `prober: http` has and the check in Wasm has not, as the module that runs it
 /// has it.

@@ -164,7 +164,8 @@ fn the_http_check_in_wasm_gives_the_transcripts_of_the_engine_itself() {
     let count = differences.len();
     assert_eq!(count, 0, "{}", differences.join("\n"));
     assert!(tally.exchanges >= LEAST, "{tally:?}");
-    assert!(tally.late * 10 <= tally.exchanges, "{tally:?}");
+    // Who has compiled an expression has used up the turn of many.
+    assert!(tally.late * 4 <= tally.exchanges, "{tally:?}");
     // Of each kind there is one, or the class of its reason was not looked at.
     for reason in [
         "",
