@@ -1,10 +1,10 @@
 //! What a file may come to while it is compiled, seen from the file alone. There are places
 //! where it says "the same once more", or a number, so that a little one grows as large as
-//! it likes.
+//! it likes. What its functions come to is in `code.rs`.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding,
-    FunctionBody, Parser, Payload, TableSectionReader,
+    Parser, Payload, TableSectionReader,
 };
 
 use crate::load::malformed;
@@ -24,26 +24,16 @@ pub(crate) fn check(bytes: &[u8], shape: &Shape) -> Result<(), String> {
     for payload in Parser::new(0).parse_all(bytes) {
         found.note(&payload.map_err(malformed)?, shape)?;
     }
-    let Found {
-        modules, locals, ..
-    } = found;
     let written = found.defined.saturating_add(found.instantiated);
     if written > MOST_BYTES {
         return Err(format!(
             "expected a component of at most {MOST_BYTES} bytes besides its modules, with those that are in it written out wherever they are instantiated: found {written}"
         ));
     }
-    let most = shape.core_instances;
+    let (most, modules) = (shape.core_instances, found.modules);
     if modules > most {
         return Err(format!(
             "expected a component of at most {most} modules, found {modules}"
-        ));
-    }
-    // Code that uses a local names it.
-    let most = bytes.len();
-    if locals > most as u64 {
-        return Err(format!(
-            "expected at most as many locals as bytes ({most}), found {locals}"
         ));
     }
     Ok(())
@@ -53,7 +43,6 @@ pub(crate) fn check(bytes: &[u8], shape: &Shape) -> Result<(), String> {
 #[derive(Default)]
 struct Found {
     modules: u32,
-    locals: u64,
     /// Bytes of all components, each once.
     defined: u64,
     /// Bytes of the outermost one with all that it instantiates.
@@ -91,7 +80,6 @@ impl Found {
             }
             Payload::End(_) => self.close(),
             Payload::TableSection(tables) => check_tables(tables, shape)?,
-            Payload::CodeSectionEntry(body) => self.add_locals(body)?,
             Payload::InstanceSection(it) => self.add(it.range().len()),
             Payload::CoreTypeSection(it) => self.add(it.range().len()),
             Payload::ComponentTypeSection(it) => self.add(it.range().len()),
@@ -180,14 +168,6 @@ impl Found {
             Definition::Component(size) => size.components.get(index).copied(),
             Definition::Module => None,
         }
-    }
-
-    fn add_locals(&mut self, body: &FunctionBody<'_>) -> Result<(), String> {
-        for local in body.get_locals_reader().map_err(malformed)? {
-            let (count, _) = local.map_err(malformed)?;
-            self.locals += u64::from(count);
-        }
-        Ok(())
     }
 
     fn close(&mut self) {

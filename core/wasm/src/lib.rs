@@ -36,6 +36,7 @@
 
 mod bounds;
 mod cache;
+mod code;
 mod convert;
 mod host;
 mod house;
@@ -43,6 +44,7 @@ mod instance;
 mod load;
 mod looks;
 mod meter;
+mod nesting;
 mod plugin;
 mod pool;
 

@@ -10,7 +10,7 @@ use wasmtime::component::types::ComponentItem;
 use wit_component::ComponentEncoder;
 
 use crate::pool::Shape;
-use crate::{bounds, looks};
+use crate::{bounds, code, looks, nesting};
 
 /// How code is made of a file: another number for another way, so that none that was kept
 /// is taken for it.
@@ -55,15 +55,20 @@ pub(crate) fn component(
         return Err(format!("it has more than {MAX_FILE_BYTES} bytes"));
     }
     // What reads them is not ours, and a file may be anything.
-    let made = catch_unwind(AssertUnwindSafe(|| match encoding(bytes)? {
-        Encoding::Component => compile(engine, bytes, shape),
-        Encoding::Module => {
-            check_imports(bytes)?;
-            let component = match life {
-                Life::OneRun => encode(&without_ends(bytes)?),
-                Life::ManyRuns => encode(bytes),
-            };
-            compile(engine, &component?, shape)
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let encoding = encoding(bytes)?;
+        nesting::check(bytes)?;
+        code::check(bytes, shape)?;
+        match encoding {
+            Encoding::Component => compile(engine, bytes, shape),
+            Encoding::Module => {
+                check_imports(bytes)?;
+                let component = match life {
+                    Life::OneRun => encode(&without_ends(bytes)?),
+                    Life::ManyRuns => encode(bytes),
+                };
+                compile(engine, &component?, shape)
+            }
         }
     }));
     made.unwrap_or_else(|_| Err("expected a check in Wasm, found what cannot be read".into()))

@@ -25,16 +25,16 @@ const MOVED: usize = 256;
 /// Operators in a row, at most.
 const EVERY: usize = 1_000;
 /// Components in components.
-const DEEPEST: usize = 32;
+pub(crate) const DEEPEST: usize = 32;
 
 /// What a file begins with: that it is WebAssembly, and of which kind.
-const HEADER: usize = 8;
-const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+pub(crate) const HEADER: usize = 8;
+pub(crate) const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
 /// Sections that matter, of modules and of components.
 const IMPORTS: u8 = 2;
 const CODE: u8 = 10;
-const CORE_MODULE: u8 = 1;
-const NESTED: u8 = 4;
+pub(crate) const CORE_MODULE: u8 = 1;
+pub(crate) const NESTED: u8 = 4;
 
 /// The component with looks in all of its functions.
 ///
@@ -189,7 +189,7 @@ impl Line {
     }
 }
 
-fn sized<'a>(reader: &mut BinaryReader<'a>) -> Result<&'a [u8], BinaryReaderError> {
+pub(crate) fn sized<'a>(reader: &mut BinaryReader<'a>) -> Result<&'a [u8], BinaryReaderError> {
     let length = reader.read_var_u32()?;
     reader.read_bytes(length as usize)
 }

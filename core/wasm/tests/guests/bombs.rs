@@ -182,7 +182,7 @@ fn a_component_that_would_grow_without_end_is_refused() {
         (
             "locals",
             locals(100),
-            "as many locals as bytes (832), found 5000000".into(),
+            "at most 2500 locals of a function, found 50000".into(),
         ),
     ];
     for (name, text, words) in rows {
@@ -219,4 +219,200 @@ fn what_is_said_of_long_names_is_short() {
     let why = defused("a name", &wat::parse_str(text).unwrap());
     assert!(why.starts_with("imports the function \"xxx"), "{why}");
     assert_eq!(why.len(), 1_024);
+}
+
+/// A component of one module.
+fn of_module(text: &str) -> String {
+    format!("(component (core module {text}))")
+}
+
+/// A component with a type that has so many in it, each in the last one.
+fn nested_types(depth: usize) -> Vec<u8> {
+    let mut types = vec![1];
+    types.extend([0x42, 1, 1].repeat(depth));
+    types.extend([0x42, 0]);
+    let mut component = b"\0asm\x0d\0\x01\0\x07".to_vec();
+    component.extend(leb(types.len()));
+    component.extend(types);
+    component
+}
+
+fn described(description: &[u8]) -> Vec<u8> {
+    let mut section = b"\x10component-type:x".to_vec();
+    section.extend(description);
+    let mut module = b"\0asm\x01\0\0\0\0".to_vec();
+    module.extend(leb(section.len()));
+    module.extend(section);
+    module
+}
+
+/// A length in three bytes.
+fn leb(length: usize) -> [u8; 3] {
+    let part = |shift: u32| (length >> shift & 0x7f) as u8;
+    [part(0) | 0x80, part(7) | 0x80, part(14)]
+}
+
+#[test]
+fn types_that_are_too_deep_for_the_stack_are_refused() {
+    const WORDS: &str = "at most 256 types of components and instances inside others, found ";
+    for depth in [257, 2_000, 20_000] {
+        let found = format!("{WORDS}{depth}");
+        let component = nested_types(depth);
+        for bytes in [&component, &described(&component)] {
+            let why = defused("types in types", bytes);
+            assert!(why.contains(&found), "{why}");
+        }
+    }
+    let why = defused("barely", &nested_types(255));
+    assert!(why.contains("exports probity:check/guest"), "{why}");
+    defused("barely, described", &described(&nested_types(255)));
+    // As it was written once.
+    let mut old = b"\x03\0\x01x".to_vec();
+    old.extend(nested_types(20_000));
+    let why = defused("in the old format", &described(&old));
+    assert!(
+        why.contains("description of a world as a component"),
+        "{why}"
+    );
+}
+
+fn values(count: usize) -> String {
+    "i64 ".repeat(count)
+}
+
+fn calls(results: usize) -> String {
+    let drops = "drop ".repeat(results);
+    let calls = format!("call $f {drops}").repeat(500);
+    format!(
+        "(func $f (result {}) unreachable) (func {calls})",
+        values(results)
+    )
+}
+
+fn blocks(parameters: usize, count: usize) -> String {
+    let params = values(parameters);
+    let begin = "i64.const 1 ".repeat(parameters);
+    let blocks = format!("loop (param {params}) {} end ", "drop ".repeat(parameters));
+    format!("(func {})", format!("{begin} {blocks}").repeat(count))
+}
+
+fn results_of_blocks(count: usize) -> String {
+    let block = "block (result i64) local.get 0 end local.set 0 ";
+    format!("(func (param i64) {})", block.repeat(count))
+}
+
+fn nested_blocks(kind: &str, depth: usize) -> String {
+    format!(
+        "(func {} {})",
+        format!("{kind} ").repeat(depth),
+        "end ".repeat(depth)
+    )
+}
+
+fn operands(count: usize) -> String {
+    let (begin, end) = ("local.get 0 ".repeat(count), "drop ".repeat(count));
+    format!(
+        "(func (param i64) {begin} {} {end})",
+        "loop end ".repeat(100)
+    )
+}
+
+fn conditions(locals: usize, count: usize) -> String {
+    let conditions = "local.get 0 if local.get 0 local.set 1 end ".repeat(count);
+    format!(
+        "(func (param i32) (local {}) {conditions})",
+        "i32 ".repeat(locals)
+    )
+}
+
+fn elements(count: usize) -> String {
+    let entries = "$f ".repeat(count);
+    format!("(table 1 funcref) (func $f) (elem func {entries})")
+}
+
+fn constant(additions: usize) -> String {
+    let terms = "i64.const 1 i64.add ".repeat(additions);
+    format!("(global i64 i64.const 1 {terms})")
+}
+
+fn large(operators: usize) -> String {
+    format!(
+        "(func (param i64) {})",
+        "local.get 0 drop ".repeat(operators)
+    )
+}
+
+#[test]
+fn functions_that_would_take_long_to_compile_are_refused() {
+    let rows = [
+        (
+            calls(1_000),
+            calls(8),
+            "8 results of a function, found 1000",
+        ),
+        (
+            blocks(1_000, 1),
+            blocks(8, 500),
+            "8 parameters of a block, found 1000",
+        ),
+        (
+            results_of_blocks(20_000),
+            results_of_blocks(4_000),
+            "8000 results and parameters of blocks",
+        ),
+        (
+            nested_blocks("loop", 1_000),
+            nested_blocks("loop", 100),
+            "100 loops in loops, found 101",
+        ),
+        (
+            nested_blocks("block", 100_000),
+            nested_blocks("block", 3_000),
+            "3200 blocks in blocks, found 3201",
+        ),
+        (
+            operands(1_000),
+            operands(256),
+            "256 operands at once, found 257",
+        ),
+        (
+            conditions(50_000, 1),
+            conditions(2_400, 30),
+            "2500 locals of a function, found 50001",
+        ),
+        (
+            conditions(2_400, 2_000),
+            conditions(2_400, 30),
+            "values at the blocks and calls of a",
+        ),
+        (
+            "(func)".repeat(20_000),
+            "(func)".repeat(1_000),
+            "functions in a file of its size, found 20000",
+        ),
+        (
+            elements(100_000),
+            elements(2_000),
+            "2048 elements and segments of them, found 100001",
+        ),
+        (
+            constant(10_000),
+            constant(50),
+            "256 bytes of a constant, found",
+        ),
+        (
+            large(500_000),
+            large(100_000),
+            "1048576 bytes of a function, found",
+        ),
+    ];
+    for (beyond, within, words) in rows {
+        let why = defused(words, &wat::parse_str(of_module(&beyond)).unwrap());
+        assert!(why.contains(words), "{why}\nexpected {words}");
+        let why = defused(words, &wat::parse_str(of_module(&within)).unwrap());
+        assert!(
+            why.contains("exports probity:check/guest"),
+            "{words}: {why}"
+        );
+    }
 }
