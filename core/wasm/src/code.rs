@@ -43,8 +43,11 @@ const NOTED: u64 = 250_000;
 const NOTED_EACH_BYTE: u64 = 6;
 /// Functions of a file. Python has 13,486, and none has fewer than 400 bytes for each.
 const MOST_FUNCTIONS: u64 = 50_000;
-const FUNCTIONS: u64 = 1_000;
-const BYTES_EACH_FUNCTION: u64 = 64;
+/// Segments of data of a file. What is made of JavaScript has 10,000, in 12 MB.
+const MOST_SEGMENTS: u64 = 20_000;
+/// Of both, a small file may have so many, and one more for each of so many bytes.
+const FEW: u64 = 1_000;
+const BYTES_EACH: u64 = 64;
 
 /// Holds functions, and the tables that they are put into, to their bounds.
 ///
@@ -66,7 +69,7 @@ pub(crate) fn check(bytes: &[u8], shape: &Shape) -> Result<(), String> {
             Payload::TypeSection(types) => check_types(types)?,
             Payload::FunctionSection(functions) => {
                 found.functions += u64::from(functions.count());
-                let most = MOST_FUNCTIONS.min(FUNCTIONS + length / BYTES_EACH_FUNCTION);
+                let most = MOST_FUNCTIONS.min(FEW + length / BYTES_EACH);
                 at_most(most, found.functions, "functions in a file of its size")?;
             }
             Payload::GlobalSection(globals) => {
@@ -75,6 +78,13 @@ pub(crate) fn check(bytes: &[u8], shape: &Shape) -> Result<(), String> {
                 }
             }
             Payload::DataSection(segments) => {
+                found.segments += u64::from(segments.count());
+                let most = MOST_SEGMENTS.min(FEW + length / BYTES_EACH);
+                at_most(
+                    most,
+                    found.segments,
+                    "segments of data in a file of its size",
+                )?;
                 for segment in segments.clone() {
                     if let DataKind::Active { offset_expr, .. } = segment.map_err(malformed)?.kind {
                         check_constant(&offset_expr)?;
@@ -112,6 +122,7 @@ pub(crate) fn check(bytes: &[u8], shape: &Shape) -> Result<(), String> {
 #[derive(Default)]
 struct Found {
     functions: u64,
+    segments: u64,
     elements: u64,
     noted: u64,
     /// What one validator of a function leaves to the next.
