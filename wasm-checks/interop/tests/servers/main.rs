@@ -181,13 +181,22 @@ fn start_mariadb(has_tls: bool) -> Option<Server> {
     Server::start("mariadbd", Some(user), |it, program| {
         let data = it.folder().join("data");
         let folder = format!("--datadir={}", data.display());
+        // One that starts removes the temporary tables of others.
+        let temporary = format!("--tmpdir={}", it.folder().display());
         let root = "--auth-root-authentication-method=normal";
         let install = Path::new("mariadb-install-db");
-        it.make(install, user, &["--no-defaults", &folder, root]);
+        it.make(install, user, &["--no-defaults", &folder, &temporary, root]);
         let port = format!("--port={}", it.port());
         let socket = format!("--socket={}", data.join("socket").display());
         let address = "--bind-address=127.0.0.1";
-        let mut arguments = vec!["--no-defaults", &folder, address, &port, &socket];
+        let mut arguments = vec![
+            "--no-defaults",
+            &folder,
+            &temporary,
+            address,
+            &port,
+            &socket,
+        ];
         let files = has_tls.then(|| {
             let [key, certificate] = it.certificate(user);
             [
