@@ -29,7 +29,7 @@ const STATS: [(&str, &str); 7] = [
 ];
 
 /// Lines of the answer to `stats`; about 80 are usual.
-const MAX_LINES: u32 = 1_000;
+const MAX_LINES: u32 = 400;
 
 #[derive(Debug)]
 enum State {
