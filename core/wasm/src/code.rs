@@ -16,6 +16,7 @@ use wasmparser::{
 };
 
 use crate::load::malformed;
+use crate::looks::takes_long;
 use crate::pool::Shape;
 
 /// Results of a function or a block, and parameters of a block: no tool makes more than one.
@@ -256,18 +257,8 @@ fn places(operator: &Operator<'_>) -> u32 {
         | Operator::Br { .. }
         | Operator::BrIf { .. }
         | Operator::BrOnNull { .. }
-        | Operator::BrOnNonNull { .. }
-        | Operator::Call { .. }
-        | Operator::CallIndirect { .. }
-        | Operator::CallRef { .. }
-        | Operator::RefFunc { .. }
-        | Operator::ElemDrop { .. }
-        | Operator::MemoryGrow { .. }
-        | Operator::MemoryFill { .. }
-        | Operator::MemoryCopy { .. }
-        | Operator::TableGrow { .. }
-        | Operator::TableInit { .. } => 1,
-        _ => 0,
+        | Operator::BrOnNonNull { .. } => 1,
+        operator => u32::from(takes_long(operator)),
     }
 }
 

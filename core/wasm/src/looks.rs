@@ -126,6 +126,24 @@ fn function(body: &[u8], imported: u32) -> Result<Vec<u8>, BinaryReaderError> {
     Ok(made)
 }
 
+/// Whether there is a look behind this in any case: who comes back may have burnt anything,
+/// and what calls us takes long.
+pub(crate) fn takes_long(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::CallRef { .. }
+            | Operator::RefFunc { .. }
+            | Operator::ElemDrop { .. }
+            | Operator::MemoryGrow { .. }
+            | Operator::MemoryFill { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableInit { .. }
+    )
+}
+
 /// Those of a function besides its parameters.
 fn locals(body: &FunctionBody<'_>) -> Result<usize, BinaryReaderError> {
     let mut locals = 0_usize;
@@ -161,18 +179,7 @@ impl Line {
                 false
             }
             Operator::End => self.blocks.pop().unwrap_or(false),
-            // Who comes back may have burnt anything, and what calls us takes long.
-            Operator::Call { .. }
-            | Operator::CallIndirect { .. }
-            | Operator::CallRef { .. }
-            | Operator::RefFunc { .. }
-            | Operator::ElemDrop { .. }
-            | Operator::MemoryGrow { .. }
-            | Operator::MemoryFill { .. }
-            | Operator::MemoryCopy { .. }
-            | Operator::TableGrow { .. }
-            | Operator::TableInit { .. } => true,
-            _ => false,
+            operator => takes_long(operator),
         };
         let wants = wants || self.operators >= EVERY;
         if wants {

@@ -283,14 +283,13 @@ fn hogs_do_not_keep_others_waiting() {
         others_go_on_beside(dear.0, &burning(dear), 3 * FUEL, MOST_LAG);
     }
     others_go_on_beside("locals that are moved", &moving(), 3 * FUEL, MOST_LAG);
-    // What memory takes differs between machines more than what processors do: of those
-    // two the bound only says that they are nowhere near to what they were.
-    let most = 2 * MOST_LAG;
-    others_go_on_beside("misses of the cache", &chasing(), 2 * FUEL, most);
-    others_go_on_beside("pages that are touched", &touching(), 0, most);
+    others_go_on_beside("pages that are touched", &touching(), 0, MOST_LAG);
+    // What memory takes differs between machines more than what processors do: here the
+    // bound only says that it is nowhere near to the 30 ms that it was.
+    others_go_on_beside("misses of the cache", &chasing(), 2 * FUEL, 2 * MOST_LAG);
 }
 
-/// `least`: the fuel that each of the hogs burns.
+/// `least`: the fuel that each of the hogs burns; `most`: how late others may start.
 fn others_go_on_beside(name: &str, hog: &Guest, least: u64, most: Duration) {
     let config = probity_wasm::Config {
         instances: 128,
